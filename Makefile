@@ -1,0 +1,45 @@
+# Everything a newcomer types. `make run` and `make test` work on a fresh Debian with Python 3.11 and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test quick lint format types demo clean
+
+run: $(VENV)/run.stamp  ## live events from the packaged bundles on simulated nodes; Ctrl-C ends it
+	$(BIN)/cogd run --demo
+
+test: $(VENV)/dev.stamp lint types  ## everything
+	$(BIN)/pytest
+
+quick: $(VENV)/dev.stamp  ## what every commit must pass; no training
+	$(BIN)/pytest -m "not slow and not train"
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+demo: $(VENV)/dev.stamp  ## train and sign the packaged bundles anew (a quarter of an hour)
+	COGD_TRAIN=$(BIN)/cogd-train packaging/make-demo
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+# torch first and alone: a range that admits a newer release would pull gigabytes of CUDA libraries.
+$(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --editable '.[train,dev]'
+	touch $@ $(VENV)/run.stamp

@@ -1,0 +1,5 @@
+"""`python -m cogd`."""
+
+from cogd.cli import main
+
+raise SystemExit(main())

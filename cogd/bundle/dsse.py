@@ -1,0 +1,149 @@
+"""DSSE v1 envelopes: a payload, its type and its signatures.
+
+Source: https://github.com/secure-systems-lab/dsse (envelope.md, protocol.md). Of the many JSON texts that mean one
+envelope this module writes and reads exactly one: compact, keys sorted, signatures by key id, standard base64 with
+its padding.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from cogd.bundle.keys import SIGNATURE_BYTES
+from cogd.bundle.members import MAX_ENVELOPE_BYTES
+from cogd.errors import SignatureError, UnknownKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cogd.bundle.keys import PrivateKey, PublicKey
+
+PAYLOAD_TYPE: Final = "application/vnd.cogd.bundle+json"
+MAX_SIGNATURES: Final = 8
+
+_KEY_ID = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A payload that a trusted key signed.
+
+    Attributes:
+        payload: the bytes that were signed.
+        key_ids: the trusted keys whose signatures it bears, sorted; at least one.
+    """
+
+    payload: bytes
+    key_ids: tuple[str, ...]
+
+
+class _Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    keyid: str
+    sig: str
+
+
+class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"payload_type": "payloadType"}):
+    payload: str
+    payload_type: str
+    signatures: list[_Signature]
+
+
+def sign(payload: bytes, keys: Sequence[PrivateKey]) -> bytes:
+    """The envelope of `payload`, signed by each of `keys`.
+
+    Raises:
+        SignatureError: not 1 to 8 different keys, or the envelope would be larger than 64 KiB (a payload of 46 KiB
+            fits with any number of keys).
+    """
+    message = _pre_authentication_encoding(payload)
+    signatures = {key.public.key_id: key.sign(message) for key in keys}
+    if len(signatures) != len(keys) or not 1 <= len(keys) <= MAX_SIGNATURES:
+        hint = f"give 1 to {MAX_SIGNATURES} different keys"
+        raise SignatureError(f"{len(keys)} keys, {len(signatures)} of them different", hint=hint)
+    envelope = _encode(payload, signatures)
+    if len(envelope) > MAX_ENVELOPE_BYTES:
+        hint = "shorten the manifest"
+        raise SignatureError(f"the envelope has {len(envelope)} bytes, more than {MAX_ENVELOPE_BYTES}", hint=hint)
+    return envelope
+
+
+def verify(envelope: bytes, trusted: Mapping[str, PublicKey]) -> Verified:
+    """The payload of `envelope`, if a key of `trusted` signed it.
+
+    At least one signature must be by a trusted key, and each one by a trusted key must be right. Signatures by
+    other keys are not looked at.
+
+    Args:
+        envelope: the envelope's JSON, in canonical form.
+        trusted: key id to key.
+
+    Raises:
+        SignatureError: the envelope is malformed, or a trusted key's signature is wrong.
+        UnknownKeyError: no signature is by a trusted key; the message names the key ids that were seen.
+    """
+    payload, signatures = _decode(envelope)
+    ours = sorted(key_id for key_id in signatures if key_id in trusted)
+    if not ours:
+        raise UnknownKeyError(f"signed by no trusted key, only by {', '.join(signatures)}")
+    message = _pre_authentication_encoding(payload)
+    for key_id in ours:
+        if not trusted[key_id].verifies(message, signatures[key_id]):
+            raise SignatureError(f"the signature of key {key_id} is wrong")
+    return Verified(payload, tuple(ours))
+
+
+def _pre_authentication_encoding(payload: bytes) -> bytes:
+    # protocol.md: "DSSEv1" SP LEN(type) SP type SP LEN(body) SP body
+    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+
+
+def _encode(payload: bytes, signatures: Mapping[str, bytes]) -> bytes:
+    # The structs' fields are in alphabetical order, which makes the keys sorted.
+    return msgspec.json.encode(
+        _Envelope(
+            payload=base64.b64encode(payload).decode(),
+            payload_type=PAYLOAD_TYPE,
+            signatures=[
+                _Signature(keyid=key_id, sig=base64.b64encode(signature).decode())
+                for key_id, signature in sorted(signatures.items())
+            ],
+        )
+    )
+
+
+def _decode(raw: bytes) -> tuple[bytes, dict[str, bytes]]:
+    if len(raw) > MAX_ENVELOPE_BYTES:
+        raise SignatureError(f"the envelope has {len(raw)} bytes, more than {MAX_ENVELOPE_BYTES}")
+    try:
+        envelope = msgspec.json.decode(raw, type=_Envelope)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise SignatureError(f"not a DSSE envelope: {str(error)[:200]!r}") from error
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise SignatureError(f"the payload's type is {envelope.payload_type[:100]!r}, not {PAYLOAD_TYPE!r}")
+    if not 1 <= len(envelope.signatures) <= MAX_SIGNATURES:
+        raise SignatureError(f"{len(envelope.signatures)} signatures, not 1 to {MAX_SIGNATURES}")
+    signatures: dict[str, bytes] = {}
+    for entry in envelope.signatures:
+        if _KEY_ID.fullmatch(entry.keyid) is None:
+            raise SignatureError(f"{entry.keyid[:100]!r} is not a key id")
+        if entry.keyid in signatures:
+            raise SignatureError(f"two signatures of key {entry.keyid}")
+        signatures[entry.keyid] = _from_base64(entry.sig)
+        if len(signatures[entry.keyid]) != SIGNATURE_BYTES:
+            raise SignatureError(f"the signature of key {entry.keyid} has not {SIGNATURE_BYTES} bytes")
+    payload = _from_base64(envelope.payload)
+    if _encode(payload, signatures) != raw:
+        raise SignatureError("the envelope is not in canonical form")
+    return payload, signatures
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:  # binascii.Error is one; so is what a character beyond ASCII raises
+        raise SignatureError("the envelope holds malformed base64") from error

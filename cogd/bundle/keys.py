@@ -1,0 +1,187 @@
+"""Ed25519 keys and their files.
+
+Files are PEM (RFC 7468) around the DER of RFC 8410: SubjectPublicKeyInfo for public keys, PKCS#8 version 1 for
+private ones. For Ed25519 both are a fixed prefix and 32 bytes. `openssl pkey` reads and writes the same files.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from nacl import bindings
+from nacl.exceptions import BadSignatureError
+
+from cogd.bundle.regular import read_regular_file
+from cogd.errors import KeyFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY_BYTES: Final = 32
+SIGNATURE_BYTES: Final = 64
+
+_SPKI_PREFIX: Final = bytes.fromhex("302a300506032b6570032100")
+_PKCS8_PREFIX: Final = bytes.fromhex("302e020100300506032b657004220420")
+_PUBLIC_LABEL: Final = "PUBLIC KEY"
+_PRIVATE_LABEL: Final = "PRIVATE KEY"
+_MAX_FILE_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """An Ed25519 public key.
+
+    Attributes:
+        raw: its 32 bytes.
+        key_id: lower-case hex SHA-256 of its DER, as `openssl pkey -pubin -outform DER | sha256sum` shows it.
+    """
+
+    raw: bytes
+    key_id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        if len(self.raw) != KEY_BYTES:
+            raise ValueError(f"an Ed25519 public key has {KEY_BYTES} bytes, not {len(self.raw)}")
+        object.__setattr__(self, "key_id", sha256(_SPKI_PREFIX + self.raw).hexdigest())
+
+    def verifies(self, message: bytes, signature: bytes) -> bool:
+        """Whether `signature` (64 bytes) is this key's over `message`.
+
+        libsodium refuses keys of small order and signatures that are not canonical, so no one else can turn a valid
+        signature into another valid one.
+        """
+        if len(signature) != SIGNATURE_BYTES:
+            return False
+        try:
+            bindings.crypto_sign_open(signature + message, self.raw)
+        except BadSignatureError:
+            return False
+        return True
+
+    def to_pem(self) -> str:
+        """The key as a SubjectPublicKeyInfo PEM."""
+        return _encode_pem(_PUBLIC_LABEL, _SPKI_PREFIX + self.raw)
+
+
+class PrivateKey:
+    """An Ed25519 private key. Neither `repr` nor `str` shows the secret.
+
+    Attributes:
+        public: its public key.
+    """
+
+    __slots__ = ("_seed", "public")
+
+    def __init__(self, seed: bytes) -> None:
+        if len(seed) != KEY_BYTES:
+            raise ValueError(f"an Ed25519 private key has {KEY_BYTES} bytes, not {len(seed)}")
+        self._seed = bytes(seed)
+        self.public = PublicKey(bindings.crypto_sign_seed_keypair(self._seed)[0])
+
+    def __repr__(self) -> str:
+        return f"PrivateKey(key_id={self.public.key_id!r})"
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64-byte signature of `message` (RFC 8032, deterministic)."""
+        return bindings.crypto_sign(message, self._seed + self.public.raw)[:SIGNATURE_BYTES]
+
+    def to_pem(self) -> str:
+        """The secret, as an unencrypted PKCS#8 PEM."""
+        return _encode_pem(_PRIVATE_LABEL, _PKCS8_PREFIX + self._seed)
+
+
+def generate() -> PrivateKey:
+    """A new key from the system's random source."""
+    return PrivateKey(os.urandom(KEY_BYTES))
+
+
+def save_private(path: Path, key: PrivateKey) -> None:
+    """Write `key` to the new file `path`, readable by its owner only.
+
+    Raises:
+        KeyFileError: the file exists, or can't be written.
+    """
+    _write_new(path, key.to_pem(), mode=0o600)
+
+
+def save_public(path: Path, key: PublicKey) -> None:
+    """Write `key` to the new file `path`, readable by all.
+
+    Raises:
+        KeyFileError: the file exists, or can't be written.
+    """
+    _write_new(path, key.to_pem(), mode=0o644)
+
+
+def load_private(path: Path) -> PrivateKey:
+    """Read a private key from a regular file that only its owner may read.
+
+    Raises:
+        KeyFileError: the file can't be read, is a symbolic link, is open to others, or holds no such key.
+    """
+    try:
+        data, mode = read_regular_file(path, limit=_MAX_FILE_BYTES)
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from error
+    if mode & 0o077:
+        raise KeyFileError(f"{path}: others may use it (mode {mode:04o})", hint=f"chmod 600 {path}")
+    return PrivateKey(_decode_pem(path, data, _PRIVATE_LABEL, _PKCS8_PREFIX))
+
+
+def load_public(path: Path) -> PublicKey:
+    """Read a public key; the file may be a symbolic link.
+
+    Raises:
+        KeyFileError: the file can't be read, or holds no Ed25519 public key.
+    """
+    try:
+        data = read_regular_file(path, limit=_MAX_FILE_BYTES, follow=True).data
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from error
+    return PublicKey(_decode_pem(path, data, _PUBLIC_LABEL, _SPKI_PREFIX))
+
+
+def _encode_pem(label: str, der: bytes) -> str:
+    # Both forms fit one 64-character line.
+    return f"-----BEGIN {label}-----\n{base64.b64encode(der).decode()}\n-----END {label}-----\n"
+
+
+def _decode_pem(path: Path, data: bytes, label: str, prefix: bytes) -> bytes:
+    # One PEM block and nothing else; line endings may have been changed on the way.
+    problem = f"{path}: is not an Ed25519 {label.lower()} in PEM form"
+    lines = data.strip().splitlines()
+    if len(lines) != 3 or (lines[0], lines[2]) != (
+        f"-----BEGIN {label}-----".encode(),
+        f"-----END {label}-----".encode(),
+    ):
+        raise KeyFileError(problem)
+    try:
+        der = base64.b64decode(lines[1], validate=True)
+    except binascii.Error:
+        raise KeyFileError(problem) from None  # never show what may be a secret
+    if len(der) != len(prefix) + KEY_BYTES or not der.startswith(prefix):
+        raise KeyFileError(problem)
+    return der[len(prefix) :]
+
+
+def _write_new(path: Path, text: str, *, mode: int) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except FileExistsError as error:
+        raise KeyFileError(f"{path}: exists already", hint="choose another name: keys are not overwritten") from error
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from error
+    try:
+        with os.fdopen(fd, "w", encoding="ascii") as file:
+            os.fchmod(fd, mode)  # exactly, whatever the umask
+            file.write(text)
+            file.flush()
+            os.fsync(fd)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise KeyFileError(f"{path}: {error.strerror}") from error

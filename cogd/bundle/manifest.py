@@ -1,0 +1,327 @@
+"""The signed manifest, `bundle.json`: its types, its schema and the checks that a schema can't say.
+
+Reading is strict: one UTF-8 JSON object, no unknown key, no key twice, every number finite and in its range, every
+file that is named anywhere is among `files`. Writing is deterministic.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn, get_args
+
+import msgspec
+from msgspec import Meta
+
+from cogd.bundle.members import (
+    APPLIANCE_NAMES,
+    CARD_NAME,
+    ENVELOPE_NAME,
+    MANIFEST_NAME,
+    MAX_BUNDLE_BYTES,
+    MAX_MANIFEST_BYTES,
+    MAX_MEMBERS,
+    is_safe_name,
+)
+from cogd.bundle.semver import MAX_LENGTH, SEMVER, precedence
+from cogd.errors import ManifestError, RequirementError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
+"""What `requires.features` may ask of this cogd. None so far: a later format extension that an older cogd would
+misread gets a name here, and bundles that use it list that name."""
+
+MAX_TOLERANCE: Final = 0.1
+
+Layout = Literal["subcarrier_major", "time_major_mislabelled_56x20"]
+Tones = Literal["ht56", "first56"]
+Gain = Literal["none", "window_rms"]
+Precision = Literal["fp32", "fp16", "int8"]
+Confidence = Literal["none", "platt"]
+
+# `\A` and `\Z`, because `$` would let a final newline pass.
+_Id = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{2,32}\Z")]
+_Semver = Annotated[str, Meta(pattern=rf"\A{SEMVER}\Z", max_length=MAX_LENGTH)]
+_MinimalVersion = Annotated[str, Meta(pattern=rf"\A>={SEMVER}\Z", max_length=MAX_LENGTH + 2)]
+_Utc = Annotated[
+    str, Meta(pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z\Z", max_length=20)
+]
+_Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", max_length=64)]
+_Token = Annotated[str, Meta(pattern=r"\A[!-~]{1,64}\Z")]
+# Printable text of any script: no control characters but tab and newline, so that a terminal can show it.
+_PRINTABLE = r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z"
+_Text = Annotated[str, Meta(pattern=_PRINTABLE, min_length=1, max_length=4000)]
+_Note = Annotated[str, Meta(pattern=_PRINTABLE, max_length=4000)]
+_Count = Annotated[int, Meta(ge=0, le=1 << 53)]
+_Size = Annotated[int, Meta(ge=0, le=MAX_BUNDLE_BYTES)]
+_Dimension = Annotated[int, Meta(ge=1, le=1 << 16)]
+
+
+class Requires(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the bundle needs of the daemon: the lowest cogd version as `>=0.1.0`, and named features."""
+
+    cogd: _MinimalVersion
+    features: Annotated[list[_Id], Meta(max_length=64)]
+
+
+class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The model's input, `[batch, subcarriers, frames]`, and how it is made.
+
+    Attributes:
+        layout: `subcarrier_major` is that; `time_major_mislabelled_56x20` is [56, 20] filled in time order.
+        tones: the rule that picks the active subcarriers out of a frame's bins.
+        subcarriers: 1 to 512.
+        frames: 2 to 1024.
+        rate_hz: nominal frame rate.
+        min_gap_s: frames that are closer together than this are one too many.
+        max_gap_s: a window with a longer gap than this is not complete.
+        gain: how the receiver's gain is taken out.
+        normaliser: file with the normaliser's tensors.
+    """
+
+    layout: Layout
+    tones: Tones
+    subcarriers: Annotated[int, Meta(ge=1, le=512)]
+    frames: Annotated[int, Meta(ge=2, le=1024)]
+    rate_hz: Annotated[float, Meta(gt=0, le=1000)]
+    min_gap_s: Annotated[float, Meta(ge=0, le=60)]
+    max_gap_s: Annotated[float, Meta(gt=0, le=60)]
+    gain: Gain
+    normaliser: str | None
+
+
+class Tensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One output tensor; `shape` is without the batch axis."""
+
+    name: _Text
+    shape: Annotated[list[_Dimension], Meta(max_length=7)]
+
+
+class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The model's outputs and what they mean.
+
+    Attributes:
+        tensors: in the order in which the model gives them.
+        labels: a name for each class or keypoint.
+        trained_classes: ascending indices of the labels that the training data held; None: there are no classes.
+        confidence: how a calibrated confidence is made, or `none`: then there is no confidence.
+        calibration: file with the calibration's tensors; given exactly when `confidence` is not `none`.
+        confidence_note: what the confidence is the probability of.
+    """
+
+    tensors: Annotated[list[Tensor], Meta(min_length=1, max_length=16)]
+    labels: Annotated[list[_Text], Meta(max_length=1024)]
+    trained_classes: Annotated[list[_Count], Meta(min_length=1, max_length=1024)] | None
+    confidence: Confidence
+    calibration: str | None
+    confidence_note: _Note
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model file: the backend that runs it, its precision, and the targets it was made for (none: any)."""
+
+    backend: _Id
+    file: str
+    precision: Precision
+    targets: Annotated[list[_Token], Meta(max_length=64)]
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The golden pair's file, and the largest deviation allowed by precision: above 0, at most 0.1."""
+
+    file: str
+    tolerance: dict[str, Annotated[float, Meta(gt=0, le=MAX_TOLERANCE)]]
+
+
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of the bundle: flat name, bytes, lower-case hex SHA-256."""
+
+    path: str
+    size: _Size
+    sha256: _Sha256
+
+
+class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Data that the model was made from; `sha256` is None where there is no one file, as with a simulation."""
+
+    name: _Text
+    sha256: _Sha256 | None
+    licence: _Text
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A measured figure, its exact definition, its split and sample count, and the trivial baseline's figure."""
+
+    name: _Text
+    definition: _Text
+    split: _Text
+    value: float
+    baseline_name: _Text
+    baseline_value: float
+    n: _Count
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the model comes from, how good it is, and its limits in plain words."""
+
+    trainer: _Text
+    data: Annotated[list[DataSource], Meta(max_length=256)]
+    metrics: Annotated[list[Metric], Meta(max_length=256)]
+    limits: Annotated[list[_Text], Meta(max_length=256)]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`bundle.json`. Only what `parse_manifest` returned is known to be consistent."""
+
+    format: Literal["cogd.bundle/1"]
+    id: _Id
+    version: _Semver
+    created: _Utc
+    requires: Requires
+    head: _Id
+    input: InputSpec
+    output: OutputSpec
+    variants: Annotated[list[Variant], Meta(min_length=1, max_length=64)]
+    golden: Golden
+    files: Annotated[list[FileEntry], Meta(min_length=1, max_length=MAX_MEMBERS - 2)]
+    provenance: Provenance
+
+
+def parse_manifest(raw: bytes) -> Manifest:
+    """The manifest in the JSON text `raw`, checked in every respect but the files' content.
+
+    Raises:
+        ManifestError: there is anything wrong with it; the message names the key. Nothing else, whatever the bytes.
+    """
+    if len(raw) > MAX_MANIFEST_BYTES:
+        raise ManifestError(f"{MANIFEST_NAME}: has {len(raw)} bytes, more than {MAX_MANIFEST_BYTES}")
+    try:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+        # msgspec takes the last of two equal keys. It has refused deep nesting and odd numbers before this line.
+        json.loads(raw.decode(), object_pairs_hook=_refuse_duplicates)
+    except (ValueError, RecursionError) as error:  # ValueErrors: what msgspec, json and UTF-8 decoding raise
+        raise ManifestError(f"{MANIFEST_NAME}: {str(error)[:300]}") from error
+    _check_created(manifest.created)
+    _check_files(manifest.files)
+    _check_input(manifest.input)
+    _check_output(manifest.output)
+    _check_variants(manifest.variants, manifest.golden)
+    _check_references(manifest)
+    _check_distinct("requires.features", manifest.requires.features)
+    return manifest
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest as JSON: keys in the order of the types, indented by 2, with a final newline.
+
+    It is not checked: `parse_manifest` of the result does that.
+
+    Raises:
+        ManifestError: it holds what JSON can't, such as a NumPy number.
+    """
+    try:
+        compact = msgspec.json.encode(manifest, order="deterministic")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ManifestError(f"{MANIFEST_NAME}: {error}") from error
+    return msgspec.json.format(compact, indent=2) + b"\n"
+
+
+def check_requirements(manifest: Manifest, cogd_version: str, features: frozenset[str] = KNOWN_FEATURES) -> None:
+    """See that a cogd of `cogd_version` with `features` can run the bundle.
+
+    Raises:
+        RequirementError: it can't; the message says what is needed. Also when `cogd_version` is not a semver.
+    """
+    needed = manifest.requires.cogd.removeprefix(">=")
+    try:
+        too_old = precedence(cogd_version) < precedence(needed)
+    except ValueError as error:
+        raise RequirementError(f"{manifest.id}: the versions can't be compared: {error}") from error
+    if too_old:
+        raise RequirementError(f"{manifest.id} {manifest.version} needs cogd >={needed}, this is {cogd_version}")
+    if lacking := sorted(set(manifest.requires.features) - features):
+        raise RequirementError(f"{manifest.id} {manifest.version} needs features unknown here: {', '.join(lacking)}")
+
+
+def _fail(key: str, problem: str) -> NoReturn:
+    raise ManifestError(f"{MANIFEST_NAME}: {problem} - at `$.{key}`")  # worded as msgspec does
+
+
+def _refuse_duplicates(pairs: list[tuple[str, object]]) -> None:
+    keys: set[str] = set()
+    for key, _ in pairs:
+        if key in keys:
+            raise ManifestError(f"{MANIFEST_NAME}: the key `{key[:100]}` is there twice")
+        keys.add(key)
+
+
+def _check_distinct(key: str, values: Iterable[Hashable]) -> None:
+    seen: set[Hashable] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            _fail(f"{key}[{index}]", f"{value!r} is there twice")
+        seen.add(value)
+
+
+def _check_created(created: str) -> None:
+    try:
+        datetime.fromisoformat(created)
+    except ValueError:
+        _fail("created", f"there is no such time as {created}")
+
+
+def _check_files(files: list[FileEntry]) -> None:
+    reserved = {name.lower() for name in (MANIFEST_NAME, ENVELOPE_NAME, *APPLIANCE_NAMES)}
+    for index, entry in enumerate(files):
+        if not is_safe_name(entry.path):
+            _fail(f"files[{index}].path", f"{entry.path[:100]!r} is not a plain file name")
+        if entry.path.lower() in reserved:
+            _fail(f"files[{index}].path", f"the name {entry.path} is reserved")
+    _check_distinct("files", [entry.path.lower() for entry in files])
+    if sum(entry.size for entry in files) > MAX_BUNDLE_BYTES:
+        _fail("files", f"they are larger than {MAX_BUNDLE_BYTES} bytes together")
+
+
+def _check_input(spec: InputSpec) -> None:
+    if spec.max_gap_s <= spec.min_gap_s:
+        _fail("input.max_gap_s", "not greater than min_gap_s")
+    if spec.layout == "time_major_mislabelled_56x20" and (spec.subcarriers, spec.frames) != (56, 20):
+        _fail("input.layout", f"{spec.layout} means 56 subcarriers and 20 frames")
+
+
+def _check_output(spec: OutputSpec) -> None:
+    _check_distinct("output.tensors", [tensor.name for tensor in spec.tensors])
+    _check_distinct("output.labels", spec.labels)
+    if (spec.calibration is None) != (spec.confidence == "none"):
+        _fail("output.calibration", f"confidence {spec.confidence!r} with calibration {spec.calibration!r}")
+    if (classes := spec.trained_classes) is not None:
+        if classes != sorted(set(classes)):
+            _fail("output.trained_classes", "not in ascending order")
+        if classes[-1] >= len(spec.labels):
+            _fail("output.trained_classes", f"class {classes[-1]} has no label")
+
+
+def _check_variants(variants: list[Variant], golden: Golden) -> None:
+    _check_distinct("variants", [(variant.backend, variant.file) for variant in variants])
+    for precision in golden.tolerance:
+        if precision not in get_args(Precision):
+            _fail("golden.tolerance", f"{precision[:100]!r} is not a precision")
+    for index, variant in enumerate(variants):
+        if variant.precision not in golden.tolerance:
+            _fail("golden.tolerance", f"none for the {variant.precision} of variants[{index}]")
+
+
+def _check_references(manifest: Manifest) -> None:
+    files = {entry.path for entry in manifest.files}
+    if CARD_NAME not in files:
+        _fail("files", f"{CARD_NAME} is missing")
+    references = {
+        "input.normaliser": manifest.input.normaliser,
+        "output.calibration": manifest.output.calibration,
+        "golden.file": manifest.golden.file,
+    } | {f"variants[{index}].file": variant.file for index, variant in enumerate(manifest.variants)}
+    for key, path in references.items():
+        if path is not None and path not in files:
+            _fail(key, f"{path[:100]!r} is not among the files")

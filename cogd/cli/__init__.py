@@ -1,0 +1,69 @@
+"""The command line: one small module a verb, imported only when its verb is called.
+
+A verb's module has `HELP`, `add_arguments(parser)` and `run(arguments) -> int`, the exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Protocol, cast
+
+from cogd.errors import CogdError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+VERBS: Mapping[str, str] = {
+    "run": "run the apps on the sources and emit events",
+    "health": "prove that the apps work: verify, load, reproduce the golden pair",
+    "bench": "measure the way from datagram to event",
+    "verify": "check a bundle's signature, digests and manifest",
+    "manifest": "print an app's signed manifest",
+    "config": "show every setting, its value and where it came from",
+    "version": "print the version",
+}
+
+
+class Verb(Protocol):
+    """What a verb's module offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the verb's arguments."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it; returns the exit status."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `cogd`."""
+    return dispatch("cogd", "WiFi CSI in, signed models, measured events out.", "cogd.cli", VERBS, argv)
+
+
+def dispatch(program: str, description: str, package: str, verbs: Mapping[str, str], argv: Sequence[str] | None) -> int:
+    """Parse the verb, import its module alone, run it, and turn a typed error into a message and an exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    modules: dict[str, Verb] = {}
+    try:
+        for verb, summary in verbs.items():
+            command = commands.add_parser(verb, help=summary, description=summary[0].upper() + summary[1:] + ".")
+            if verb == chosen:
+                modules[verb] = cast("Verb", importlib.import_module(f"{package}.{verb.replace('-', '_')}"))
+                modules[verb].add_arguments(command)
+        arguments = parser.parse_args(argv)
+        return modules[arguments.verb].run(arguments)
+    except CogdError as error:
+        print(f"{program}: {error.code}: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"{program}: hint: {error.hint}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:  # whoever read our output has gone; there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,114 @@
+"""One node's input: its link and a window for every shape of input that an app wants.
+
+All that can be wrong with a frame - late, twice, out of order, of another width, frozen, simulated - is decided
+here and in the two modules it joins, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cogd.csi.link import Link, LinkLimits, LinkState, Order
+from cogd.csi.tones import Tones, select_tones
+from cogd.csi.window import Reset, Window, WindowSpec
+from cogd.errors import ToneError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cogd.csi.frame import Frame
+    from cogd.csi.tones import ToneRule
+
+DROP_REASONS = ("duplicate", "late", "frozen", "simulated", "unknown_layout", "too_soon", "other_kind")
+"""Why a frame reached no window: the keys of `Node.dropped`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of a frame.
+
+    Attributes:
+        accepted: the frame is new and in order; what the others tell came late or twice.
+        complete: windows that this frame completed or moved on.
+        link: the link's new state, if it changed.
+        resets: windows that were emptied although they had fed a model, or that never could, and why; each
+            reason is told once until the window is complete again.
+    """
+
+    accepted: bool = True
+    complete: tuple[WindowSpec, ...] = ()
+    link: LinkState | None = None
+    resets: tuple[tuple[WindowSpec, Reset], ...] = ()
+
+
+class Node:
+    """The pure state of one node.
+
+    Args:
+        name: `<source>/<node_id>`.
+        specs: the windows that the apps want.
+        limits: when the link changes its state.
+        believe_simulated: whether simulated frames may fill windows; the link state says so either way.
+    """
+
+    def __init__(self, name: str, specs: Iterable[WindowSpec], limits: LinkLimits, *, believe_simulated: bool) -> None:
+        self.name = name
+        self.link = Link(limits)
+        self.windows = {spec: Window(spec) for spec in specs}
+        self.frames = 0
+        self.lost = 0
+        self.dropped: Counter[str] = Counter()
+        self._believe_simulated = believe_simulated
+        self._told: set[WindowSpec] = set()
+
+    def take(self, frame: Frame) -> Taken:
+        """Take one frame; frames come in the order of their arrival."""
+        self.frames += 1
+        observed = self.link.observe(frame)
+        if observed.order is Order.DUPLICATE or observed.order is Order.LATE:
+            self.dropped[observed.order.value] += 1
+            return Taken(accepted=False)
+        self.lost += observed.lost
+        resets = list(self._clear(Reset.RESTART)) if observed.order is Order.RESTARTED else []
+        if self.link.state is LinkState.FROZEN:
+            self.dropped["frozen"] += 1
+            resets += self._clear(Reset.FROZEN)
+            return Taken(link=observed.changed, resets=tuple(resets))
+        if self.link.state is LinkState.SIMULATED and not self._believe_simulated:
+            self.dropped["simulated"] += 1
+            return Taken(link=observed.changed, resets=tuple(resets))
+        complete = self._fill(frame, resets)
+        return Taken(complete=tuple(complete), link=observed.changed, resets=tuple(resets))
+
+    def _fill(self, frame: Frame, resets: list[tuple[WindowSpec, Reset]]) -> list[WindowSpec]:
+        complete: list[WindowSpec] = []
+        tones: dict[ToneRule, Tones] = {}
+        for spec, window in self.windows.items():
+            if spec.tones not in tones:
+                try:
+                    tones[spec.tones] = select_tones(frame, spec.tones)
+                except ToneError:
+                    self.dropped["unknown_layout"] += 1
+                    continue
+            picked = tones[spec.tones]
+            pushed = window.push(picked.values, picked.kind, picked.measured, frame.time_s)
+            if pushed.dropped is not None:
+                self.dropped[pushed.dropped.value] += 1
+            if pushed.reset is not None:
+                resets += self._tell(spec, pushed.reset)
+            if pushed.complete:
+                self._told.discard(spec)
+                complete.append(spec)
+        return complete
+
+    def _clear(self, reason: Reset) -> Iterable[tuple[WindowSpec, Reset]]:
+        for spec, window in self.windows.items():
+            if window.clear(reason):
+                yield from self._tell(spec, reason)
+
+    def _tell(self, spec: WindowSpec, reason: Reset) -> Iterable[tuple[WindowSpec, Reset]]:
+        if spec not in self._told:
+            self._told.add(spec)
+            yield spec, reason

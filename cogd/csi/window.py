@@ -1,0 +1,136 @@
+"""The window: a model's input, one ring a node, on frame time, newest last."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cogd.csi.tones import SUBCARRIERS, ToneRule
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """What a model wants of a window.
+
+    Attributes:
+        tones: the rule that picks 56 values out of a frame.
+        frames: how many frames a window holds.
+        min_gap_s: frames closer than this to the one before are left out, so that a fast node is thinned.
+        max_gap_s: a longer silence between two frames empties the window.
+    """
+
+    tones: ToneRule
+    frames: int
+    min_gap_s: float
+    max_gap_s: float
+
+
+class Drop(StrEnum):
+    """Why a frame did not enter a window."""
+
+    TOO_SOON = "too_soon"
+    OTHER_KIND = "other_kind"
+
+
+class Reset(StrEnum):
+    """Why a window was emptied."""
+
+    GAP = "gap"
+    WIDTH = "width_changed"
+    RESTART = "restarted"
+    FROZEN = "frozen"
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of a frame that was offered to a window."""
+
+    complete: bool
+    dropped: Drop | None = None
+    reset: Reset | None = None
+
+
+class Window:
+    """A ring of the newest frames of one node and one kind.
+
+    A frame is copied once, into two columns half the buffer apart, so that the newest `frames` columns are always
+    one contiguous view. A window holds one kind of frame, because kinds differ in gain; it follows the kind that
+    made up more than half of the last `frames` arrivals.
+    """
+
+    def __init__(self, spec: WindowSpec) -> None:
+        self.spec = spec
+        self.kind: str | None = None
+        self.measured_tones = 0
+        self._buffer = np.zeros((SUBCARRIERS, 2 * spec.frames), dtype=np.float32)
+        self._times_s: deque[float] = deque(maxlen=spec.frames)
+        self._arrivals: deque[str] = deque(maxlen=spec.frames)
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self._times_s)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the window holds all the frames that the model wants."""
+        return len(self._times_s) == self.spec.frames
+
+    @property
+    def span_s(self) -> float:
+        """Time between the oldest and the newest frame."""
+        return self._times_s[-1] - self._times_s[0] if self._times_s else 0.0
+
+    def view(self) -> NDArray[np.float32]:
+        """The complete window, float32 `[56, frames]`, newest last; valid until the next push."""
+        return self._buffer[:, self._next : self._next + self.spec.frames]
+
+    def push(self, values: NDArray[np.float32], kind: str, measured_tones: int, time_s: float) -> Pushed:
+        """Offer a frame.
+
+        Args:
+            values: float32 `[56]`.
+            kind: the frame's kind.
+            measured_tones: how many of the values were measured.
+            time_s: when the frame was measured; not before the frame offered last.
+        """
+        reset = None
+        if kind != self.kind:
+            if self.kind is not None and not self._outnumbered(kind):
+                return Pushed(complete=False, dropped=Drop.OTHER_KIND)
+            reset = self.clear(Reset.WIDTH)
+            self.kind = kind
+        self._arrivals.append(kind)
+        if self._times_s:
+            gap_s = time_s - self._times_s[-1]
+            if gap_s > self.spec.max_gap_s:
+                reset = self.clear(Reset.GAP)
+            elif gap_s < self.spec.min_gap_s:
+                return Pushed(complete=False, dropped=Drop.TOO_SOON, reset=reset)
+        self._buffer[:, self._next] = values
+        self._buffer[:, self._next + self.spec.frames] = values
+        self._next = (self._next + 1) % self.spec.frames
+        self._times_s.append(time_s)
+        self.measured_tones = measured_tones
+        return Pushed(complete=self.complete, reset=reset)
+
+    def clear(self, reason: Reset) -> Reset | None:
+        """Empty the window; the reason comes back if there was anything in it."""
+        if not self._times_s:
+            return None
+        self._times_s.clear()
+        return reason
+
+    def _outnumbered(self, challenger: str) -> bool:
+        """Note a frame of another kind; True once it holds the majority of the last arrivals."""
+        self._arrivals.append(challenger)
+        if self._arrivals.count(challenger) * 2 > self.spec.frames:
+            self._arrivals.pop()
+            return True
+        return False

@@ -1,0 +1,11 @@
+"""The bundles that `--demo` runs, and the key that is trusted there and nowhere else.
+
+`packaging/make-demo` trained and signed them; the private key was thrown away.
+"""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+APPS = FOLDER / "apps"
+PUBLIC_KEY = FOLDER / "demo.pub"
+SOURCES = ("sim:?nodes=2&persons=1&seed=7",)

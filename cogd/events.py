@@ -1,0 +1,254 @@
+"""The events: cogd's public contract. One JSON object a line: `{"ts", "level", "event", "fields"}`.
+
+`pose.frame` and `count` hold every field of the published cogs' `pose.frame` and `person.count`, so that what reads
+those keeps working; where a published field can't be known here it is null. docs/events.md describes each.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Level = Literal["debug", "info", "warn", "error"]
+
+
+class WindowInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The window that an event was inferred from.
+
+    Attributes:
+        frames: how many frames it holds.
+        span_s: time from its oldest to its newest frame.
+        measured_tones: how many of the 56 tones of its newest frame were measured; the others were interpolated.
+    """
+
+    frames: int
+    span_s: float
+    measured_tones: int
+
+
+class InferenceFields(msgspec.Struct, kw_only=True):
+    """What every inferred event says about itself.
+
+    Attributes:
+        tick: number of the 40 ms beat, from 1.
+        app: the app's id.
+        version: its version.
+        digest: `sha256:` of its signed manifest, which covers every byte of it.
+        backend: what ran the model.
+        node: `<source>/<node_id>`.
+        time: unix seconds of the newest frame, on its source's clock.
+        origin: `live`, `replayed` or `simulated`.
+        latency_ms: from the arrival of the newest frame to this event.
+        window: what it was inferred from.
+    """
+
+    tick: int
+    app: str
+    version: str
+    digest: str
+    backend: str
+    node: str
+    time: float
+    origin: str
+    latency_ms: float
+    window: WindowInfo
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """One skeleton: 17 keypoints (x, y) in picture coordinates 0..1, COCO order; confidence calibrated or null."""
+
+    keypoints: list[list[float]]
+    confidence: float | None
+
+
+class PoseFields(InferenceFields, kw_only=True):
+    """`pose.frame`. `n_persons` is the number of skeletons in `persons`, not a count of people."""
+
+    n_persons: int
+    persons: list[Person]
+
+
+class CountFields(InferenceFields, kw_only=True):
+    """`count`.
+
+    Attributes:
+        count: the most probable number of persons among the trained ones.
+        raw_count: the same; null where the model's largest output was of a number that it was never trained on.
+        confidence: calibrated probability that `count` is right, or null.
+        low_confidence: true where `raw_count` is null: the input is unlike the training data.
+        count_p95_low: least number of a range that holds 95 % of the probability.
+        count_p95_high: greatest number of that range.
+        n_nodes: nodes that the count was inferred from.
+        probs: probability of each number in `classes`.
+        classes: the trained numbers of persons.
+    """
+
+    count: int
+    raw_count: int | None
+    confidence: float | None
+    low_confidence: bool
+    count_p95_low: int
+    count_p95_high: int
+    n_nodes: int
+    probs: list[float]
+    classes: list[int]
+
+
+class AppInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An app that runs."""
+
+    id: str
+    version: str
+    digest: str
+    head: str
+    backend: str
+    key_ids: list[str]
+
+
+class RunStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """`run.started`."""
+
+    cogd: str
+    pid: int
+    apps: list[AppInfo]
+    sources: list[str]
+    tick_ms: int
+
+
+class NodeTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one node's frames: `lost` never arrived, as its sequence numbers tell."""
+
+    frames: int
+    lost: int
+    dropped: dict[str, int]
+
+
+class RunStopped(msgspec.Struct, frozen=True, kw_only=True):
+    """`run.stopped`, the last event.
+
+    Attributes:
+        reason: why.
+        uptime_s: since `run.started`.
+        ticks: beats that did work or looked for it.
+        missed_ticks: beats that were skipped because the one before took too long.
+        inferences: events by app id.
+        dropped: windows and events lost here, by reason.
+        sources: what sources received that is not a frame, by source and reason.
+        nodes: totals by node.
+    """
+
+    reason: str
+    uptime_s: float
+    ticks: int
+    missed_ticks: int
+    inferences: dict[str, int]
+    dropped: dict[str, int]
+    sources: dict[str, dict[str, int]]
+    nodes: dict[str, NodeTotals]
+
+
+class LinkChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """`link.state`: what a node's input is worth has changed. `time` is of its last frame."""
+
+    node: str
+    state: str
+    previous: str
+    time: float | None
+
+
+class WindowReset(msgspec.Struct, frozen=True, kw_only=True):
+    """`window.reset`: these apps say nothing of this node until a window has filled again."""
+
+    node: str
+    apps: list[str]
+    reason: str
+    time: float
+
+
+class SourceChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """`source.state`: `up`, `down` (with the reason), `silent` (open, but nothing comes) or `ended`."""
+
+    source: str
+    state: Literal["up", "down", "silent", "ended"]
+    reason: str | None
+
+
+class AppRejected(msgspec.Struct, frozen=True, kw_only=True):
+    """`app.rejected`: a bundle that is not run, and why."""
+
+    path: str
+    code: str
+    message: str
+    hint: str
+
+
+class AppFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """`app.failed`: an app can't infer; said once until it can again."""
+
+    app: str
+    backend: str
+    reason: str
+
+
+class HealthOk(msgspec.Struct, frozen=True, kw_only=True):
+    """`health.ok`: an app was verified, loaded and reproduced its golden pair.
+
+    Attributes:
+        golden_error: largest difference from the expected output.
+        golden_tolerance: the largest that is allowed.
+    """
+
+    app: str
+    version: str
+    digest: str
+    backend: str
+    golden_error: float
+    golden_tolerance: float
+
+
+class HealthFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """`health.failed`."""
+
+    app: str | None
+    code: str
+    message: str
+    hint: str
+
+
+Fields = (
+    PoseFields | CountFields | RunStarted | RunStopped | LinkChanged | WindowReset | SourceChanged | AppRejected
+    | AppFailed | HealthOk | HealthFailed
+)  # fmt: skip
+
+EVENTS: dict[str, type[msgspec.Struct]] = {
+    "pose.frame": PoseFields,
+    "count": CountFields,
+    "run.started": RunStarted,
+    "run.stopped": RunStopped,
+    "link.state": LinkChanged,
+    "window.reset": WindowReset,
+    "source.state": SourceChanged,
+    "app.rejected": AppRejected,
+    "app.failed": AppFailed,
+    "health.ok": HealthOk,
+    "health.failed": HealthFailed,
+}
+"""Every event by name."""
+
+
+class Event(msgspec.Struct, kw_only=True):
+    """One event line; `ts` is unix seconds of its making."""
+
+    ts: float
+    level: Level
+    event: str
+    fields: msgspec.Struct
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode(event: Event) -> bytes:
+    """The event as one line of JSON, with its newline."""
+    return _ENCODER.encode(event) + b"\n"

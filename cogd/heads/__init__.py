@@ -1,0 +1,1 @@
+"""Heads: plugins that turn a backend's outputs into one event's fields."""

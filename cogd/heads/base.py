@@ -1,0 +1,53 @@
+"""What a head is: the contract of the entry-point group `cogd.heads`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cogd.bundle.manifest import OutputSpec
+    from cogd.events import InferenceFields, Level, WindowInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where one row of a batch came from: the fields that all inferred events share."""
+
+    tick: int
+    app: str
+    version: str
+    digest: str
+    backend: str
+    node: str
+    time: float
+    origin: str
+    window: WindowInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One event in the making: its level and fields. The engine adds the latency."""
+
+    level: Level
+    fields: InferenceFields
+
+
+class Head(Protocol):
+    """A plugin that turns a backend's outputs into one event's fields. Pure.
+
+    A head is made by its class from the manifest's output and the calibration's tensors by name (empty if the
+    bundle has none); the constructor raises `ManifestError` where they do not suit it.
+    """
+
+    event: str
+
+    def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None: ...
+
+    def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
+        """One reading for each row of the batch; outputs are finite, `[batch, ...]`."""

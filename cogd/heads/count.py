@@ -1,0 +1,120 @@
+"""The count head: `count_logits [batch, classes]`, `conf_logits [batch, 1]` to `count`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cogd.errors import ManifestError
+from cogd.events import CountFields
+from cogd.heads.base import Context, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from cogd.bundle.manifest import OutputSpec
+
+DECIMALS = 6
+_MASS = 0.95
+
+
+class CountHead:
+    """The number of persons among the trained ones; classes that were never trained are left out, not zero.
+
+    Calibration: `temperature` divides the class logits; the confidence is sigmoid(`slope` * logit + `offset`).
+    """
+
+    event = "count"
+
+    def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
+        shapes = {tensor.name: tensor.shape for tensor in output.tensors}
+        if shapes != {"count_logits": [len(output.labels)], "conf_logits": [1]}:
+            raise ManifestError("the count head wants `count_logits`, one for each label, and `conf_logits` of 1 value")
+        if not output.trained_classes:
+            raise ManifestError("the count head must be told which classes were trained")
+        try:
+            self._counts = [int(output.labels[index]) for index in output.trained_classes]
+        except ValueError as error:
+            raise ManifestError("the count head's labels must be numbers of persons") from error
+        self._trained = np.asarray(output.trained_classes, dtype=np.intp)
+        self._temperature = 1.0
+        self._line: tuple[float, float] | None = None
+        if output.confidence == "platt":
+            try:
+                self._temperature, slope, offset = (
+                    float(calibration[name].item()) for name in ("temperature", "slope", "offset")
+                )
+            except (KeyError, ValueError) as error:
+                raise ManifestError(
+                    "the calibration must hold temperature, slope and offset, one number each"
+                ) from error
+            if not (np.isfinite([self._temperature, slope, offset]).all() and self._temperature > 0):
+                raise ManifestError("the calibration's numbers must be finite and the temperature above 0")
+            self._line = slope, offset
+
+    def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
+        """One count for each row."""
+        logits = outputs["count_logits"].astype(np.float64)
+        trained = logits[:, self._trained] / self._temperature
+        weights = np.exp(trained - trained.max(axis=1, keepdims=True))
+        probabilities = weights / weights.sum(axis=1, keepdims=True)
+        known = np.isin(logits.argmax(axis=1), self._trained)
+        confidence = self._confidence(outputs["conf_logits"][:, 0].astype(np.float64))
+        return [
+            self._reading(probabilities[row], known=bool(known[row]), confidence=confidence[row], context=context)
+            for row, context in enumerate(contexts)
+        ]
+
+    def _confidence(self, logits: NDArray[np.float64]) -> list[float | None]:
+        if self._line is None:
+            return [None] * len(logits)
+        slope, offset = self._line
+        exponent = np.clip(-(slope * logits + offset), -700, 700)
+        return [float(value) for value in np.round(1 / (1 + np.exp(exponent)), DECIMALS)]
+
+    def _reading(
+        self, probabilities: NDArray[np.float64], *, known: bool, confidence: float | None, context: Context
+    ) -> Reading:
+        best = int(probabilities.argmax())
+        low, high = _p95_range(probabilities, best)
+        fields = CountFields(
+            tick=context.tick,
+            app=context.app,
+            version=context.version,
+            digest=context.digest,
+            backend=context.backend,
+            node=context.node,
+            time=context.time,
+            origin=context.origin,
+            latency_ms=0.0,
+            window=context.window,
+            count=self._counts[best],
+            raw_count=self._counts[best] if known else None,
+            confidence=confidence,
+            low_confidence=not known,
+            count_p95_low=self._counts[low],
+            count_p95_high=self._counts[high],
+            n_nodes=1,
+            probs=np.round(probabilities, DECIMALS).tolist(),
+            classes=self._counts,
+        )
+        return Reading("info" if known else "warn", fields)
+
+
+def _p95_range(probabilities: NDArray[np.float64], best: int) -> tuple[int, int]:
+    """Widen from the most probable class, always by the more probable neighbour (the lower one at a tie)."""
+    low = high = best
+    mass = probabilities[best]
+    while mass < _MASS and (low > 0 or high < len(probabilities) - 1):
+        below = probabilities[low - 1] if low > 0 else -1.0
+        above = probabilities[high + 1] if high < len(probabilities) - 1 else -1.0
+        if below >= above:
+            low -= 1
+            mass += below
+        else:
+            high += 1
+            mass += above
+    return low, high

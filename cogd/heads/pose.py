@@ -1,0 +1,57 @@
+"""The pose head: `keypoints [batch, 34]` to `pose.frame`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cogd.errors import ManifestError
+from cogd.events import Person, PoseFields
+from cogd.heads.base import Context, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from cogd.bundle.manifest import OutputSpec
+
+DECIMALS = 6
+"""Of emitted coordinates: finer than the models are, and short."""
+
+
+class PoseHead:
+    """One skeleton a window. The known models have no confidence, so it is null."""
+
+    event = "pose.frame"
+
+    def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
+        if [(tensor.name, tensor.shape) for tensor in output.tensors] != [("keypoints", [34])]:
+            raise ManifestError("the pose head wants one output `keypoints` of 34 values")
+        if output.confidence != "none" or calibration:
+            raise ManifestError("the pose head knows no calibration")
+
+    def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
+        """One skeleton for each row."""
+        rows = np.round(outputs["keypoints"].astype(np.float64), DECIMALS).reshape(len(contexts), 17, 2).tolist()
+        return [
+            Reading(
+                "info",
+                PoseFields(
+                    tick=context.tick,
+                    app=context.app,
+                    version=context.version,
+                    digest=context.digest,
+                    backend=context.backend,
+                    node=context.node,
+                    time=context.time,
+                    origin=context.origin,
+                    latency_ms=0.0,
+                    window=context.window,
+                    n_persons=1,
+                    persons=[Person(keypoints=keypoints, confidence=None)],
+                ),
+            )
+            for keypoints, context in zip(rows, contexts, strict=True)
+        ]

@@ -1,0 +1,1 @@
+"""The running daemon: apps, engine, tick."""

@@ -1,0 +1,169 @@
+"""An app: a verified bundle with its backend, input and head, proven on its golden pair before it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from cogd.csi.model_input import ModelInput
+from cogd.csi.tones import SUBCARRIERS
+from cogd.csi.window import WindowSpec
+from cogd.errors import BundleError, GoldenError, ManifestError, ModelError, PluginError, RequirementError
+from cogd.events import AppInfo
+from cogd.runtime.backend import ModelShape
+from cogd.runtime.plugins import load_plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from cogd.bundle.manifest import Variant
+    from cogd.bundle.verify import VerifiedBundle
+    from cogd.heads.base import Head
+    from cogd.runtime.backend import Backend, Session
+
+MAX_BATCH = 64
+"""The most windows that are run at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class App:
+    """An app that can run.
+
+    Attributes:
+        bundle: what it is made from.
+        backend: name of the backend that runs it.
+        window: the windows it wants.
+        head: turns outputs into events.
+        golden_error: largest difference from the golden pair's output.
+        golden_tolerance: the largest that is allowed.
+    """
+
+    bundle: VerifiedBundle
+    backend: str
+    window: WindowSpec
+    head: Head
+    golden_error: float
+    golden_tolerance: float
+    _input: ModelInput
+    _session: Session
+
+    @property
+    def id(self) -> str:
+        """The app's id."""
+        return self.bundle.manifest.id
+
+    def info(self) -> AppInfo:
+        """What `run.started` says of it."""
+        manifest = self.bundle.manifest
+        return AppInfo(
+            id=manifest.id,
+            version=manifest.version,
+            digest=self.bundle.digest,
+            head=manifest.head,
+            backend=self.backend,
+            key_ids=list(self.bundle.key_ids),
+        )
+
+    def infer(self, windows: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Outputs of windows `[1..64, 56, frames]`; called by one thread at a time."""
+        return self._session.run(self._input.prepare(windows))
+
+
+def load_app(bundle: VerifiedBundle) -> App:
+    """Load a bundle with the first of its variants whose backend is here and reproduces the golden pair.
+
+    Raises:
+        BundleError: the bundle contradicts itself or no variant can be run; with one variant, its own error.
+        PluginError: the head, or every backend, is not installed.
+    """
+    manifest = bundle.manifest
+    if manifest.input.subcarriers != SUBCARRIERS:
+        raise RequirementError(
+            f"{manifest.id} wants {manifest.input.subcarriers} subcarriers; this cogd makes {SUBCARRIERS}"
+        )
+    head_class = cast("type[Head]", load_plugin("cogd.heads", manifest.head))
+    output = manifest.output
+    head = head_class(output, _tensors(bundle, output.calibration) if output.calibration else {})
+    model_input = _model_input(bundle)
+    failures: list[BundleError | PluginError] = []
+    for variant in manifest.variants:
+        try:
+            session = _load_variant(bundle, variant)
+            error = _golden_error(bundle, session, model_input)
+        except (BundleError, PluginError) as failure:
+            failures.append(failure)
+            continue
+        tolerance = manifest.golden.tolerance[variant.precision]
+        if not error <= tolerance:  # a NaN is a mismatch too
+            failures.append(
+                GoldenError(
+                    f"{manifest.id}: {variant.backend} is off its golden output by {error:.3g}, more than {tolerance:g}"
+                )
+            )
+            continue
+        spec = manifest.input
+        window = WindowSpec(spec.tones, spec.frames, spec.min_gap_s, spec.max_gap_s)
+        return App(bundle, variant.backend, window, head, error, tolerance, model_input, session)
+    if len(failures) == 1:
+        raise failures[0]
+    raise ModelError(f"{manifest.id}: no variant can be run: " + "; ".join(str(failure) for failure in failures))
+
+
+def _load_variant(bundle: VerifiedBundle, variant: Variant) -> Session:
+    backend = cast("Backend", load_plugin("cogd.backends", variant.backend)())
+    spec, output = bundle.manifest.input, bundle.manifest.output
+    shape = ModelShape(
+        input_shape=(spec.subcarriers, spec.frames),
+        outputs={tensor.name: tuple(tensor.shape) for tensor in output.tensors},
+        max_batch=MAX_BATCH,
+    )
+    return backend.load(bundle.file(variant.file), shape)
+
+
+def _model_input(bundle: VerifiedBundle) -> ModelInput:
+    spec = bundle.manifest.input
+    if spec.normaliser is None:
+        return ModelInput(spec.layout, spec.gain)
+    tensors = _tensors(bundle, spec.normaliser)
+    mean, std = tensors.get("mean"), tensors.get("std")
+    rows = (spec.subcarriers,)
+    if mean is None or std is None or mean.shape != rows or std.shape != rows or not (std > 0).all():
+        raise ManifestError(f"{spec.normaliser} must hold `mean` and positive `std` of {spec.subcarriers} values")
+    return ModelInput(spec.layout, spec.gain, mean, std)
+
+
+def _golden_error(bundle: VerifiedBundle, session: Session, model_input: ModelInput) -> float:
+    """Largest absolute difference between what the session makes of the golden windows and what is expected."""
+    manifest = bundle.manifest
+    golden = _tensors(bundle, manifest.golden.file)
+    windows = golden.get("window")
+    shape = (manifest.input.subcarriers, manifest.input.frames)
+    if windows is None or windows.shape[1:] != shape or not 1 <= len(windows) <= MAX_BATCH:
+        raise ManifestError(f"{manifest.golden.file} must hold `window`, 1 to {MAX_BATCH} of {shape}")
+    outputs = session.run(model_input.prepare(windows))
+    worst = 0.0
+    for tensor in manifest.output.tensors:
+        expected = golden.get(tensor.name)
+        if expected is None or expected.shape != (len(windows), *tensor.shape):
+            raise ManifestError(f"{manifest.golden.file} lacks the expected {tensor.name}")
+        difference = float(np.abs(outputs[tensor.name] - expected).max())
+        worst = difference if np.isnan(difference) else max(worst, difference)
+    return worst
+
+
+def _tensors(bundle: VerifiedBundle, path: str) -> dict[str, NDArray[np.float32]]:
+    """The float32 tensors of a safetensors file in a bundle."""
+    try:
+        tensors = safetensors.numpy.load(bundle.file(path))
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise ManifestError(f"{path} is not a safetensors file: {error}") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype != np.float32 or not np.isfinite(tensor).all():
+            raise ManifestError(f"{path}: {name} must be finite float32")
+    return tensors

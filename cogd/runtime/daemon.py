@@ -1,0 +1,246 @@
+"""The daemon: sources, the tick, sinks and signals around the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+from urllib.parse import SplitResult, urlsplit
+
+import structlog
+
+import cogd
+from cogd.beat import Beat
+from cogd.csi.link import LinkLimits
+from cogd.errors import CogdError, ConfigError, SourceError
+from cogd.events import AppRejected, Event, RunStarted, RunStopped
+from cogd.runtime.engine import Engine
+from cogd.runtime.intake import SourceIntake
+from cogd.runtime.plugins import load_plugin
+from cogd.sources.base import SourceOptions, SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cogd.runtime.app import App
+    from cogd.settings import Settings
+    from cogd.sinks.base import Sink
+    from cogd.sources.base import Clock, Source
+
+_SHUTDOWN_S = 1.0
+
+
+@dataclass(frozen=True)
+class RejectedApp:
+    """A bundle that will not run."""
+
+    path: str
+    error: CogdError
+
+
+class Daemon:
+    """Runs apps on sources until told to stop, until every source has ended, or for a given time.
+
+    Raises:
+        ConfigError, SourceError, PluginError: a source or sink can't be made of its URL.
+    """
+
+    def __init__(
+        self, apps: Sequence[App], rejected: Sequence[RejectedApp], settings: Settings, clock: Clock | None = None
+    ) -> None:
+        self._settings = settings
+        self._rejected = rejected
+        self._clock = clock or SystemClock()
+        self._log = structlog.get_logger()
+        self._sinks = [make_sink(url) for url in settings.sinks]
+        sources = make_sources(settings, self._clock)
+        simulators = {source.name for source, url in sources if url.scheme == "sim"}
+        limits = LinkLimits(settings.stale_after_s, settings.absent_after_s, settings.frozen_after)
+        self._engine = Engine(
+            apps,
+            limits,
+            self._clock,
+            self._emit,
+            believe_simulated=lambda source: settings.believe_simulated or source in simulators,
+            max_pending=settings.max_pending,
+        )
+        self._apps = apps
+        now_s = self._clock.monotonic_s()
+        self._sources = [(source, SourceIntake(source.name, self._engine, now_s)) for source, _ in sources]
+        self._stop = asyncio.Event()
+        self._reason = ""
+        self._missed_ticks = 0
+
+    def stop(self, reason: str) -> None:
+        """Ask it to end; the first reason stands."""
+        if not self._stop.is_set():
+            self._reason = reason
+            self._stop.set()
+
+    async def run(self, duration_s: float | None = None) -> None:
+        """Run until stopped; the first event is `run.started`, the last `run.stopped`.
+
+        Raises:
+            SourceError: a source can't be opened.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop, signal.Signals(number).name)
+        if duration_s is not None:
+            loop.call_later(duration_s, self.stop, f"the duration of {duration_s:g} s is over")
+        started_s = self._clock.monotonic_s()
+        for sink in self._sinks:
+            sink.open()
+        self._say_started()
+        failure: SourceError | None = None
+        ticking = asyncio.create_task(self._tick_until_stopped(), name="tick")
+        listening = asyncio.create_task(self._listen(), name="sources")
+        try:
+            await asyncio.wait({ticking, listening}, return_when=asyncio.FIRST_COMPLETED)
+            if listening.done():
+                failure = listening.result()
+                self.stop(f"a source failed: {failure}" if failure else "all sources have ended")
+            await ticking
+        finally:
+            listening.cancel()
+            ticking.cancel()
+            await asyncio.gather(listening, ticking, return_exceptions=True)
+            await self._say_stopped(started_s)
+        if failure is not None:
+            raise failure
+
+    async def _listen(self) -> SourceError | None:
+        """Run all sources; returns when all have ended, or the error of one that can't be opened."""
+        tasks = [asyncio.create_task(self._run_source(source, intake)) for source, intake in self._sources]
+        try:
+            for finished in asyncio.as_completed(tasks):
+                error = await finished
+                if error is not None:
+                    return error
+            return None
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run_source(self, source: Source, intake: SourceIntake) -> SourceError | None:
+        try:
+            await source.run(intake)
+        except SourceError as error:
+            intake.down(str(error))
+            return error
+        except Exception as error:  # noqa: BLE001  # the plugin border: one source must not stop the others
+            self._log.exception("source failed", source=source.name, error=f"{type(error).__name__}: {error}")
+            intake.down(f"{type(error).__name__}: {error}")
+            return None
+        intake.ended()
+        return None
+
+    async def _tick_until_stopped(self) -> None:
+        beat = Beat(self._clock.monotonic_s(), self._settings.tick_ms / 1000)
+        stopping = asyncio.create_task(self._stop.wait())
+        while not self._stop.is_set():
+            wait_s, missed = beat.next(self._clock.monotonic_s())
+            self._missed_ticks += missed
+            full = asyncio.create_task(self._engine.full.wait())
+            await asyncio.wait({full, stopping}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            full.cancel()
+            await self._engine.tick()
+            self._check_outside()
+        await self._engine.tick()
+
+    def _check_outside(self) -> None:
+        """See whether sources fell silent, and whether anybody still listens."""
+        now_s = self._clock.monotonic_s()
+        for _, intake in self._sources:
+            intake.silent(now_s, self._settings.absent_after_s)
+        reasons = [sink.broken for sink in self._sinks]
+        if all(reasons):
+            self.stop(f"nothing takes events any more: {reasons[0]}")
+
+    def _emit(self, event: Event) -> None:
+        for sink in self._sinks:
+            sink.put(event)
+
+    def _say_started(self) -> None:
+        for rejected in self._rejected:
+            error = rejected.error
+            fields = AppRejected(path=rejected.path, code=error.code, message=str(error), hint=error.hint)
+            self._engine.say("app.rejected", fields, "error")
+            self._log.error("app rejected", path=rejected.path, code=error.code, message=str(error), hint=error.hint)
+        self._engine.say(
+            "run.started",
+            RunStarted(
+                cogd=cogd.__version__,
+                pid=os.getpid(),
+                apps=[app.info() for app in self._apps],
+                sources=list(self._settings.sources),
+                tick_ms=self._settings.tick_ms,
+            ),
+        )
+
+    async def _say_stopped(self, started_s: float) -> None:
+        self._engine.close()
+        dropped = dict(self._engine.dropped)
+        if shed := sum(sink.dropped for sink in self._sinks):
+            dropped["sink_overload"] = shed
+        fields = RunStopped(
+            reason=self._reason,
+            uptime_s=round(self._clock.monotonic_s() - started_s, 3),
+            ticks=self._engine.ticks,
+            missed_ticks=self._missed_ticks,
+            inferences=dict(self._engine.inferences),
+            dropped=dropped,
+            sources={intake.name: dict(intake.counts) for _, intake in self._sources},
+            nodes=self._engine.totals(),
+        )
+        self._engine.say("run.stopped", fields)
+        await asyncio.gather(*(asyncio.to_thread(sink.close, _SHUTDOWN_S) for sink in self._sinks))
+
+
+def make_sources(settings: Settings, clock: Clock) -> list[tuple[Source, SplitResult]]:
+    """The sources of the settings; a source is named by its URL's `#name`, else by its scheme, numbered if need be.
+
+    Raises:
+        SourceError, PluginError: a URL is not one, or no plugin knows its scheme.
+    """
+    options = SourceOptions(
+        poll_s=settings.tick_ms / 1000,
+        timeout_s=settings.http_timeout_s,
+        token_file=settings.http_token_file,
+        clock=clock,
+    )
+    made: list[tuple[Source, SplitResult]] = []
+    names: set[str] = set()
+    for text in settings.sources:
+        try:
+            url = urlsplit(text)
+        except ValueError as error:
+            raise SourceError(f"{text} is not a URL: {error}") from error
+        if not url.scheme:
+            raise SourceError(f"{text} is not a source's URL", hint="for example udp://0.0.0.0:5005 or replay:FILE")
+        name = url.fragment or url.scheme
+        if url.fragment and (name in names or "/" in name):
+            raise SourceError(f"{text}: the name {name!r} is taken, or has a slash in it")
+        number = 2
+        while name in names:
+            name = f"{url.scheme}{number}"
+            number += 1
+        names.add(name)
+        plugin = cast("type[Source]", load_plugin("cogd.sources", url.scheme))
+        made.append((plugin(name, url._replace(fragment=""), options), url))
+    return made
+
+
+def make_sink(text: str) -> Sink:
+    """The sink of a URL.
+
+    Raises:
+        ConfigError, PluginError: it is not a URL, or no plugin knows its scheme.
+    """
+    url = urlsplit(text)
+    if not url.scheme:
+        raise ConfigError(f"{text} is not a sink's URL", hint="for example stdout:")
+    return cast("type[Sink]", load_plugin("cogd.sinks", url.scheme))(url)

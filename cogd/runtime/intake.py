@@ -1,0 +1,70 @@
+"""The intake of one source: what it delivers goes to the engine, what it says about itself becomes events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Literal
+
+from cogd.events import SourceChanged
+
+if TYPE_CHECKING:
+    from cogd.csi.frame import Frame
+    from cogd.events import Level
+    from cogd.runtime.engine import Engine
+
+_State = Literal["up", "down", "silent", "ended"]
+
+
+class SourceIntake:
+    """Implements `cogd.sources.base.Intake` for one source."""
+
+    def __init__(self, name: str, engine: Engine, now_s: float) -> None:
+        self.name = name
+        self._last_arrival_s = now_s
+        self.counts: Counter[str] = Counter()
+        self._engine = engine
+        self._state: _State | None = None
+
+    def offer(self, frame: Frame) -> None:
+        """Hand in a live frame."""
+        self._delivered(frame)
+        self._engine.take(frame)
+
+    async def put(self, frame: Frame) -> None:
+        """Hand in a frame that must not be lost."""
+        self._delivered(frame)
+        await self._engine.put(frame)
+
+    def count(self, reason: str, amount: int = 1) -> None:
+        """Count something that is not a frame."""
+        self.counts[reason] += amount
+
+    def down(self, reason: str) -> None:
+        """Say that the source delivers nothing."""
+        self._enter("down", reason)
+
+    def up(self) -> None:
+        """Say that the source delivers."""
+        self._enter("up", None)
+
+    def ended(self, reason: str | None = None) -> None:
+        """Say that the source has no more frames."""
+        self._enter("ended", reason)
+
+    def silent(self, now_s: float, limit_s: float) -> None:
+        """Say that the source is open but has delivered nothing for `limit_s`, if that is so."""
+        if self._state in {None, "up"} and now_s - self._last_arrival_s >= limit_s:
+            self._enter("silent", f"no frame for {limit_s:g} s")
+
+    def _delivered(self, frame: Frame) -> None:
+        self._last_arrival_s = frame.arrival_s
+        if self._state != "up":
+            self._enter("up", None)
+
+    def _enter(self, state: _State, reason: str | None) -> None:
+        if state == self._state:
+            return
+        self._state = state
+        level: Level = "info" if state in {"up", "ended"} else "warn"
+        fields = SourceChanged(source=self.name, state=state, reason=reason)
+        self._engine.say("source.state", fields, level)

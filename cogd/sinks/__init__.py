@@ -1,0 +1,1 @@
+"""Sinks: plugins that take events."""

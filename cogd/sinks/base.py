@@ -1,0 +1,34 @@
+"""What a sink is: the contract of the entry-point group `cogd.sinks`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+    from cogd.events import Event
+
+
+class Sink(Protocol):
+    """A plugin that takes events. Made by its class from its URL.
+
+    A sink never makes the daemon wait: it has a bounded queue of its own and sheds the oldest event when that is full.
+    """
+
+    dropped: int
+
+    def __init__(self, url: SplitResult) -> None: ...
+
+    def open(self) -> None:
+        """Start."""
+
+    def put(self, event: Event) -> None:
+        """Take an event; returns at once."""
+
+    def close(self, timeout_s: float) -> None:
+        """Write what is still queued, for at most so long, and end."""
+
+    @property
+    def broken(self) -> str | None:
+        """Why nothing can be written any more, or None."""

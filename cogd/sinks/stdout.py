@@ -1,0 +1,76 @@
+"""The event stream: one line an event on standard output, and nothing else there."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from cogd.errors import ConfigError
+from cogd.events import encode
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+    from cogd.events import Event
+
+_QUEUED_EVENTS = 4096
+
+
+class StdoutSink:
+    """`stdout:`. A thread of its own writes, because whoever reads may stop reading."""
+
+    def __init__(self, url: SplitResult) -> None:
+        if url.netloc or url.path or url.query:
+            raise ConfigError("the sink is `stdout:`, with nothing behind the colon")
+        self.dropped = 0
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUED_EVENTS)
+        self._broken: str | None = None
+        self._thread = threading.Thread(target=self._write, name="stdout", daemon=True)
+
+    @property
+    def broken(self) -> str | None:
+        """Why nothing can be written any more, or None."""
+        return self._broken
+
+    def open(self) -> None:
+        """Start the writer."""
+        self._thread.start()
+
+    def put(self, event: Event) -> None:
+        """Queue an event; sheds the oldest where the reader does not keep up."""
+        self._enqueue(encode(event))
+
+    def close(self, timeout_s: float) -> None:
+        """Let the writer finish, for at most so long."""
+        self._enqueue(None)
+        self._thread.join(timeout_s)
+
+    def _enqueue(self, line: bytes | None) -> None:
+        while True:
+            try:
+                self._queue.put_nowait(line)
+            except queue.Full:
+                try:
+                    self._queue.get_nowait()
+                    self.dropped += 1
+                except queue.Empty:
+                    pass
+            else:
+                return
+
+    def _write(self) -> None:
+        out = sys.stdout.fileno()
+        while (line := self._queue.get()) is not None:
+            if self._broken is None:
+                try:
+                    _write_all(out, line)
+                except OSError as error:
+                    self._broken = error.strerror or str(error)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,1 @@
+"""Sources: plugins that turn a URL into frames."""

@@ -1,0 +1,124 @@
+"""What a source is: the contract of the entry-point group `cogd.sources`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import parse_qsl
+
+from cogd.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+    from urllib.parse import SplitResult
+
+    from cogd.csi.frame import Frame
+
+
+class Clock(Protocol):
+    """Where times come from; tests give their own."""
+
+    def unix_s(self) -> float:
+        """Seconds since the epoch."""
+
+    def monotonic_s(self) -> float:
+        """Seconds that never go back."""
+
+
+class SystemClock:
+    """Unix time that does not follow later steps of the system's clock.
+
+    A Pi has no clock of its own: minutes after boot its time may jump by years. Frame times must not, so unix time
+    is the monotonic clock plus one offset, taken again only by `resync`.
+    """
+
+    def __init__(self) -> None:
+        self._offset_s = time.time() - time.monotonic()
+
+    def unix_s(self) -> float:
+        """Seconds since the epoch."""
+        return time.monotonic() + self._offset_s
+
+    def monotonic_s(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    def resync(self) -> float:
+        """Take the system's clock again; returns by how many seconds it had moved."""
+        offset_s = time.time() - time.monotonic()
+        moved_s, self._offset_s = offset_s - self._offset_s, offset_s
+        return moved_s
+
+
+class Intake(Protocol):
+    """Where a source hands in what it hears. One intake belongs to one source."""
+
+    def offer(self, frame: Frame) -> None:
+        """Hand in a live frame; where the daemon can't keep up, the oldest waiting one is shed and counted."""
+
+    async def put(self, frame: Frame) -> None:
+        """Hand in a frame that must not be lost; waits until there is room."""
+
+    def count(self, reason: str, amount: int = 1) -> None:
+        """Count something that is not a frame: `malformed`, `vitals`, `empty_amplitude` and their like."""
+
+    def down(self, reason: str) -> None:
+        """Say that the source delivers nothing, and why. Saying it again changes nothing."""
+
+    def up(self) -> None:
+        """Say that the source delivers (again)."""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Settings that sources share.
+
+    Attributes:
+        poll_s: beat of sources that poll.
+        timeout_s: how long one request may take.
+        token_file: file that holds a bearer token, if the server wants one.
+        clock: where times come from.
+    """
+
+    poll_s: float = 0.04
+    timeout_s: float = 2.0
+    token_file: Path | None = None
+    clock: Clock = field(default_factory=SystemClock)
+
+
+class Source(Protocol):
+    """A plugin that hears nodes.
+
+    A source is made by its class from `(name, url, options)`; `name` is the first part of its nodes' names. The
+    constructor checks the URL and raises `SourceError`; it opens nothing.
+    """
+
+    name: str
+
+    def __init__(self, name: str, url: SplitResult, options: SourceOptions) -> None: ...
+
+    async def run(self, intake: Intake) -> None:
+        """Deliver frames until cancelled, or until there are no more.
+
+        Raises:
+            SourceError: the source can't be opened at all. Outages after that are told by `intake.down`.
+        """
+
+
+def query_parameters(name: str, url: SplitResult, known: Collection[str]) -> dict[str, str]:
+    """The parameters behind a source URL's `?`.
+
+    Raises:
+        SourceError: one is not known, or is there twice.
+    """
+    given: dict[str, str] = {}
+    for key, value in parse_qsl(url.query, keep_blank_values=True):
+        if key not in known:
+            what = f"the known ones are {', '.join(known)}" if known else "it has none"
+            raise SourceError(f"source {name}: unknown parameter {key!r}; {what}")
+        if key in given:
+            raise SourceError(f"source {name}: the parameter {key!r} is there twice")
+        given[key] = value
+    return given

@@ -1,0 +1,33 @@
+"""The command line of cogd-train: one small module a verb, imported only when its verb is called."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from cogd.cli import dispatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+VERBS: Mapping[str, str] = {
+    "pose": "train the pose network on simulation or on paired.jsonl",
+    "count": "train the person-count network on simulation or on paired.jsonl",
+    "bundle": "make a signed bundle of a trained model",
+    "import-cog": "make a signed bundle of a published cog's weights",
+    "keygen": "make an Ed25519 key pair",
+}
+
+_EXTRA = frozenset({"torch", "onnx", "onnxscript", "tqdm"})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `cogd-train`."""
+    try:
+        return dispatch("cogd-train", "From CSI to signed models.", "cogd.train.cli", VERBS, argv)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+            raise
+        print(f"cogd-train: {error.name} is not installed", file=sys.stderr)
+        print("cogd-train: hint: pip install 'cogd[train]'", file=sys.stderr)
+        return 30

@@ -1,0 +1,1 @@
+"""Data sets: every kind of recording becomes labelled windows."""

@@ -1,0 +1,152 @@
+"""`paired.jsonl`: windows of CSI beside the keypoints that a camera saw, one JSON object a line.
+
+    {"csi": [flat], "csi_shape": [a, b], "kp": [[x, y] x 17], "conf": 0..1, "n_persons_mode": n,
+     "ts_start": ISO 8601, "ts_end": ISO 8601}
+
+The values lie frame after frame in some files and subcarrier after subcarrier in others, and `csi_shape` is wrong in
+the files that trained the published cogs. So the layout is read off the values themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from cogd.csi.tones import SUBCARRIERS
+from cogd.errors import TrainError
+from cogd.train.data.windows import DataOrigin, Windows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_CLEAR = 0.8
+"""A layout is believed when its within-subcarrier share of the variance is below this share of the other's."""
+
+
+class _Pair(msgspec.Struct):
+    csi: list[float]
+    csi_shape: tuple[int, int]
+    kp: list[tuple[float, float]]
+    conf: float
+    n_persons_mode: int
+    ts_start: str
+    ts_end: str
+
+
+def read_paired(path: Path, licence: str = "not stated") -> Windows:
+    """Read a file of pairs; all of it is one session.
+
+    Raises:
+        TrainError: the file or a line of it can't be used, or its layout can't be told.
+    """
+    pairs = _read(path)
+    frames = _frames(path, pairs)
+    flat = np.asarray([pair.csi for pair in pairs], dtype=np.float32)
+    if not np.isfinite(flat).all():
+        raise TrainError(f"{path} holds amplitudes that are not finite")
+    csi = _lay_out(path, flat, frames)
+    start_s = np.asarray([_unix_s(path, pair.ts_start) for pair in pairs])
+    end_s = np.asarray([_unix_s(path, pair.ts_end) for pair in pairs])
+    gap_s = float(np.median((end_s - start_s) / (frames - 1)))
+    if not 1e-3 <= gap_s <= 10:
+        raise TrainError(f"{path}: windows of {frames} frames span {gap_s * (frames - 1):.3g} s")
+    order = np.argsort(end_s, kind="stable")
+    keypoints = np.full((len(pairs), 17, 2), np.nan, dtype=np.float32)
+    for row, pair in enumerate(pairs):
+        if len(pair.kp) == 17:
+            keypoints[row] = pair.kp
+    return Windows(
+        csi=csi[order],
+        keypoints=keypoints[order],
+        weight=np.asarray([pair.conf for pair in pairs], dtype=np.float32)[order],
+        persons=np.asarray([pair.n_persons_mode for pair in pairs], dtype=np.int64)[order],
+        start_s=start_s[order],
+        end_s=end_s[order],
+        session=np.zeros(len(pairs), dtype=np.int64),
+        tones="first56",
+        rate_hz=round(1 / gap_s, 3),
+        min_gap_s=0.0,
+        max_gap_s=round(max(0.5, 3 * gap_s), 3),
+        origin=DataOrigin(f"paired recording {path.name}", hashlib.sha256(path.read_bytes()).hexdigest(), licence),
+    )
+
+
+def frames_first(flat: NDArray[np.float32], frames: int) -> bool | None:
+    """Whether windows `[n, frames * 56]` lie frame after frame; False: tone after tone; None: can't be told.
+
+    A subcarrier's amplitude differs far more from its neighbours' than from its own a moment later. So in the right
+    layout the variance over time within a subcarrier is a small share of the whole, in the wrong one it is not.
+    """
+
+    def within(windows: NDArray[np.float32]) -> float:
+        """`[n, frames, 56]`: variance over time within subcarriers, as a share of the whole."""
+        total = windows.var(axis=(1, 2)).sum()
+        return float(windows.var(axis=1).mean(axis=1).sum() / total) if total > 0 else 1.0
+
+    frame_after_frame = within(flat.reshape(-1, frames, SUBCARRIERS))
+    tone_after_tone = within(flat.reshape(-1, SUBCARRIERS, frames).transpose(0, 2, 1))
+    if frame_after_frame < _CLEAR * tone_after_tone:
+        return True
+    if tone_after_tone < _CLEAR * frame_after_frame:
+        return False
+    return None
+
+
+def _lay_out(path: Path, flat: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    by_frame = frames_first(flat, frames)
+    if by_frame is None:
+        raise TrainError(
+            f"{path}: the values do not tell whether they lie frame after frame or subcarrier after subcarrier",
+            hint="are these amplitudes of a static room? record one where something changes over the subcarriers",
+        )
+    if by_frame:
+        return np.ascontiguousarray(flat.reshape(-1, frames, SUBCARRIERS).transpose(0, 2, 1))
+    return flat.reshape(-1, SUBCARRIERS, frames)
+
+
+def _read(path: Path) -> list[_Pair]:
+    decoder = msgspec.json.Decoder(_Pair)
+    pairs = []
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    try:
+                        pairs.append(decoder.decode(line))
+                    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                        raise TrainError(f"{path}, line {number}: {error}") from error
+    except OSError as error:
+        raise TrainError(f"{path} can't be read: {error.strerror}") from error
+    if not pairs:
+        raise TrainError(f"{path} holds no pairs")
+    return pairs
+
+
+def _frames(path: Path, pairs: list[_Pair]) -> int:
+    """Frames of a window; 56 must be one of the two sides in every line."""
+    sides = {tuple(sorted(pair.csi_shape)) for pair in pairs}
+    if len(sides) != 1:
+        raise TrainError(f"{path} mixes windows of the shapes {sorted(sides)}")
+    low, high = sides.pop()
+    if SUBCARRIERS not in (low, high):
+        raise TrainError(f"{path} holds windows of {low} x {high}; one side must be {SUBCARRIERS} subcarriers")
+    frames = low if high == SUBCARRIERS else high
+    for number, pair in enumerate(pairs, 1):
+        if len(pair.csi) != frames * SUBCARRIERS:
+            raise TrainError(f"{path}, window {number}: {len(pair.csi)} values, not {frames} x {SUBCARRIERS}")
+    if frames < 2:
+        raise TrainError(f"{path}: a window needs two frames at least")
+    return frames
+
+
+def _unix_s(path: Path, text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise TrainError(f"{path}: {text!r} is not a time in ISO 8601") from error

@@ -1,0 +1,115 @@
+"""Export to one self-contained ONNX file, and the proof that it computes what was trained."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from cogd.errors import ModelError, TrainError
+from cogd.train.reference import forward
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+OPSET = 18
+INPUT_NAME = "csi_window"
+PARITY_TOLERANCE = 1e-5
+PARITY_BATCHES = (1, 2, 7)
+
+
+def export_onnx(net: nn.Module, output_names: tuple[str, ...], frames: int) -> bytes:
+    """The network as one ONNX file: opset 18, any batch size, weights inside.
+
+    Raises:
+        ModelError: the exporter made something else.
+    """
+    net.eval()
+    batch = torch.export.Dim("batch")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of optional packages and of its own deprecations
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            net,
+            (torch.zeros(2, 56, frames),),
+            path,
+            input_names=[INPUT_NAME],
+            output_names=list(output_names),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            dynamic_shapes={INPUT_NAME: {0: batch}},
+            verbose=False,
+        )
+        model = path.read_bytes()
+    check_self_contained(model, "the exported model")
+    return model
+
+
+def check_self_contained(model: bytes, name: str) -> None:
+    """See that an ONNX file holds all its weights and nothing that points out of it.
+
+    Raises:
+        ModelError: it is not ONNX, another opset was written, or its weights are in another file.
+    """
+    try:
+        proto = onnx.load_model_from_string(model)
+    except Exception as error:  # protobuf's DecodeError has no public home
+        raise ModelError(f"{name} is not an ONNX file: {error}") from error
+    outside = [tensor.name for tensor in _tensors(proto.graph) if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    if outside:
+        raise ModelError(
+            f"{name} has no weights: {len(outside)} of its tensors ({outside[0]}, ...) are in a file beside it"
+        )
+    if not proto.graph.node:
+        raise ModelError(f"{name} holds no graph")
+    versions = {entry.domain: entry.version for entry in proto.opset_import}
+    if versions.get("") != OPSET:
+        raise ModelError(f"{name} has opset {versions.get('')}, not {OPSET}", hint="export it with opset 18")
+    onnx.checker.check_model(proto, full_check=True)
+
+
+def _tensors(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
+    """Every tensor in a graph: initialisers, constants in attributes, and those of inner graphs."""
+    found = list(graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            found += [attribute.t] if attribute.HasField("t") else []
+            found += attribute.tensors
+            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+                found += _tensors(inner)
+    return found
+
+
+def check_parity(model: bytes, weights: Mapping[str, NDArray[np.float32]], frames: int, seed: int = 0) -> float:
+    """Largest difference between the ONNX file, read in an empty folder, and the NumPy reference.
+
+    Raises:
+        TrainError: it is above 1e-5 at batch 1, 2 or 7.
+    """
+    rng = np.random.default_rng(seed)
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        for batch in PARITY_BATCHES:
+            csi = rng.normal(size=(batch, 56, frames)).astype(np.float32)
+            expected = forward(weights, csi)
+            for name, values in zip(names, session.run(None, {INPUT_NAME: csi}), strict=True):
+                worst = max(worst, float(np.abs(values - expected[name]).max()))
+    if not worst <= PARITY_TOLERANCE:
+        raise TrainError(f"the exported model is off by {worst:.2e}, more than {PARITY_TOLERANCE:.0e}")
+    return worst

@@ -1,0 +1,183 @@
+"""The training loop: plain, full data in memory, resumable to the bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import TYPE_CHECKING, TypedDict, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cogd.errors import TrainError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from cogd.train.data.windows import Split
+    from cogd.train.recipe import Recipe
+    from cogd.train.tasks import Task
+
+_EVALUATION_BATCH = 4096
+
+
+class _Checkpoint(TypedDict):
+    """What a run needs to go on as if it had never stopped."""
+
+    model: dict[str, Tensor]
+    optimiser: dict[str, object]
+    scheduler: dict[str, object]
+    order_rng: Tensor
+    dropout_rng: Tensor
+    epoch: int
+    best_score: float
+    best_model: dict[str, Tensor]
+    recipe: dict[str, object]
+    data: str
+    threads: int
+
+
+def data_fingerprint(csi: NDArray[np.float32], split: Split) -> str:
+    """Digest of the inputs and of which rows train, calibrate and test."""
+    digest = hashlib.sha256()
+    for array in (csi, split.train, split.calibration, split.test):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+class Loop:
+    """Trains a task on model inputs `[n, 56, frames]`.
+
+    Args:
+        task: network and loss.
+        csi: float32 `[n, 56, frames]`, normalised.
+        split: which rows train, calibrate and test.
+        recipe: how.
+        checkpoint: file to write after every `every` epochs, and to resume from.
+        every: epochs between checkpoints.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        csi: NDArray[np.float32],
+        split: Split,
+        recipe: Recipe,
+        checkpoint: Path | None = None,
+        every: int = 10,
+    ) -> None:
+        self._task, self._recipe, self._checkpoint, self._every = task, recipe, checkpoint, every
+        self._csi = torch.from_numpy(csi)
+        self._train, self._calibration = torch.from_numpy(split.train), torch.from_numpy(split.calibration)
+        self._data = data_fingerprint(csi, split)
+        self._optimiser = torch.optim.AdamW(
+            task.net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self._scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(self._optimiser, recipe.restart_epochs)
+        self._order = torch.Generator().manual_seed(recipe.seed)
+        self._dropout = torch.Generator().manual_seed(recipe.seed + 1)
+        self._epoch = 0
+        self._best_score = -float("inf")
+        self._best = self._weights()
+
+    def run(self, progress: Callable[[int, float, float], None] | None = None) -> None:
+        """Train to the end, from wherever the loop stands; afterwards the network holds the weights to keep.
+
+        `progress` is told epoch, loss and the calibration part's score after each epoch.
+        """
+        while self._epoch < self._recipe.epochs:
+            loss = self._train_one_epoch()
+            score = self.score(self._calibration)
+            if score > self._best_score:
+                self._best_score, self._best = score, self._weights()
+            self._epoch += 1
+            if self._checkpoint and (self._epoch % self._every == 0 or self._epoch == self._recipe.epochs):
+                self.save(self._checkpoint)
+            if progress is not None:
+                progress(self._epoch, loss, score)
+        if self._recipe.keep == "best":
+            self._task.net.load_state_dict(self._best)
+
+    def score(self, rows: Tensor) -> float:
+        """The task's score over rows, in parts that fit into memory."""
+        self._task.net.eval()
+        with torch.no_grad():
+            parts = [
+                (self._task.score(self._csi[part], part), len(part)) for part in torch.split(rows, _EVALUATION_BATCH)
+            ]
+        return sum(score * size for score, size in parts) / len(rows)
+
+    def _train_one_epoch(self) -> float:
+        self._task.net.train()
+        rows = self._train[torch.randperm(len(self._train), generator=self._order)]
+        drop = self._epoch >= self._recipe.epochs - self._recipe.dropout_epochs
+        total = 0.0
+        for batch in torch.split(rows, self._recipe.batch_size or len(rows)):
+            csi = self._csi[batch]
+            if drop and self._recipe.subcarrier_dropout:
+                kept = torch.rand(csi.shape[:2], generator=self._dropout) >= self._recipe.subcarrier_dropout
+                csi = csi * kept[:, :, None]
+            loss = self._task.loss(csi, batch)
+            if not torch.isfinite(loss):
+                raise TrainError(
+                    f"the loss is {loss.item()} in epoch {self._epoch + 1}", hint="lower the learning rate"
+                )
+            self._optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimiser.step()
+            total += loss.item() * len(batch)
+        self._scheduler.step()
+        return total / len(rows)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self._task.net.state_dict().items()}
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint; the old one stays until the new one is whole."""
+        state = _Checkpoint(
+            model=self._weights(),
+            optimiser=self._optimiser.state_dict(),
+            scheduler=self._scheduler.state_dict(),
+            order_rng=self._order.get_state(),
+            dropout_rng=self._dropout.get_state(),
+            epoch=self._epoch,
+            best_score=self._best_score,
+            best_model=self._best,
+            recipe=dataclasses.asdict(self._recipe),
+            data=self._data,
+            threads=torch.get_num_threads(),
+        )
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def resume(self, path: Path) -> int:
+        """Take up a checkpoint; returns the epochs done. More epochs than it was begun with may be asked for.
+
+        Raises:
+            TrainError: the file is no checkpoint, or belongs to another recipe or other data.
+        """
+        try:
+            state = cast("_Checkpoint", torch.load(path, weights_only=True))
+            recipe, data = dict(state["recipe"]), state["data"]
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, EOFError) as error:
+            raise TrainError(f"{path} is not a checkpoint: {error}", hint="train without --resume") from error
+        mine = dataclasses.asdict(self._recipe)
+        different = [key for key in mine if key != "epochs" and recipe.get(key) != mine[key]]
+        if different:
+            raise TrainError(
+                f"{path} was begun with another {', '.join(different)}", hint="give the same options, or begin anew"
+            )
+        if data != self._data:
+            raise TrainError(f"{path} belongs to other data or another split", hint="give the same data, or begin anew")
+        self._task.net.load_state_dict(state["model"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._scheduler.load_state_dict(state["scheduler"])
+        self._order.set_state(state["order_rng"])
+        self._dropout.set_state(state["dropout_rng"])
+        self._epoch, self._best_score, self._best = state["epoch"], state["best_score"], state["best_model"]
+        return self._epoch

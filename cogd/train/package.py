@@ -1,0 +1,132 @@
+"""From a run directory to a signed bundle."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import cogd
+from cogd.bundle.manifest import FileEntry, Golden, Manifest, Requires, Variant
+from cogd.bundle.verify import pack
+from cogd.errors import TrainError
+from cogd.train import rundir
+from cogd.train.export import check_self_contained
+from cogd.train.report import beats_baseline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cogd.bundle.keys import PrivateKey
+    from cogd.train.rundir import Description
+
+CARD = "MODEL_CARD.md"
+MINIMAL_COGD = "0.1.0"
+"""The first cogd that knows this format."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How a bundle is called: its app's id and its version (semver)."""
+
+    app_id: str
+    version: str
+
+
+def package(model: Path, naming: Naming, keys: Sequence[PrivateKey]) -> bytes:
+    """The signed bundle of a model file and of what lies beside it.
+
+    Raises:
+        ModelError: the model is not one self-contained ONNX file of opset 18.
+        TrainError: something beside it is missing.
+        BundleError: the parts contradict each other.
+    """
+    model_bytes = _read(model)
+    check_self_contained(model_bytes, model.name)
+    folder = model.parent
+    description = rundir.read_description(folder)
+    files = {
+        rundir.MODEL: model_bytes,
+        rundir.GOLDEN: _read(folder / rundir.GOLDEN),
+        CARD: model_card(description, naming).encode(),
+    }
+    for name in (description.input.normaliser, description.output.calibration):
+        if name is not None:
+            files[name] = _read(folder / name)
+    manifest = Manifest(
+        format="cogd.bundle/1",
+        id=naming.app_id,
+        version=naming.version,
+        created=_created().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        requires=Requires(cogd=f">={MINIMAL_COGD}", features=[]),
+        head=description.head,
+        input=description.input,
+        output=description.output,
+        variants=[Variant(backend="ort", file=rundir.MODEL, precision="fp32", targets=[])],
+        golden=Golden(file=rundir.GOLDEN, tolerance=description.golden_tolerance),
+        files=_NO_FILES_YET,
+        provenance=description.provenance,
+    )
+    return pack(manifest, files, keys)
+
+
+_NO_FILES_YET: list[FileEntry] = []
+
+
+def model_card(description: Description, naming: Naming) -> str:
+    """The model card: what it is, figures beside their baselines, data, limits."""
+    spec, provenance = description.input, description.provenance
+    lines = [
+        f"# {description.title}: {naming.app_id} {naming.version}",
+        "",
+        (
+            f"Head `{description.head}`. Input: {spec.subcarriers} subcarriers (rule `{spec.tones}`) x {spec.frames} "
+            f"frames, layout `{spec.layout}`, gain `{spec.gain}`, nominal {spec.rate_hz:g} Hz, gaps from "
+            f"{spec.min_gap_s:g} to {spec.max_gap_s:g} s."
+        ),
+        "",
+        f"Confidence: {description.output.confidence_note}.",
+        "",
+        "## Figures",
+        "",
+    ]
+    if provenance.metrics:
+        lines += ["| figure | value | baseline | better | n | split |", "|---|---|---|---|---|---|"]
+        lines += [
+            f"| {m.name} | {m.value:.4f} | {m.baseline_value:.4f} ({m.baseline_name}) | "
+            f"{'yes' if beats_baseline(m) else 'no'} | {m.n} | {m.split} |"
+            for m in provenance.metrics
+        ]
+        lines.append("")
+        lines += [f"* `{name}`: {text}" for name, text in {m.name: m.definition for m in provenance.metrics}.items()]
+    else:
+        lines.append("None was measured by this project.")
+    lines += ["", "## Data", ""]
+    lines += [
+        f"* {d.name}; licence {d.licence}" + (f"; sha256 {d.sha256}" if d.sha256 else "") for d in provenance.data
+    ]
+    lines += ["", "## Limits", "", *(f"* {limit}" for limit in provenance.limits)]
+    lines += ["", f"Made by {provenance.trainer}; packed by cogd-train {cogd.__version__}.", ""]
+    return "\n".join(lines)
+
+
+def _created() -> datetime:
+    """Now, or the time of reproducible builds (https://reproducible-builds.org/specs/source-date-epoch/)."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise TrainError(f"SOURCE_DATE_EPOCH is {epoch!r}, not unix seconds") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TrainError(
+            f"{path} can't be read: {error.strerror}", hint="give the model.onnx of a run directory"
+        ) from error

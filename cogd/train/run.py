@@ -1,0 +1,232 @@
+"""One training run: data in, run directory out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import safetensors.numpy
+import torch
+
+import cogd
+from cogd.bundle.manifest import DataSource, InputSpec, Metric, OutputSpec, Provenance
+from cogd.bundle.manifest import Tensor as TensorSpec
+from cogd.csi.model_input import ModelInput, fit_normaliser
+from cogd.sim.bodies import JOINTS
+from cogd.train import rundir
+from cogd.train.calibration import calibrate_count
+from cogd.train.data.windows import Split, Windows, temporal_split
+from cogd.train.export import check_parity, export_onnx
+from cogd.train.loop import Loop
+from cogd.train.metrics import confidence_metrics, count_metrics, pose_metrics
+from cogd.train.nets import CLASS_COUNT
+from cogd.train.report import format_report
+from cogd.train.tasks import CountTask, PoseTask, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from cogd.train.recipe import Recipe
+
+_GOLDEN_WINDOWS = 4
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to train, and where to put it.
+
+    Attributes:
+        recipe: how.
+        windows: on what.
+        held_out: windows of rooms that are in no part of `windows`; None where there are none.
+        out: the run directory.
+        resume: go on from its checkpoint.
+    """
+
+    recipe: Recipe
+    windows: Windows
+    held_out: Windows | None
+    out: Path
+    resume: bool = False
+
+
+def train(run: Run, progress: Callable[[int, float, float], None] | None = None) -> list[Metric]:
+    """Train, export, measure and write everything that a bundle needs.
+
+    Raises:
+        TrainError: the data or the checkpoint can't be used, or the exported model computes something else.
+    """
+    run.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(run.recipe.seed)
+    torch.use_deterministic_algorithms(mode=True)
+    windows = run.windows
+    split = temporal_split(windows, _usable_rows(windows, run.recipe.head))
+    unfitted = ModelInput("subcarrier_major", "window_rms")
+    mean, std = fit_normaliser(unfitted.lay_out(windows.csi[split.train]))
+    model_input = ModelInput(unfitted.layout, unfitted.gain, mean, std)
+    task: Task = PoseTask(windows) if run.recipe.head == "pose" else CountTask(windows, split.train)
+    loop = Loop(task, model_input.prepare(windows.csi), split, run.recipe, run.out / rundir.CHECKPOINT)
+    if run.resume:
+        loop.resume(run.out / rundir.CHECKPOINT)
+    loop.run(progress)
+    weights = {name: tensor.numpy().copy() for name, tensor in task.net.state_dict().items()}
+    model = export_onnx(task.net, task.net.output_names, windows.csi.shape[2])
+    parity = check_parity(model, weights, windows.csi.shape[2])
+
+    (run.out / rundir.MODEL).write_bytes(model)
+    safetensors.numpy.save_file(weights, run.out / rundir.WEIGHTS)
+    safetensors.numpy.save_file({"mean": mean, "std": std}, run.out / rundir.NORMALISER)
+    rundir.write_golden(run.out, windows.csi[split.test[:_GOLDEN_WINDOWS]], model_input, weights)
+    evaluation = _Evaluation(task, model_input, run, split)
+    output, metrics = evaluation.pose() if run.recipe.head == "pose" else evaluation.count()
+    description = rundir.Description(
+        title="Pose of one person" if run.recipe.head == "pose" else "Number of persons",
+        head=run.recipe.head,
+        input=_input_spec(windows),
+        output=output,
+        golden_tolerance=rundir.GOLDEN_TOLERANCE,
+        provenance=_provenance(run, metrics),
+    )
+    rundir.write_description(run.out, description)
+    report = {
+        "recipe": run.recipe,
+        "split": split.name,
+        "windows": {"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)},
+        "data": windows.origin,
+        "parity": {"definition": "largest difference between the ONNX file and a NumPy forward", "value": parity},
+        "threads": torch.get_num_threads(),
+        "metrics": metrics,
+    }
+    (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    (run.out / rundir.REPORT_TEXT).write_text(format_report(metrics, split, parity), encoding="utf-8")
+    return metrics
+
+
+def _usable_rows(windows: Windows, head: str) -> NDArray[np.int64]:
+    """Rows with a label: for pose, those with exactly one person and a pose that is believed at all."""
+    if head == "pose":
+        usable = np.isfinite(windows.keypoints).all(axis=(1, 2)) & (windows.weight > 0) & (windows.persons == 1)
+        return np.flatnonzero(usable)
+    return np.arange(len(windows))
+
+
+def _input_spec(windows: Windows) -> InputSpec:
+    return InputSpec(
+        layout="subcarrier_major",
+        tones=windows.tones,
+        subcarriers=windows.csi.shape[1],
+        frames=windows.csi.shape[2],
+        rate_hz=windows.rate_hz,
+        min_gap_s=windows.min_gap_s,
+        max_gap_s=windows.max_gap_s,
+        gain="window_rms",
+        normaliser=rundir.NORMALISER,
+    )
+
+
+def _provenance(run: Run, metrics: list[Metric]) -> Provenance:
+    sources = [run.windows.origin] + ([run.held_out.origin] if run.held_out else [])
+    limits = [
+        "Measured only on the data named here; nothing is known about any other room, chip or placement.",
+        "One node's window at a time; nothing is combined across nodes.",
+    ]
+    if run.recipe.head == "pose":
+        limits.append("Assumes exactly one person: it draws a skeleton for an empty room and for a crowd alike.")
+        limits.append("It has no confidence.")
+    if all(source.sha256 is None for source in sources):
+        limits.append("Trained on simulation alone: figures on real rooms are unknown and will be worse.")
+    return Provenance(
+        trainer=f"cogd-train {cogd.__version__}, torch {importlib.metadata.version('torch')}",
+        data=[DataSource(name=s.name, sha256=s.sha256, licence=s.licence) for s in sources],
+        metrics=metrics,
+        limits=limits,
+    )
+
+
+class _Evaluation:
+    """Measures a trained network on the test part and, where there are any, on rooms it never saw."""
+
+    def __init__(self, task: Task, model_input: ModelInput, run: Run, split: Split) -> None:
+        self._task, self._input, self._run, self._split = task, model_input, run, split
+        self._parts = [("held-out time: " + split.name, run.windows, split.test)]
+        if run.held_out is not None:
+            rows = _usable_rows(run.held_out, run.recipe.head)
+            self._parts.append(("held-out rooms: no part of them trained", run.held_out, rows))
+
+    def _outputs(self, csi: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        with torch.no_grad():
+            parts = [self._task.net(part) for part in torch.split(torch.from_numpy(self._input.prepare(csi)), 4096)]
+        return [torch.cat(list(tensors)).numpy() for tensors in zip(*parts, strict=True)]
+
+    def pose(self) -> tuple[OutputSpec, list[Metric]]:
+        """Keypoints against the mean pose."""
+        mean_pose = self._run.windows.keypoints[self._split.train].mean(axis=0, dtype=np.float64)
+        metrics: list[Metric] = []
+        for name, windows, rows in self._parts:
+            predicted = self._outputs(windows.csi[rows])[0].reshape(-1, 17, 2).astype(np.float64)
+            metrics += pose_metrics(predicted, windows.keypoints[rows].astype(np.float64), mean_pose, name)
+        output = OutputSpec(
+            tensors=[TensorSpec(name="keypoints", shape=[34])],
+            labels=list(JOINTS),
+            trained_classes=None,
+            confidence="none",
+            calibration=None,
+            confidence_note="the network estimates no confidence",
+        )
+        return output, metrics
+
+    def count(self) -> tuple[OutputSpec, list[Metric]]:
+        """Counts against the most frequent one; the confidence is calibrated first."""
+        windows, split = self._run.windows, self._split
+        persons = windows.persons[split.train]
+        trained = sorted({int(value) for value in persons})
+        majority = int(np.bincount(persons).argmax())
+        logits, conf = self._outputs(windows.csi[split.calibration])
+        masked = _untrained_off(logits, trained)
+        calibration = calibrate_count(
+            masked[:, trained], conf, np.searchsorted(trained, windows.persons[split.calibration])
+        )
+        usual = float((masked.argmax(axis=1) == windows.persons[split.calibration]).mean())
+        metrics: list[Metric] = []
+        for name, data, rows in self._parts:
+            logits, conf = self._outputs(data.csi[rows])
+            predicted = _untrained_off(logits, trained).argmax(axis=1)
+            metrics += count_metrics(predicted, data.persons[rows], majority, name)
+            if calibration.informative:
+                confidence = 1 / (1 + np.exp(-(conf[:, 0].astype(np.float64) * calibration.slope + calibration.offset)))
+                metrics += confidence_metrics(confidence, predicted == data.persons[rows], usual, name)
+        fitted = {
+            "temperature": np.asarray([calibration.temperature], dtype=np.float32),
+            "slope": np.asarray([calibration.slope], dtype=np.float32),
+            "offset": np.asarray([calibration.offset], dtype=np.float32),
+        }
+        if calibration.informative:
+            safetensors.numpy.save_file(fitted, self._run.out / rundir.CALIBRATION)
+        output = OutputSpec(
+            tensors=[
+                TensorSpec(name="count_logits", shape=[CLASS_COUNT]),
+                TensorSpec(name="conf_logits", shape=[1]),
+            ],
+            labels=[str(count) for count in range(CLASS_COUNT)],
+            trained_classes=trained,
+            confidence="platt" if calibration.informative else "none",
+            calibration=rundir.CALIBRATION if calibration.informative else None,
+            confidence_note=(
+                "probability that the count is exactly right, fitted on time that neither trained nor tests"
+                if calibration.informative
+                else "the confidence head told nothing about right and wrong on the calibration part"
+            ),
+        )
+        return output, metrics
+
+
+def _untrained_off(logits: NDArray[np.float32], trained: list[int]) -> NDArray[np.float32]:
+    masked = np.full_like(logits, -np.inf)
+    masked[:, trained] = logits[:, trained]
+    return masked

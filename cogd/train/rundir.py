@@ -1,0 +1,104 @@
+"""The run directory: everything that becomes a bundle, but for name, version and signature.
+
+model.onnx               the exported network
+weights.safetensors      the same weights under the names of the published cogs
+description.json         head, input, output, tolerance, provenance: the manifest's content
+normaliser.safetensors   `mean`, `std` of each row of the model's input
+calibration.safetensors  what the head applies, if there is a calibration
+golden.safetensors       `window` and the expected outputs by name
+report.json, report.txt  the figures
+checkpoint.pt            to go on training
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from cogd.bundle.manifest import InputSpec, OutputSpec, Provenance
+from cogd.errors import TrainError
+from cogd.train.reference import forward
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from cogd.csi.model_input import ModelInput
+
+MODEL = "model.onnx"
+WEIGHTS = "weights.safetensors"
+DESCRIPTION = "description.json"
+NORMALISER = "normaliser.safetensors"
+CALIBRATION = "calibration.safetensors"
+GOLDEN = "golden.safetensors"
+CHECKPOINT = "checkpoint.pt"
+REPORT = "report.json"
+REPORT_TEXT = "report.txt"
+
+GOLDEN_TOLERANCE = {"fp32": 1e-4}
+"""Ten times the parity that the export is held to: another processor may add up in another order."""
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model is, without a name."""
+
+    title: str
+    head: str
+    input: InputSpec
+    output: OutputSpec
+    golden_tolerance: dict[str, float]
+    provenance: Provenance
+
+
+def write_description(folder: Path, description: Description) -> None:
+    """Write `description.json`."""
+    text = msgspec.json.format(msgspec.json.encode(description), indent=2)
+    (folder / DESCRIPTION).write_bytes(text + b"\n")
+
+
+def read_description(folder: Path) -> Description:
+    """Read `description.json`.
+
+    Raises:
+        TrainError: it is not there, or not one.
+    """
+    path = folder / DESCRIPTION
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Description)
+    except FileNotFoundError as error:
+        raise TrainError(
+            f"{path} is missing: a bundle must say how the model's input is made",
+            hint="`cogd-train pose`, `count` and `import-cog` write it beside the model",
+        ) from error
+    except msgspec.DecodeError as error:
+        raise TrainError(f"{path} is not a description of a model: {error}") from error
+
+
+def write_golden(
+    folder: Path, windows: NDArray[np.float32], model_input: ModelInput, weights: Mapping[str, NDArray[np.float32]]
+) -> None:
+    """Write the golden pair: raw windows `[n, 56, frames]` and what the NumPy reference makes of them."""
+    expected = forward(weights, model_input.prepare(windows))
+    safetensors.numpy.save_file({"window": np.ascontiguousarray(windows), **expected}, folder / GOLDEN)
+
+
+def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Read a weight file.
+
+    Raises:
+        TrainError: it is not there, or not a safetensors file of float32.
+    """
+    try:
+        tensors = safetensors.numpy.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise TrainError(f"{path} is not a readable safetensors file: {error}") from error
+    wrong = [name for name, tensor in tensors.items() if tensor.dtype != np.float32]
+    if wrong:
+        raise TrainError(f"{path} holds {wrong[0]} as {tensors[wrong[0]].dtype}, not float32")
+    return tensors
