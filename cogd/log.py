@@ -18,7 +18,11 @@ _NAMES = {"warning": "warn", "critical": "error", "exception": "error"}
 def configure(level: str) -> None:
     """Send logs of this level (`debug`, `info`, `warn`, `error`) and above to stderr."""
     structlog.configure(
-        processors=[structlog.processors.TimeStamper(fmt=None, key="ts"), _shape],
+        processors=[
+            structlog.processors.TimeStamper(fmt=None, key="ts"),
+            structlog.processors.format_exc_info,
+            _shape,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(
             {"warn": logging.WARNING}.get(level) or logging.getLevelNamesMapping()[level.upper()]
         ),

@@ -69,18 +69,21 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True)
 class Loaded:
-    """Settings and the origin of each: `flag`, `environment COGD_X`, `file PATH` or `default`."""
+    """Settings and the origin of each: `flag`, `flag --demo`, `environment COGD_X`, `file PATH` or `default`."""
 
     settings: Settings
     origins: Mapping[str, str]
 
 
-def load_settings(flags: Mapping[str, object], file: Path | None = None) -> Loaded:
+def load_settings(
+    flags: Mapping[str, object], file: Path | None = None, demo: Mapping[str, object] | None = None
+) -> Loaded:
     """Read all layers.
 
     Args:
         flags: settings given on the command line; None means not given.
         file: the file to read; where None, that of COGD_CONFIG, else the default one if it is there.
+        demo: what `--demo` sets, if it was given; only flags override it.
 
     Raises:
         ConfigError: a key is unknown or has no usable value; the message names key and origin.
@@ -89,6 +92,7 @@ def load_settings(flags: Mapping[str, object], file: Path | None = None) -> Load
     given = {key: value for key, value in flags.items() if value is not None}
     layers: list[tuple[str, PydanticBaseSettingsSource]] = [
         ("flag", InitSettingsSource(Settings, init_kwargs=given)),
+        ("flag --demo", InitSettingsSource(Settings, init_kwargs=dict(demo or {}))),
         ("environment", EnvSettingsSource(Settings, env_prefix=PREFIX)),
     ]
     values: dict[str, object] = {}

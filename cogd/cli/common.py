@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cogd import demo
 from cogd.bundle.store import load_apps
@@ -11,20 +11,30 @@ from cogd.bundle.trust import TrustStore
 from cogd.errors import CogdError, NoAppError
 from cogd.runtime.app import App, load_app
 from cogd.runtime.daemon import RejectedApp
-from cogd.settings import Loaded, load_settings
-
-if TYPE_CHECKING:
-    import argparse
-
-    from cogd.settings import Settings
+from cogd.settings import Loaded, Settings, load_settings
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where settings and apps come from; every setting has a flag of its own in `cogd run`."""
+    """Where settings, apps and trust come from."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default /etc/cogd/cogd.toml)")
-    parser.add_argument("--apps-dir", metavar="DIR", help="folder of bundles")
+    parser.add_argument("--apps-dir", metavar="DIR", help="folder of bundles: *.tar and <id>/")
     parser.add_argument("--trust-dir", metavar="DIR", help="folder of trusted public keys, *.pub")
     add_trust_arguments(parser)
+
+
+def add_every_setting(parser: argparse.ArgumentParser) -> None:
+    """A flag for every setting; lists are given word by word, `--source URL --source URL`."""
+    add_settings_arguments(parser)
+    for key, field in Settings.model_fields.items():
+        if key in {"apps_dir", "trust_dir"}:
+            continue
+        flag, text = "--" + key.replace("_", "-"), (field.description or "").replace("%", "%%")
+        if isinstance(field.default, tuple):
+            parser.add_argument(flag.removesuffix("s"), action="append", dest=key, metavar="URL", help=text)
+        elif isinstance(field.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+        else:
+            parser.add_argument(flag, metavar="VALUE", help=f"{text} (default {field.default})")
 
 
 def add_trust_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,14 +47,11 @@ def add_trust_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_settings(arguments: argparse.Namespace, **flags: object) -> Loaded:
-    """Settings of all layers; `--demo` gives defaults for the apps and the sources."""
-    given: dict[str, object] = {"apps_dir": arguments.apps_dir, "trust_dir": arguments.trust_dir, **flags}
-    if arguments.demo:
-        given["apps_dir"] = given["apps_dir"] or str(demo.APPS)
-        if not given.get("sources"):
-            given["sources"] = demo.SOURCES
-    return load_settings(given, arguments.config)
+def read_settings(arguments: argparse.Namespace) -> Loaded:
+    """Settings of all layers; the flags are those arguments that are named as a setting is."""
+    flags = {key: getattr(arguments, key, None) for key in Settings.model_fields}
+    preset = {"apps_dir": str(demo.APPS), "sources": demo.SOURCES} if arguments.demo else None
+    return load_settings(flags, arguments.config, preset)
 
 
 def read_trust(arguments: argparse.Namespace, directory: Path) -> TrustStore:

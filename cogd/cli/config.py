@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from cogd.cli.common import add_settings_arguments, read_settings
+from cogd.cli.common import add_every_setting, read_settings
 
 if TYPE_CHECKING:
     import argparse
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One action so far: show."""
     parser.add_argument("action", choices=["show"], help="show: print every setting")
-    add_settings_arguments(parser)
+    add_every_setting(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
 
 

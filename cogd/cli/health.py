@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from cogd.cli.common import add_settings_arguments, load_all, no_app, read_settings, read_trust
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     apps, rejected = load_all(settings, read_trust(arguments, settings.trust_dir))
     if arguments.id is not None:
         apps = [app for app in apps if app.id == arguments.id]
-        rejected = [item for item in rejected if arguments.id in item.path] if not apps else []
+        rejected = [item for item in rejected if _is_of(arguments.id, item.path)] if not apps else []
     failures = [HealthFailed(app=r.path, code=r.error.code, message=str(r.error), hint=r.error.hint) for r in rejected]
     if not apps and not failures:
         error = no_app(settings, [])
@@ -44,3 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.buffer.write(encode(Event(ts=time.time(), level="error", event="health.failed", fields=failed)))
     sys.stdout.buffer.flush()
     return 1 if failures else 0
+
+
+def _is_of(app_id: str, rejected: str) -> bool:
+    """Whether a rejected bundle, told by its path or by its app's id, is the one of this app."""
+    path = PurePath(rejected)
+    return app_id in {path.name, path.stem}

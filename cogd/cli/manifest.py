@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     bundles, refused = load_apps(settings.apps_dir, read_trust(arguments, settings.trust_dir))
     for bundle in bundles:
         if bundle.manifest.id == arguments.id:
-            sys.stdout.write(bundle.manifest_bytes.decode())
+            sys.stdout.buffer.write(bundle.manifest_bytes)
             return 0
     for rejected in refused:
         if arguments.id in {rejected.path.name, rejected.path.stem}:

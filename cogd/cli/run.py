@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cogd.cli.common import add_settings_arguments, load_all, no_app, read_settings, read_trust
+from cogd.cli.common import add_every_setting, load_all, no_app, read_settings, read_trust
 from cogd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,38 +14,15 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags override the environment, which overrides the file."""
-    add_settings_arguments(parser)
-    parser.add_argument(
-        "--source",
-        action="append",
-        dest="sources",
-        metavar="URL",
-        help="hear this source; may be given several times",
-    )
-    parser.add_argument("--sink", action="append", dest="sinks", metavar="URL", help="send events there")
+    add_every_setting(parser)
     parser.add_argument("--duration", type=float, metavar="S", help="end by itself after so many seconds")
-    parser.add_argument("--log-level", choices=["debug", "info", "warn", "error"], help="what goes to stderr")
-    parser.add_argument("--tick-ms", metavar="MS", help="the beat")
-    parser.add_argument("--http-token-file", metavar="FILE", help="bearer token of HTTP sources")
-    parser.add_argument(
-        "--believe-simulated", action="store_true", default=None, help="infer from frames that a server simulated"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until stopped."""
     if arguments.duration is not None and not arguments.duration > 0:
         raise ConfigError(f"--duration {arguments.duration:g} is not above 0")
-    loaded = read_settings(
-        arguments,
-        sources=arguments.sources,
-        sinks=arguments.sinks,
-        log_level=arguments.log_level,
-        tick_ms=arguments.tick_ms,
-        http_token_file=arguments.http_token_file,
-        believe_simulated=arguments.believe_simulated,
-    )
-    settings = loaded.settings
+    settings = read_settings(arguments).settings
 
     import structlog
     import uvloop

@@ -50,6 +50,12 @@ class LinkLimits:
 REORDER_SPAN = 32
 """A sequence number so far behind is a late frame; further behind, the node began anew (it counts from 0 at boot)."""
 
+REORDER_S = 1.0
+"""A late frame comes within this time of the one that overtook it; a node that booted was silent for longer."""
+
+MAX_RATE_HZ = 200
+"""No node sends faster. A sequence that ran ahead faster than this, by more than REORDER_SPAN, is another's."""
+
 CLOCK_STEP_S = 1.0
 """A frame time so far behind is a clock that was set back (a Pi has none of its own at boot), not a late frame."""
 
@@ -107,11 +113,11 @@ class Link:
             step = (frame.sequence - self._last_sequence + 2**31) % 2**32 - 2**31  # signed distance modulo 2**32
             if step == 0:
                 return Order.DUPLICATE, 0
-            if -REORDER_SPAN <= step < 0:
+            if -REORDER_SPAN <= step < 0 and -behind_s < REORDER_S:
                 return Order.LATE, 0
-            if step < 0:
+            if step < 0 or step > REORDER_SPAN + MAX_RATE_HZ * abs(behind_s):
                 return Order.RESTARTED, 0
-            if behind_s <= 0:
+            if behind_s <= CLOCK_STEP_S:
                 return Order.NEXT, step - 1
         if behind_s > CLOCK_STEP_S:
             return Order.RESTARTED, 0

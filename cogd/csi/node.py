@@ -33,8 +33,7 @@ class Taken:
         accepted: the frame is new and in order; what the others tell came late or twice.
         complete: windows that this frame completed or moved on.
         link: the link's new state, if it changed.
-        resets: windows that were emptied although they had fed a model, or that never could, and why; each
-            reason is told once until the window is complete again.
+        resets: windows that were emptied, and why; told once, until the window is complete again.
     """
 
     accepted: bool = True
@@ -84,23 +83,24 @@ class Node:
 
     def _fill(self, frame: Frame, resets: list[tuple[WindowSpec, Reset]]) -> list[WindowSpec]:
         complete: list[WindowSpec] = []
-        tones: dict[ToneRule, Tones] = {}
+        tones: dict[ToneRule, Tones | None] = {}
+        dropped: set[str] = set()  # a frame counts once for each reason, however many windows refuse it
         for spec, window in self.windows.items():
             if spec.tones not in tones:
-                try:
-                    tones[spec.tones] = select_tones(frame, spec.tones)
-                except ToneError:
-                    self.dropped["unknown_layout"] += 1
-                    continue
+                tones[spec.tones] = _select(frame, spec.tones)
             picked = tones[spec.tones]
+            if picked is None:
+                dropped.add("unknown_layout")
+                continue
             pushed = window.push(picked.values, picked.kind, picked.measured, frame.time_s)
             if pushed.dropped is not None:
-                self.dropped[pushed.dropped.value] += 1
+                dropped.add(pushed.dropped.value)
             if pushed.reset is not None:
                 resets += self._tell(spec, pushed.reset)
             if pushed.complete:
                 self._told.discard(spec)
                 complete.append(spec)
+        self.dropped.update(dropped)
         return complete
 
     def _clear(self, reason: Reset) -> Iterable[tuple[WindowSpec, Reset]]:
@@ -112,3 +112,10 @@ class Node:
         if spec not in self._told:
             self._told.add(spec)
             yield spec, reason
+
+
+def _select(frame: Frame, rule: ToneRule) -> Tones | None:
+    try:
+        return select_tones(frame, rule)
+    except ToneError:
+        return None

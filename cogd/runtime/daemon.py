@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, urlsplit
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from cogd.sinks.base import Sink
     from cogd.sources.base import Clock, Source
 
-_SHUTDOWN_S = 1.0
+_LAST_TICK_S = 0.8
+"""What inference gets to finish after the stop, and the sinks after that: together with the rest less than 2 s."""
+_LAST_WRITE_S = 0.8
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Daemon:
         self._clock = clock or SystemClock()
         self._log = structlog.get_logger()
         self._sinks = [make_sink(url) for url in settings.sinks]
+        self._refused: Counter[Sink] = Counter()
         sources = make_sources(settings, self._clock)
         simulators = {source.name for source, url in sources if url.scheme == "sim"}
         limits = LinkLimits(settings.stale_after_s, settings.absent_after_s, settings.frozen_after)
@@ -70,11 +74,17 @@ class Daemon:
         now_s = self._clock.monotonic_s()
         self._sources = [(source, SourceIntake(source.name, self._engine, now_s)) for source, _ in sources]
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._reason = ""
         self._missed_ticks = 0
 
     def stop(self, reason: str) -> None:
-        """Ask it to end; the first reason stands."""
+        """Ask it to end within 2 s; the first reason stands."""
+        self._wind_down(reason)
+        self._hurry.set()
+
+    def _wind_down(self, reason: str) -> None:
+        """Ask it to end once what has been heard is inferred."""
         if not self._stop.is_set():
             self._reason = reason
             self._stop.set()
@@ -95,18 +105,23 @@ class Daemon:
             sink.open()
         self._say_started()
         failure: SourceError | None = None
+        hurrying = asyncio.create_task(self._hurry.wait(), name="hurry")
         ticking = asyncio.create_task(self._tick_until_stopped(), name="tick")
         listening = asyncio.create_task(self._listen(), name="sources")
         try:
-            await asyncio.wait({ticking, listening}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({hurrying, ticking, listening}, return_when=asyncio.FIRST_COMPLETED)
             if listening.done():
                 failure = listening.result()
-                self.stop(f"a source failed: {failure}" if failure else "all sources have ended")
-            await ticking
-        finally:
+                self._wind_down(f"a source failed: {failure}" if failure else "all sources have ended")
             listening.cancel()
-            ticking.cancel()
-            await asyncio.gather(listening, ticking, return_exceptions=True)
+            await asyncio.wait({hurrying, ticking}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ticking}, timeout=_LAST_TICK_S)
+            if ticking.done():
+                ticking.result()
+        finally:
+            for task in (listening, ticking, hurrying):
+                task.cancel()
+            await asyncio.gather(listening, ticking, hurrying, return_exceptions=True)
             await self._say_stopped(started_s)
         if failure is not None:
             raise failure
@@ -162,7 +177,14 @@ class Daemon:
 
     def _emit(self, event: Event) -> None:
         for sink in self._sinks:
-            sink.put(event)
+            try:
+                sink.put(event)
+            except Exception as error:  # noqa: BLE001  # the plugin border: one sink must not stop the others
+                if not self._refused[sink]:
+                    self._log.exception(
+                        "sink failed", sink=type(sink).__name__, error=f"{type(error).__name__}: {error}"
+                    )
+                self._refused[sink] += 1
 
     def _say_started(self) -> None:
         for rejected in self._rejected:
@@ -186,8 +208,10 @@ class Daemon:
         dropped = dict(self._engine.dropped)
         if shed := sum(sink.dropped for sink in self._sinks):
             dropped["sink_overload"] = shed
+        if refused := self._refused.total():
+            dropped["sink_failed"] = refused
         fields = RunStopped(
-            reason=self._reason,
+            reason=self._reason or "an internal error",
             uptime_s=round(self._clock.monotonic_s() - started_s, 3),
             ticks=self._engine.ticks,
             missed_ticks=self._missed_ticks,
@@ -197,7 +221,7 @@ class Daemon:
             nodes=self._engine.totals(),
         )
         self._engine.say("run.stopped", fields)
-        await asyncio.gather(*(asyncio.to_thread(sink.close, _SHUTDOWN_S) for sink in self._sinks))
+        await asyncio.gather(*(asyncio.to_thread(sink.close, _LAST_WRITE_S) for sink in self._sinks))
 
 
 def make_sources(settings: Settings, clock: Clock) -> list[tuple[Source, SplitResult]]:

@@ -158,20 +158,21 @@ class Engine:
     async def _infer(self, app: App, batch: Sequence[_Pending], windows: NDArray[np.float32]) -> None:
         try:
             outputs = await asyncio.get_running_loop().run_in_executor(self._thread, app.infer, windows)
+            finite = np.all(
+                [np.isfinite(values).reshape(len(batch), -1).all(axis=1) for values in outputs.values()], axis=0
+            )
+        except asyncio.CancelledError:
+            self.dropped["stopping"] += len(batch)
+            raise
         except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
             self._fail(app, f"{type(error).__name__}: {error}", len(batch))
             return
-        finite = np.all(
-            [np.isfinite(values).reshape(len(batch), -1).all(axis=1) for values in outputs.values()], axis=0
-        )
         if not finite.all():
             self._fail(app, "its output is not finite", int((~finite).sum()))
             batch = [pending for pending, good in zip(batch, finite, strict=True) if good]
             outputs = {name: values[finite] for name, values in outputs.items()}
         if not batch:
             return
-        if finite.all():
-            self._failed.pop(app.id, None)
         manifest = app.bundle.manifest
         contexts = [
             Context(
@@ -187,7 +188,13 @@ class Engine:
             )
             for pending in batch
         ]
-        readings = app.head.read(outputs, contexts)
+        try:
+            readings = app.head.read(outputs, contexts)
+        except Exception as error:  # noqa: BLE001  # the plugin border: so may a head
+            self._fail(app, f"{type(error).__name__}: {error}", len(batch))
+            return
+        if finite.all():
+            self._failed.pop(app.id, None)
         now_s, unix_s = self._clock.monotonic_s(), self._clock.unix_s()
         for reading, pending in zip(readings, batch, strict=True):
             reading.fields.latency_ms = round((now_s - pending.frame.arrival_s) * 1e3, 3)
@@ -233,5 +240,7 @@ class Engine:
         }
 
     def close(self) -> None:
-        """End the inference thread."""
+        """End the inference thread; what still waits is lost, and counted."""
+        if waiting := sum(len(pending) for pending in self._pending.values()):
+            self.dropped["stopping"] += waiting
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,7 @@ class Simulator:
         """Play on for so many packets of each node."""
         ticks = np.arange(self._frame, self._frame + frames)
         start_s, end_s = ticks[0] / self.scene.rate_hz, (ticks[-1] + 1) / self.scene.rate_hz
-        first, last = round(start_s / STEP_S), round(end_s / STEP_S)
+        first, last = _step_at(start_s), _step_at(end_s)
         self._live_until(last + round(0.1 / STEP_S))
         packets: list[Packet] = []
         for node in range(self.scene.nodes):
@@ -104,7 +105,7 @@ class Simulator:
         packets.sort(key=lambda packet: packet.time_s)
         joints, moving = self._joints[first - self._first_step : last - self._first_step], self._moving
         truth = Truth(
-            np.arange(first, last) * STEP_S,
+            np.arange(first, last, dtype=np.float64) * STEP_S,
             self.room.camera.project(joints),
             moving[first - self._first_step : last - self._first_step],
         )
@@ -114,7 +115,8 @@ class Simulator:
 
     def _packets(self, node: int, ticks: NDArray[np.int64]) -> list[Packet]:
         late_s, arrives = self._receivers[node].departures(len(ticks))
-        times_s = ticks / self.scene.rate_hz + np.minimum(late_s, 0.05)
+        # Nobody leaves after the next one: the order of packets must not depend on where a chunk ends.
+        times_s = ticks / self.scene.rate_hz + np.minimum(late_s, min(0.05, 0.9 / self.scene.rate_hz))
         iq, rssi_dbm = self._receivers[node].measure(self._gain(node, times_s))
         return [
             Packet(
@@ -163,3 +165,8 @@ class Simulator:
         self._joints = self._joints[step - self._first_step :]
         self._moving = self._moving[step - self._first_step :]
         self._first_step = step
+
+
+def _step_at(time_s: float) -> int:
+    """The last step of the bodies that is not after `time_s`."""
+    return math.floor(time_s / STEP_S + 1e-6)

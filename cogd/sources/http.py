@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING
 
 import aiohttp
 
+from cogd.beat import Beat
 from cogd.errors import SourceError, WireError
 from cogd.sources.base import query_parameters
 from cogd.wire import snapshot
@@ -26,21 +26,6 @@ FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 5.0
 MAX_NO_DATA_BACKOFF_S = 1.0
 _MAX_TOKEN_BYTES = 4096
-
-
-class Beat:
-    """An absolute beat: its times are `start_s + n * period_s`, however long what is done on it takes."""
-
-    def __init__(self, start_s: float, period_s: float) -> None:
-        self._start_s = start_s
-        self._period_s = period_s
-        self._n = 0
-
-    def next(self, now_s: float) -> tuple[float, int]:
-        """Go on to the next beat after `now_s`; returns the seconds until it and how many were missed."""
-        due = self._n + 1
-        self._n = max(due, math.floor((now_s - self._start_s) / self._period_s) + 1)
-        return max(0.0, self._start_s + self._n * self._period_s - now_s), self._n - due
 
 
 class _OutageError(Exception):
@@ -142,7 +127,8 @@ class HttpSource:
         except aiohttp.ClientConnectorError as error:
             raise _OutageError(f"can't connect: {error.os_error.strerror or error}") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise _OutageError(f"{type(error).__name__}: {error}") from error
+            told = " ".join(str(error).split())[:120]  # it may quote what was received
+            raise _OutageError(f"{type(error).__name__}: {told}") from error
 
     def _hand_in(self, answer: snapshot.Snapshot, intake: Intake) -> None:
         fresh = self._freshness.fresh(answer)

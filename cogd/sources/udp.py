@@ -51,11 +51,10 @@ class UdpSource:
         self.address = transport.get_extra_info("sockname")[:2]
         intake.up()
         try:
-            await asyncio.shield(listener.closed)
+            await listener.closed
         finally:
             transport.close()
             self.address = None
-            await asyncio.wait([listener.closed])
 
     async def _bind(self) -> socket.socket:
         where = f"{self._host}:{self._port}"

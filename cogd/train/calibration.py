@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ class CountCalibration:
         temperature: divides the class logits (Guo et al. 2017).
         slope: of the confidence logit (Platt 1999).
         offset: added to it.
-        informative: whether a larger logit means a right count; where not, there is no confidence to emit.
+        informative: whether a larger logit means a right count, by more than chance would have it (the line must beat
+            a constant by Schwarz's criterion, 1978); where not, there is no confidence to emit.
     """
 
     temperature: float
@@ -33,13 +35,17 @@ class CountCalibration:
 def calibrate_count(
     count_logits: NDArray[np.float32], conf_logits: NDArray[np.float32], persons: NDArray[np.int64]
 ) -> CountCalibration:
-    """Fit on the calibration part: logits `[n, classes]` and `[n, 1]`, true counts `[n]`."""
+    """Fit on the calibration part: logits `[n, classes]` and `[n, 1]`, true classes `[n]`, -1 for untrained ones."""
     logits, labels = torch.from_numpy(count_logits).double(), torch.from_numpy(persons)
     right = (logits.argmax(dim=1) == labels).double()
     confidence = torch.from_numpy(conf_logits[:, 0]).double()
     log_temperature = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    _minimise([log_temperature], lambda: functional.cross_entropy(logits / log_temperature.exp(), labels))
-    centre, width = confidence.mean(), confidence.std().clamp(min=1e-6)
+    if (labels >= 0).any():
+        _minimise(
+            [log_temperature],
+            lambda: functional.cross_entropy(logits / log_temperature.exp(), labels, ignore_index=-1),
+        )
+    centre, width = confidence.mean(), confidence.std(correction=0).clamp(min=1e-6)
     line = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     standard = (confidence - centre) / width
     # A faint pull to zero keeps the fit finite where every count of the part is right.
@@ -51,7 +57,12 @@ def calibrate_count(
     )
     slope = float(line[0].detach() / width)
     offset = float(line[1].detach() - line[0].detach() * centre / width)
-    return CountCalibration(float(log_temperature.exp()), slope, offset, informative=slope > 0)
+    said = functional.binary_cross_entropy_with_logits((line[0] * standard + line[1]).detach(), right)
+    constant = functional.binary_cross_entropy(right.mean().expand_as(right), right)
+    told = 2 * len(right) * float(constant - said)
+    return CountCalibration(
+        float(log_temperature.exp()), slope, offset, informative=slope > 0 and told > math.log(len(right))
+    )
 
 
 def _minimise(parameters: list[torch.Tensor], loss: object) -> None:

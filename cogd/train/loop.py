@@ -41,10 +41,11 @@ class _Checkpoint(TypedDict):
     threads: int
 
 
-def data_fingerprint(csi: NDArray[np.float32], split: Split) -> str:
-    """Digest of the inputs and of which rows train, calibrate and test."""
+def data_fingerprint(csi: NDArray[np.float32], labels: tuple[Tensor, ...], split: Split) -> str:
+    """Digest of the inputs, of the labels and of which rows train, calibrate and test."""
     digest = hashlib.sha256()
-    for array in (csi, split.train, split.calibration, split.test):
+    for array in (csi, *(label.numpy() for label in labels), split.train, split.calibration, split.test):
+        digest.update(repr(array.shape).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
@@ -73,7 +74,7 @@ class Loop:
         self._task, self._recipe, self._checkpoint, self._every = task, recipe, checkpoint, every
         self._csi = torch.from_numpy(csi)
         self._train, self._calibration = torch.from_numpy(split.train), torch.from_numpy(split.calibration)
-        self._data = data_fingerprint(csi, split)
+        self._data = data_fingerprint(csi, task.labels, split)
         self._optimiser = torch.optim.AdamW(
             task.net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -159,21 +160,24 @@ class Loop:
         """Take up a checkpoint; returns the epochs done. More epochs than it was begun with may be asked for.
 
         Raises:
-            TrainError: the file is no checkpoint, or belongs to another recipe or other data.
+            TrainError: the file is no checkpoint, belongs to another recipe or other data, or has gone on for more
+                epochs than are asked for.
         """
-        try:
-            state = cast("_Checkpoint", torch.load(path, weights_only=True))
-            recipe, data = dict(state["recipe"]), state["data"]
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError, EOFError) as error:
-            raise TrainError(f"{path} is not a checkpoint: {error}", hint="train without --resume") from error
+        state = _read_checkpoint(path)
+        recipe = state["recipe"]
         mine = dataclasses.asdict(self._recipe)
         different = [key for key in mine if key != "epochs" and recipe.get(key) != mine[key]]
         if different:
             raise TrainError(
                 f"{path} was begun with another {', '.join(different)}", hint="give the same options, or begin anew"
             )
-        if data != self._data:
+        if state["data"] != self._data:
             raise TrainError(f"{path} belongs to other data or another split", hint="give the same data, or begin anew")
+        if state["epoch"] > self._recipe.epochs:
+            raise TrainError(
+                f"{path} has {state['epoch']} epochs behind it, more than the {self._recipe.epochs} asked for",
+                hint="ask for more epochs, or begin anew",
+            )
         self._task.net.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._scheduler.load_state_dict(state["scheduler"])
@@ -181,3 +185,14 @@ class Loop:
         self._dropout.set_state(state["dropout_rng"])
         self._epoch, self._best_score, self._best = state["epoch"], state["best_score"], state["best_model"]
         return self._epoch
+
+
+def _read_checkpoint(path: Path) -> _Checkpoint:
+    try:
+        state = torch.load(path, weights_only=True)
+        missing = _Checkpoint.__required_keys__ - state.keys()
+    except Exception as error:  # torch.load has no base for what its unpickler stumbles over
+        raise TrainError(f"{path} is not a checkpoint: {error}", hint="train without --resume") from error
+    if missing:
+        raise TrainError(f"{path} is not a checkpoint: it lacks {min(missing)}", hint="train without --resume")
+    return cast("_Checkpoint", state)

@@ -15,6 +15,7 @@ import cogd
 from cogd.bundle.manifest import DataSource, InputSpec, Metric, OutputSpec, Provenance
 from cogd.bundle.manifest import Tensor as TensorSpec
 from cogd.csi.model_input import ModelInput, fit_normaliser
+from cogd.errors import TrainError
 from cogd.sim.bodies import JOINTS
 from cogd.train import rundir
 from cogd.train.calibration import calibrate_count
@@ -62,7 +63,10 @@ def train(run: Run, progress: Callable[[int, float, float], None] | None = None)
     Raises:
         TrainError: the data or the checkpoint can't be used, or the exported model computes something else.
     """
-    run.out.mkdir(parents=True, exist_ok=True)
+    try:
+        run.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainError(f"{run.out} can't be made: {error.strerror}") from error
     torch.manual_seed(run.recipe.seed)
     torch.use_deterministic_algorithms(mode=True)
     windows = run.windows
@@ -189,9 +193,9 @@ class _Evaluation:
         majority = int(np.bincount(persons).argmax())
         logits, conf = self._outputs(windows.csi[split.calibration])
         masked = _untrained_off(logits, trained)
-        calibration = calibrate_count(
-            masked[:, trained], conf, np.searchsorted(trained, windows.persons[split.calibration])
-        )
+        known = windows.persons[split.calibration]
+        classes = np.where(np.isin(known, trained), np.searchsorted(trained, known), -1)
+        calibration = calibrate_count(masked[:, trained], conf, classes)
         usual = float((masked.argmax(axis=1) == windows.persons[split.calibration]).mean())
         metrics: list[Metric] = []
         for name, data, rows in self._parts:

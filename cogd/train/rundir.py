@@ -76,6 +76,8 @@ def read_description(folder: Path) -> Description:
             f"{path} is missing: a bundle must say how the model's input is made",
             hint="`cogd-train pose`, `count` and `import-cog` write it beside the model",
         ) from error
+    except OSError as error:
+        raise TrainError(f"{path} can't be read: {error.strerror}") from error
     except msgspec.DecodeError as error:
         raise TrainError(f"{path} is not a description of a model: {error}") from error
 
@@ -96,7 +98,7 @@ def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     """
     try:
         tensors = safetensors.numpy.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, safetensors.SafetensorError, TypeError, AttributeError) as error:  # the latter: no NumPy type
         raise TrainError(f"{path} is not a readable safetensors file: {error}") from error
     wrong = [name for name, tensor in tensors.items() if tensor.dtype != np.float32]
     if wrong:

@@ -25,6 +25,10 @@ class Task(Protocol):
     def net(self) -> PoseNet | CountNet:
         """The network."""
 
+    @property
+    def labels(self) -> tuple[Tensor, ...]:
+        """What is learnt from, a row for each row of the data."""
+
     def loss(self, csi: Tensor, rows: Tensor) -> Tensor:
         """Scalar loss of model inputs `[n, 56, frames]` that belong to these rows of the data."""
 
@@ -39,6 +43,7 @@ class PoseTask:
         self.net = PoseNet()
         self._keypoints = torch.from_numpy(windows.keypoints)
         self._weight = torch.from_numpy(windows.weight)
+        self.labels = (self._keypoints, self._weight)
 
     def loss(self, csi: Tensor, rows: Tensor) -> Tensor:
         """Weighted mean over windows of the mean loss over coordinates."""
@@ -61,6 +66,7 @@ class CountTask:
     def __init__(self, windows: Windows, train_rows: NDArray[np.int64]) -> None:
         self.net = CountNet()
         self._persons = torch.from_numpy(windows.persons)
+        self.labels = (self._persons,)
         if int(self._persons.min()) < 0 or int(self._persons.max()) >= CLASS_COUNT:
             raise TrainError(f"the labels hold counts outside 0..{CLASS_COUNT - 1}, which the network can't express")
         frequency = torch.bincount(self._persons[torch.from_numpy(train_rows)], minlength=CLASS_COUNT).float()

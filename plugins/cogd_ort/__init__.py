@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 
 from cogd.errors import ModelError
+from cogd_ort.self_contained import check_self_contained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,13 +36,16 @@ class OrtBackend:
         """Load an ONNX model from bytes.
 
         Raises:
-            ModelError: ONNX Runtime refuses it, or its input and outputs are not the ones of `shape`.
+            ModelError: ONNX Runtime refuses it, it wants weights from another file, or its input and outputs are not
+                the ones of `shape`.
         """
+        check_self_contained(model)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = _LOG_ERRORS_ONLY
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # what was just checked, not its own
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:

@@ -131,9 +131,7 @@ class Made:
         return directory
 
 
-def make_bundle(
-    files: Mapping[str, bytes] = FILES, *, keys: Sequence[PrivateKey] = (KEY,), **changes: object
-) -> Made:
+def make_bundle(files: Mapping[str, bytes] = FILES, *, keys: Sequence[PrivateKey] = (KEY,), **changes: object) -> Made:
     """A small valid bundle of dummy files, signed by `keys`; `changes` replace fields of the manifest."""
     return Made(pack(make_manifest(**changes), files, keys), tuple(keys))
 

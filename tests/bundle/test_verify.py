@@ -153,9 +153,7 @@ def test_requirements():
     with pytest.raises(RequirementError, match=r">=9\.0\.0"):
         make_bundle(requires=Requires(cogd=">=9.0.0", features=[]))
     signed = archive_of(
-        msgspec.structs.replace(
-            MADE.verified().manifest, requires=Requires(cogd=">=9.0.0", features=["time-travel"])
-        )
+        msgspec.structs.replace(MADE.verified().manifest, requires=Requires(cogd=">=9.0.0", features=["time-travel"]))
     )
     with pytest.raises(RequirementError, match=r">=9\.0\.0"):
         verify_bundle(read_archive(signed), trust())

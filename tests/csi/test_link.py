@@ -39,7 +39,34 @@ def test_duplicates():
 def test_missing_frames_are_counted_across_the_wrap(first, lost):
     link = Link(LIMITS)
     link.observe(frame_of(first))
-    assert link.observe(frame_of((first + lost + 1) % WRAP)) == Observed(Order.NEXT, lost, None)
+    after_s = 100.0 + lost / 50
+    assert link.observe(frame_of((first + lost + 1) % WRAP, after_s)) == Observed(Order.NEXT, lost, None)
+
+
+@pytest.mark.parametrize("step", [1000, 2**20, WRAP // 2 - 1])
+def test_a_sequence_that_ran_ahead_faster_than_any_node_sends_is_another_nodes(step):
+    link = Link(LIMITS)
+    link.observe(frame_of(7))
+    assert link.observe(frame_of(7 + step, 101.0)) == Observed(Order.RESTARTED, 0, None)
+
+
+def test_a_node_that_boots_again_and_again_is_heard_every_time():
+    link = Link(LIMITS)
+    accepted = 0
+    for boot in range(10):
+        for sequence in range(30):
+            order = link.observe(
+                frame_of(sequence, 100.0 + 8 * boot + sequence / 20, level=(boot + sequence) % 100)
+            ).order
+            accepted += order in {Order.NEXT, Order.RESTARTED}
+    assert accepted == 300
+
+
+def test_a_clock_set_back_a_little_neither_delays_nor_loses_frames_that_are_in_sequence():
+    link = Link(LIMITS)
+    link.observe(frame_of(1, 100.0))
+    assert link.observe(frame_of(2, 99.5)) == Observed(Order.NEXT, 0, None)
+    assert link.observe(frame_of(3, 99.55)) == Observed(Order.NEXT, 0, None)
 
 
 @pytest.mark.parametrize("first", [1000, 3, 0])
@@ -137,8 +164,8 @@ def test_duplicates_and_late_frames_do_not_end_a_silence():
     link = Link(LIMITS)
     link.observe(frame_of(40, 100.0))
     assert link.check(3.0) is LinkState.STALE
-    assert link.observe(frame_of(40, 103.1)).changed is None
-    assert link.observe(frame_of(39, 103.1)).changed is None
+    assert link.observe(frame_of(40, 100.5)).changed is None
+    assert link.observe(frame_of(39, 100.5)).changed is None
     assert link.state is LinkState.STALE
     assert link.last_time_s == 100.0
 

@@ -58,8 +58,7 @@ def test_each_app_has_its_own_window():
 @given(st.lists(st.tuples(st.sampled_from([1, 2]), st.integers(1, 100)), max_size=60))
 def test_two_nodes_never_mix(arrivals):
     nodes = {
-        number: Node(f"a/{number}", [SPEC], LinkLimits(frozen_after=100), believe_simulated=False)
-        for number in (1, 2)
+        number: Node(f"a/{number}", [SPEC], LinkLimits(frozen_after=100), believe_simulated=False) for number in (1, 2)
     }
     sent: dict[int, list[int]] = {1: [], 2: []}
     for n, (number, level) in enumerate(arrivals):

@@ -59,6 +59,12 @@ def test_another_kind_is_followed_with_the_majority_of_the_last_arrivals():
     assert (window.kind, window.measured_tones, len(window)) == ("b", 52, 1)
 
 
+def test_the_arrival_that_makes_the_majority_counts_once():
+    window = Window(WindowSpec("ht56", 5, 0.0, 1.0))
+    told = [window.push(values(n), kind, 56, n / 10) for n, kind in enumerate("aababbaa")]
+    assert [n for n, pushed in enumerate(told) if pushed.reset is Reset.WIDTH] == [5, 7]
+
+
 def test_a_minority_of_another_kind_never_empties_a_window():
     window = Window(SPEC)
     complete = 0

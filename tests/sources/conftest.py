@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from cogd.csi.frame import Frame
-from tests.wire.conftest import data  # noqa: F401  # the recordings that are not part of the project
 
 PATIENCE_S = 10.0
 """How long a test waits for what should come at once."""

@@ -7,13 +7,11 @@ import tracemalloc
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cogd.csi.frame import Origin
 from cogd.errors import SourceError
 from cogd.sources.base import SourceOptions
-from cogd.sources.http import MAX_BODY_BYTES, Beat, HttpSource
+from cogd.sources.http import MAX_BODY_BYTES, HttpSource
 
 from .conftest import running, url
 
@@ -110,61 +108,6 @@ def source_of(server: SensingServer, clock, **options) -> HttpSource:
     source = HttpSource("hall", url(server.url), SourceOptions(clock=clock, **options))
     source._sleep = clock.sleep
     return source
-
-
-# --- the beat ------------------------------------------------------------------------------------------------
-
-
-def test_a_beat_does_not_drift():
-    beat = Beat(10.0, 0.04)
-    now_s = 10.0
-    for n in range(1, 100_000):
-        wait_s, missed = beat.next(now_s + 0.013)  # what is done on the beat takes 13 ms
-        now_s += 0.013 + wait_s
-        assert missed == 0
-        assert now_s == pytest.approx(10.0 + 0.04 * n, abs=1e-6)
-
-
-def test_an_overrun_skips_beats_and_counts_them():
-    beat = Beat(0.0, 1.0)
-    assert beat.next(0.5) == (0.5, 0)
-    assert beat.next(3.25) == (0.75, 2)
-    assert beat.next(4.5) == (0.5, 0)
-
-
-@given(
-    st.floats(0.001, 10),
-    st.lists(st.floats(0, 50), max_size=50),
-)
-def test_beats_are_on_the_grid_ahead_and_all_accounted_for(period_s, tasks_s):
-    beat = Beat(100.0, period_s)
-    now_s, beats = 100.0, 0
-    for task_s in tasks_s:
-        now_s += task_s
-        wait_s, missed = beat.next(now_s)
-        assert 0 <= wait_s <= period_s * 1.001
-        now_s += wait_s
-        beats += 1 + missed
-        assert now_s == pytest.approx(100.0 + beats * period_s, rel=1e-9, abs=1e-6)
-
-
-async def test_polls_keep_the_beat_whatever_an_answer_takes(server, heard, clock):
-    asked_s = []
-
-    async def slow(request):
-        asked_s.append(clock.now_s)
-        clock.now_s += (0.01, 0.03, 0.11)[len(asked_s) % 3]
-        return await server.snapshot(request)
-
-    server.answer = slow
-    start_s = clock.now_s
-    async with running(source_of(server, clock, poll_s=0.04), heard):
-        await heard.until(lambda: len(heard.frames) >= 60)
-    steps = [(at_s - start_s) / 0.04 for at_s in asked_s]
-    assert all(step == pytest.approx(round(step), abs=1e-6) for step in steps)
-    beats = [round(step) for step in steps]
-    assert beats[:4] == [0, 1, 4, 5]  # 30 ms: on the next; 110 ms: two are missed
-    assert heard.counts["missed_polls"] == pytest.approx(2 * len(heard.frames) / 3, abs=3)
 
 
 # --- snapshots -----------------------------------------------------------------------------------------------
@@ -301,12 +244,26 @@ async def test_a_body_without_end(server, heard, clock):
     server.answer = endless
     tracemalloc.start()
     try:
-        await fails_and_recovers(
-            server, heard, clock, f"more than {MAX_BODY_BYTES} bytes", failures=1, timeout_s=30
-        )
+        await fails_and_recovers(server, heard, clock, f"more than {MAX_BODY_BYTES} bytes", failures=1, timeout_s=30)
         assert tracemalloc.get_traced_memory()[1] < 5 * MAX_BODY_BYTES
     finally:
         tracemalloc.stop()
+
+
+async def test_something_that_does_not_speak_http(heard, clock):
+    async def babble(reader, writer):
+        writer.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(babble, "127.0.0.1", 0) as babbler:
+        server = SensingServer()
+        server.port = babbler.sockets[0].getsockname()[1]
+        async with running(source_of(server, clock), heard):
+            await clock.until(lambda: len(clock.slept) >= 3)
+    assert len(heard.told) == 1
+    assert heard.told[0].startswith("down: ")
+    assert len(heard.told[0]) < 200
+    assert heard.told[0].isprintable()
 
 
 async def test_no_data_yet_is_asked_for_every_second_at_the_latest(server, heard, clock):
@@ -454,3 +411,22 @@ def test_options_that_are_wrong(wrong, clock):
 async def test_a_host_that_can_not_be_asked(heard, clock):
     with pytest.raises(SourceError, match="not a URL"):
         await HttpSource("hall", url("http://256.1.1.1/"), SourceOptions(clock=clock)).run(heard)
+
+
+async def test_polls_keep_the_beat_whatever_an_answer_takes(server, heard, clock):
+    asked_s = []
+
+    async def slow(request):
+        asked_s.append(clock.now_s)
+        clock.now_s += (0.01, 0.03, 0.11)[len(asked_s) % 3]
+        return await server.snapshot(request)
+
+    server.answer = slow
+    start_s = clock.now_s
+    async with running(source_of(server, clock, poll_s=0.04), heard):
+        await heard.until(lambda: len(heard.frames) >= 60)
+    steps = [(at_s - start_s) / 0.04 for at_s in asked_s]
+    assert all(step == pytest.approx(round(step), abs=1e-6) for step in steps)
+    beats = [round(step) for step in steps]
+    assert beats[:4] == [0, 1, 4, 5]  # 30 ms: on the next; 110 ms: two are missed
+    assert heard.counts["missed_polls"] == pytest.approx(2 * len(heard.frames) / 3, abs=3)

@@ -1,4 +1,5 @@
 import asyncio
+import io
 import json
 import math
 
@@ -229,6 +230,17 @@ async def test_a_file_that_can_not_be_read(tape, heard, clock, monkeypatch):
     text = tape(line(1.0))
     monkeypatch.setattr("pathlib.Path.open", denied)
     with pytest.raises(SourceError, match=r"tape\.csi\.jsonl: Permission denied"):
+        await source_of(text, clock).run(heard)
+
+
+async def test_a_disk_that_fails(tape, heard, clock, monkeypatch):
+    class Failing(io.BytesIO):
+        def readline(self, size=-1):
+            raise OSError(5, "Input/output error")
+
+    text = tape(line(1.0))
+    monkeypatch.setattr("pathlib.Path.open", lambda *args: Failing())
+    with pytest.raises(SourceError, match=r"tape\.csi\.jsonl: Input/output error"):
         await source_of(text, clock).run(heard)
 
 

@@ -211,9 +211,7 @@ def test_too_many_amplitudes():
     assert isinstance(
         snapshot.parse(
             encoded(
-                changed(
-                    ("nodes", 0), {"node_id": 1, "rssi_dbm": -1, "amplitude": [1] * 1024, "subcarrier_count": 1024}
-                )
+                changed(("nodes", 0), {"node_id": 1, "rssi_dbm": -1, "amplitude": [1] * 1024, "subcarrier_count": 1024})
             )
         ),
         Snapshot,

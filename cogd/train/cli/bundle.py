@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cogd.bundle import keys
+from cogd.errors import TrainError
 from cogd.train.package import Naming, package
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def write_bundle(model: Path, naming: Naming, arguments: argparse.Namespace) -> 
     signers: list[PrivateKey] = [keys.load_private(path) for path in arguments.key]
     archive = package(model, naming, signers)
     partial = arguments.out.with_name(arguments.out.name + ".partial")
-    partial.write_bytes(archive)
-    partial.replace(arguments.out)
+    try:
+        partial.write_bytes(archive)
+        partial.replace(arguments.out)
+    except OSError as error:
+        raise TrainError(f"{arguments.out} can't be written: {error.strerror}") from error
     print(f"{arguments.out}: {naming.app_id} {naming.version}, {len(archive)} bytes, {len(signers)} signature(s)")

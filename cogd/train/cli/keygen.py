@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write both files; neither must exist."""
-    secret, public = arguments.out.with_suffix(".pem"), arguments.out.with_suffix(".pub")
+    secret, public = Path(f"{arguments.out}.pem"), Path(f"{arguments.out}.pub")
     if public.exists():
         raise KeyFileError(f"{public} is there already", hint="choose another name: a key must not be overwritten")
     key = keys.generate()

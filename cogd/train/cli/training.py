@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -79,8 +80,10 @@ def _data(arguments: argparse.Namespace) -> tuple[Windows, Windows | None]:
         from cogd.train.data.paired import read_paired
 
         return read_paired(arguments.paired, arguments.licence), None
-    if min(arguments.rooms, arguments.nodes, arguments.stride) < 1 or arguments.minutes <= 0:
+    if min(arguments.rooms, arguments.nodes, arguments.stride) < 1 or not 0 < arguments.minutes < math.inf:
         raise ConfigError("rooms, nodes, stride and minutes must be above 0")
+    if arguments.nodes > 255 or arguments.seed < 0:
+        raise ConfigError("a room holds 255 nodes at most, and a seed is 0 or more")
 
     def simulate(first: int, rooms: int, label: str) -> Windows:
         plan = SimulatedRooms(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import numpy as np
@@ -33,8 +33,8 @@ class _Pair(msgspec.Struct):
     csi: list[float]
     csi_shape: tuple[int, int]
     kp: list[tuple[float, float]]
-    conf: float
-    n_persons_mode: int
+    conf: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    n_persons_mode: Annotated[int, msgspec.Meta(ge=0, le=1000)]
     ts_start: str
     ts_end: str
 
@@ -45,21 +45,27 @@ def read_paired(path: Path, licence: str = "not stated") -> Windows:
     Raises:
         TrainError: the file or a line of it can't be used, or its layout can't be told.
     """
-    pairs = _read(path)
-    frames = _frames(path, pairs)
-    flat = np.asarray([pair.csi for pair in pairs], dtype=np.float32)
+    lines = _read(path)
+    frames = _frames(path, lines)
+    pairs = list(lines.values())
+    with np.errstate(over="ignore"):  # what overflows is not finite, and told so
+        flat = np.asarray([pair.csi for pair in pairs], dtype=np.float32)
     if not np.isfinite(flat).all():
         raise TrainError(f"{path} holds amplitudes that are not finite")
     csi = _lay_out(path, flat, frames)
-    start_s = np.asarray([_unix_s(path, pair.ts_start) for pair in pairs])
-    end_s = np.asarray([_unix_s(path, pair.ts_end) for pair in pairs])
+    start_s = np.asarray([_unix_s(path, number, pair.ts_start) for number, pair in lines.items()])
+    end_s = np.asarray([_unix_s(path, number, pair.ts_end) for number, pair in lines.items()])
+    if (end_s < start_s).any():
+        raise TrainError(f"{path}, line {list(lines)[int((end_s < start_s).argmax())]}: ends before it starts")
     gap_s = float(np.median((end_s - start_s) / (frames - 1)))
     if not 1e-3 <= gap_s <= 10:
         raise TrainError(f"{path}: windows of {frames} frames span {gap_s * (frames - 1):.3g} s")
     order = np.argsort(end_s, kind="stable")
     keypoints = np.full((len(pairs), 17, 2), np.nan, dtype=np.float32)
-    for row, pair in enumerate(pairs):
-        if len(pair.kp) == 17:
+    for row, (number, pair) in enumerate(lines.items()):
+        if len(pair.kp) not in {0, 17}:
+            raise TrainError(f"{path}, line {number}: {len(pair.kp)} keypoints, not 17 or none")
+        if pair.kp:
             keypoints[row] = pair.kp
     return Windows(
         csi=csi[order],
@@ -110,15 +116,16 @@ def _lay_out(path: Path, flat: NDArray[np.float32], frames: int) -> NDArray[np.f
     return flat.reshape(-1, SUBCARRIERS, frames)
 
 
-def _read(path: Path) -> list[_Pair]:
+def _read(path: Path) -> dict[int, _Pair]:
+    """Pairs by the numbers of their lines."""
     decoder = msgspec.json.Decoder(_Pair)
-    pairs = []
+    pairs: dict[int, _Pair] = {}
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     try:
-                        pairs.append(decoder.decode(line))
+                        pairs[number] = decoder.decode(line)
                     except (msgspec.DecodeError, UnicodeDecodeError) as error:
                         raise TrainError(f"{path}, line {number}: {error}") from error
     except OSError as error:
@@ -128,25 +135,25 @@ def _read(path: Path) -> list[_Pair]:
     return pairs
 
 
-def _frames(path: Path, pairs: list[_Pair]) -> int:
+def _frames(path: Path, lines: dict[int, _Pair]) -> int:
     """Frames of a window; 56 must be one of the two sides in every line."""
-    sides = {tuple(sorted(pair.csi_shape)) for pair in pairs}
+    sides = {tuple(sorted(pair.csi_shape)) for pair in lines.values()}
     if len(sides) != 1:
         raise TrainError(f"{path} mixes windows of the shapes {sorted(sides)}")
     low, high = sides.pop()
     if SUBCARRIERS not in (low, high):
         raise TrainError(f"{path} holds windows of {low} x {high}; one side must be {SUBCARRIERS} subcarriers")
     frames = low if high == SUBCARRIERS else high
-    for number, pair in enumerate(pairs, 1):
+    for number, pair in lines.items():
         if len(pair.csi) != frames * SUBCARRIERS:
-            raise TrainError(f"{path}, window {number}: {len(pair.csi)} values, not {frames} x {SUBCARRIERS}")
+            raise TrainError(f"{path}, line {number}: {len(pair.csi)} values, not {frames} x {SUBCARRIERS}")
     if frames < 2:
         raise TrainError(f"{path}: a window needs two frames at least")
     return frames
 
 
-def _unix_s(path: Path, text: str) -> float:
+def _unix_s(path: Path, number: int, text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError as error:
-        raise TrainError(f"{path}: {text!r} is not a time in ISO 8601") from error
+        raise TrainError(f"{path}, line {number}: {text!r} is not a time in ISO 8601") from error

@@ -11,6 +11,7 @@ from cogd.csi.frame import Origin
 from cogd.csi.link import LinkLimits
 from cogd.csi.node import Node
 from cogd.csi.window import WindowSpec
+from cogd.errors import TrainError
 from cogd.sim.simulator import Scene, Simulator
 from cogd.train.data.windows import DataOrigin, Windows
 from cogd.wire import adr018
@@ -66,10 +67,17 @@ def simulate_windows(plan: SimulatedRooms, progress: Callable[[int, int], None] 
         if progress is not None:
             progress(session + 1, len(scenes))
     name = (
-        f"cogd simulator: rooms {list(plan.rooms)}, persons {list(plan.persons)}, {plan.minutes:g} min each, "
+        f"cogd simulator: rooms {_listed(plan.rooms)}, persons {list(plan.persons)}, {plan.minutes:g} min each, "
         f"{plan.nodes} nodes, {plan.rate_hz:g} Hz, seed {plan.seed}, stride {plan.stride}"
     )
     return columns.windows(plan, DataOrigin(name, None, "Apache-2.0"))
+
+
+def _listed(rooms: tuple[int, ...]) -> str:
+    """Rooms as a range where they are one: a manifest's text holds 4,000 characters."""
+    if rooms == tuple(range(rooms[0], rooms[0] + len(rooms))):
+        return f"{rooms[0]} to {rooms[-1]}"
+    return str(list(rooms))
 
 
 def _play(scene: Scene, session: int, plan: SimulatedRooms, spec: WindowSpec, columns: _Columns) -> None:
@@ -117,6 +125,8 @@ class _Columns:
         self._session.append(session)
 
     def windows(self, plan: SimulatedRooms, origin: DataOrigin) -> Windows:
+        if not self._csi:
+            raise TrainError("the scenes are too short for a single window", hint="simulate for longer, or stride less")
         times = np.asarray(self._times, dtype=np.float64)
         return Windows(
             csi=np.stack(self._csi),

@@ -84,6 +84,8 @@ def temporal_split(windows: Windows, rows: NDArray[np.int64], *, test: float = 0
     Raises:
         TrainError: a part would be empty.
     """
+    if len(rows) == 0:
+        raise TrainError("no window of the data has a usable label", hint="pose needs windows of exactly one person")
     parts: dict[str, list[NDArray[np.int64]]] = {"train": [], "calibration": [], "test": []}
     for session in np.unique(windows.session[rows]):
         mine = rows[windows.session[rows] == session]

@@ -1,0 +1,117 @@
+"""What the docs say is true of the code: every setting, event, field, exit status, reason and layout is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cogd import errors
+from cogd.csi.link import LinkLimits, LinkState
+from cogd.csi.node import DROP_REASONS
+from cogd.csi.window import Reset
+from cogd.events import EVENTS, InferenceFields, WindowInfo
+from cogd.runtime.plugins import GROUPS
+from cogd.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def every_error() -> list[type[errors.CogdError]]:
+    found = [errors.CogdError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return [kind for kind in found if kind.__module__ == "cogd.errors"]
+
+
+@pytest.mark.parametrize("key", Settings.model_fields)
+def test_every_setting_is_documented_with_its_default(key):
+    row = re.search(rf"^\| `{key}` \| (.*?) \|", read("docs/settings.md"), re.MULTILINE)
+    assert row, f"{key} has no row in docs/settings.md"
+    default = Settings.model_fields[key].default
+    shown = row[1].strip("`")
+    if isinstance(default, tuple):
+        assert shown == " ".join(default)
+    elif default is None:
+        assert shown == "none"
+    elif isinstance(default, bool):
+        assert shown == str(default).lower()
+    elif isinstance(default, int | float):
+        assert float(shown) == default
+    else:
+        assert shown == str(default)
+
+
+def test_no_setting_is_documented_that_does_not_exist():
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", read("docs/settings.md"), re.MULTILINE)) == set(Settings.model_fields)
+    mentioned = set(re.findall(rf"{PREFIX}[A-Z_]+", read("docs/settings.md")))
+    assert mentioned - {PREFIX + key.upper() for key in Settings.model_fields} == {"COGD_CONFIG", "COGD_DATA"}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_every_event_and_field_is_documented(name):
+    text = read("docs/events.md")
+    assert f"`{name}`" in text
+    for field in EVENTS[name].__struct_fields__:
+        assert f"`{field}`" in text, f"{name}: {field} is not in docs/events.md"
+
+
+def test_shared_fields_are_documented_once_for_both_inferred_events():
+    section = read("docs/events.md").split("`pose.frame` adds")[0]
+    for field in (*InferenceFields.__struct_fields__, *WindowInfo.__struct_fields__):
+        assert f"`{field}`" in section
+
+
+@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.code)
+def test_every_error_is_documented_under_its_exit_status(kind):
+    row = re.search(rf"^\| {kind.exit_status} \| (.*?) \|", read("docs/errors.md"), re.MULTILINE)
+    assert row, f"the exit status {kind.exit_status} has no row in docs/errors.md"
+    assert f"`{kind.code}`" in row[1]
+
+
+def test_codes_are_unique_and_documented_ones_exist():
+    codes = [kind.code for kind in every_error()]
+    assert len(codes) == len(set(codes))
+    rows = [line.split("|") for line in read("docs/errors.md").splitlines() if re.match(r"\| \d", line)]
+    assert set(re.findall(r"`([a-z-]+)`", " ".join(row[2] for row in rows))) == set(codes)
+
+
+def test_reasons_and_states_are_documented():
+    text = read("docs/input.md")
+    for word in (*DROP_REASONS, *Reset, *LinkState):
+        assert f"`{word}`" in text
+    for word in ("overload", "inference_failed", "too_many_nodes", "sink_overload"):
+        assert f"`{word}`" in read("docs/events.md")
+
+
+def test_the_documented_limits_are_the_defaults():
+    limits, text = LinkLimits(), read("docs/input.md")
+    assert f"nothing for {limits.stale_after_s:g} s" in text
+    assert f"nothing for {limits.absent_after_s:g} s" in text
+    assert (limits.frozen_after, "ten frames in a row" in text) == (10, True)
+    settings = Settings.model_fields
+    assert (
+        settings["stale_after_s"].default,
+        settings["absent_after_s"].default,
+        settings["frozen_after"].default,
+    ) == (
+        limits.stale_after_s,
+        limits.absent_after_s,
+        limits.frozen_after,
+    )
+
+
+def test_plugin_groups_are_documented():
+    for group in GROUPS:
+        assert f"`{group}`" in read("docs/input.md")
+
+
+def test_links_between_documents_lead_somewhere():
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
