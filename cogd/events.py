@@ -6,7 +6,7 @@ those keeps working; where a published field can't be known here it is null. doc
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,8 +27,8 @@ class WindowInfo(msgspec.Struct, frozen=True, kw_only=True):
     measured_tones: int
 
 
-class InferenceFields(msgspec.Struct, kw_only=True):
-    """What every inferred event says about itself.
+class Context(msgspec.Struct, kw_only=True):
+    """Where an inferred event comes from.
 
     Attributes:
         tick: number of the 40 ms beat, from 1.
@@ -39,7 +39,6 @@ class InferenceFields(msgspec.Struct, kw_only=True):
         node: `<source>/<node_id>`.
         time: unix seconds of the newest frame, on its source's clock.
         origin: `live`, `replayed` or `simulated`.
-        latency_ms: from the arrival of the newest frame to this event.
         window: what it was inferred from.
     """
 
@@ -51,8 +50,21 @@ class InferenceFields(msgspec.Struct, kw_only=True):
     node: str
     time: float
     origin: str
-    latency_ms: float
     window: WindowInfo
+
+    def fields(self) -> dict[str, Any]:
+        """The fields by name, as a head puts them into its event."""
+        return msgspec.structs.asdict(self)
+
+
+class InferenceFields(Context, kw_only=True):
+    """What every inferred event says about itself.
+
+    Attributes:
+        latency_ms: from the arrival of the newest frame to this event; the engine sets it last.
+    """
+
+    latency_ms: float = 0.0
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):

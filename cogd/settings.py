@@ -138,4 +138,7 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
     if first["type"] == "extra_forbidden":
         known = ", ".join(Settings.model_fields)
         return ConfigError(f"{key} (from {origin}) is not a setting", hint=f"the settings are: {known}")
-    return ConfigError(f"{key} = {first['input']!r} (from {origin}): {first['msg']}")
+    described = Settings.model_fields[key].description if key in Settings.model_fields else None
+    return ConfigError(
+        f"{key} = {first['input']!r} (from {origin}): {first['msg']}", hint=f"{key}: {described}" if described else None
+    )

@@ -55,10 +55,11 @@ def dispatch(program: str, description: str, package: str, verbs: Mapping[str, s
             if verb == chosen:
                 modules[verb] = cast("Verb", importlib.import_module(f"{package}.{verb.replace('-', '_')}"))
                 modules[verb].add_arguments(command)
-        arguments = parser.parse_args(argv)
-        status = modules[arguments.verb].run(arguments)
-        sys.stdout.flush()  # here, where a reader that has gone can be dealt with
-        return status
+        try:
+            arguments = parser.parse_args(argv)
+            return modules[arguments.verb].run(arguments)
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone can be dealt with
     except CogdError as error:
         print(f"{program}: {error.code}: {error}", file=sys.stderr)
         if error.hint:

@@ -12,22 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
-    from cogd.events import InferenceFields, Level, WindowInfo
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Where one row of a batch came from: the fields that all inferred events share."""
-
-    tick: int
-    app: str
-    version: str
-    digest: str
-    backend: str
-    node: str
-    time: float
-    origin: str
-    window: WindowInfo
+    from cogd.events import Context, InferenceFields, Level
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cogd.errors import ManifestError
 from cogd.events import CountFields
-from cogd.heads.base import Context, Reading
+from cogd.heads.base import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
+    from cogd.events import Context
 
 DECIMALS = 6
 _MASS = 0.95
@@ -39,6 +40,8 @@ class CountHead:
             self._counts = [int(output.labels[index]) for index in output.trained_classes]
         except ValueError as error:
             raise ManifestError("the count head's labels must be numbers of persons") from error
+        if self._counts[0] < 0 or self._counts != sorted(set(self._counts)):
+            raise ManifestError("the count head's labels must be numbers of persons, in ascending order")
         self._trained = np.asarray(output.trained_classes, dtype=np.intp)
         self._temperature = 1.0
         self._line: tuple[float, float] | None = None
@@ -81,16 +84,7 @@ class CountHead:
         best = int(probabilities.argmax())
         low, high = _p95_range(probabilities, best)
         fields = CountFields(
-            tick=context.tick,
-            app=context.app,
-            version=context.version,
-            digest=context.digest,
-            backend=context.backend,
-            node=context.node,
-            time=context.time,
-            origin=context.origin,
-            latency_ms=0.0,
-            window=context.window,
+            **context.fields(),
             count=self._counts[best],
             raw_count=self._counts[best] if known else None,
             confidence=confidence,

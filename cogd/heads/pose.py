@@ -8,7 +8,7 @@ import numpy as np
 
 from cogd.errors import ManifestError
 from cogd.events import Person, PoseFields
-from cogd.heads.base import Context, Reading
+from cogd.heads.base import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
+    from cogd.events import Context
 
 DECIMALS = 6
 """Of emitted coordinates: finer than the models are, and short."""
@@ -39,16 +40,7 @@ class PoseHead:
             Reading(
                 "info",
                 PoseFields(
-                    tick=context.tick,
-                    app=context.app,
-                    version=context.version,
-                    digest=context.digest,
-                    backend=context.backend,
-                    node=context.node,
-                    time=context.time,
-                    origin=context.origin,
-                    latency_ms=0.0,
-                    window=context.window,
+                    **context.fields(),
                     n_persons=1,
                     persons=[Person(keypoints=keypoints, confidence=None)],
                 ),

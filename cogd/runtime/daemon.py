@@ -187,11 +187,6 @@ class Daemon:
                 self._refused[sink] += 1
 
     def _say_started(self) -> None:
-        for rejected in self._rejected:
-            error = rejected.error
-            fields = AppRejected(path=rejected.path, code=error.code, message=str(error), hint=error.hint)
-            self._engine.say("app.rejected", fields, "error")
-            self._log.error("app rejected", path=rejected.path, code=error.code, message=str(error), hint=error.hint)
         self._engine.say(
             "run.started",
             RunStarted(
@@ -202,6 +197,11 @@ class Daemon:
                 tick_ms=self._settings.tick_ms,
             ),
         )
+        for rejected in self._rejected:
+            error = rejected.error
+            fields = AppRejected(path=rejected.path, code=error.code, message=str(error), hint=error.hint)
+            self._engine.say("app.rejected", fields, "error")
+            self._log.error("app rejected", path=rejected.path, code=error.code, message=str(error), hint=error.hint)
 
     async def _say_stopped(self, started_s: float) -> None:
         self._engine.close()
@@ -264,7 +264,10 @@ def make_sink(text: str) -> Sink:
     Raises:
         ConfigError, PluginError: it is not a URL, or no plugin knows its scheme.
     """
-    url = urlsplit(text)
+    try:
+        url = urlsplit(text)
+    except ValueError as error:
+        raise ConfigError(f"{text} is not a sink's URL: {error}") from error
     if not url.scheme:
         raise ConfigError(f"{text} is not a sink's URL", hint="for example stdout:")
     return cast("type[Sink]", load_plugin("cogd.sinks", url.scheme))(url)

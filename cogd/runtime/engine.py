@@ -18,13 +18,13 @@ from cogd.csi.frame import Origin
 from cogd.csi.node import Node
 from cogd.events import (
     AppFailed,
+    Context,
     Event,
     LinkChanged,
     NodeTotals,
     WindowInfo,
     WindowReset,
 )
-from cogd.heads.base import Context
 from cogd.runtime.app import MAX_BATCH
 
 if TYPE_CHECKING:

@@ -81,8 +81,10 @@ class Body:
         self._steps += 1
         if state.act is _Act.WALK:
             self._walk(state)
-        elif now_s >= state.until_s:
-            self._choose(state, now_s)
+        else:
+            self._move(state, 0.0)
+            if now_s >= state.until_s:
+                self._choose(state, now_s)
         wanted = 1.0 if state.act is _Act.SIT else 0.0
         state.sitting += float(np.clip(wanted - state.sitting, -STEP_S / _SITTING_DOWN_S, STEP_S / _SITTING_DOWN_S))
         return state
@@ -106,13 +108,17 @@ class Body:
         state.heading += float(np.clip(turn, -2.5 * STEP_S, 2.5 * STEP_S))
         facing = abs(turn) < 0.6
         wanted = self._pace_m_s * min(1.0, distance / 0.4) if facing else 0.0
-        state.speed += float(np.clip(wanted - state.speed, -2.0 * STEP_S, 2.0 * STEP_S))
+        self._move(state, wanted)
+        if distance < 0.15:
+            state.act, state.until_s = _Act.STAND, self._steps * STEP_S + self._rng.uniform(0.2, 1.5)
+
+    @staticmethod
+    def _move(state: _State, wanted_m_s: float) -> None:
+        """One step at a speed that comes nearer to the wanted one, by 2 m/s in a second at most."""
+        state.speed += float(np.clip(wanted_m_s - state.speed, -2.0 * STEP_S, 2.0 * STEP_S))
         state.x += state.speed * np.cos(state.heading) * STEP_S
         state.y += state.speed * np.sin(state.heading) * STEP_S
         state.stride += 2 * np.pi * state.speed / 1.3 * STEP_S  # two steps of 0.65 m a cycle
-        if distance < 0.15:
-            state.act, state.speed = _Act.STAND, 0.0
-            state.until_s = self._steps * STEP_S + self._rng.uniform(0.2, 1.5)
 
     def _joints(self, track: NDArray[np.float64]) -> NDArray[np.float64]:
         """Forward kinematics: `[n, 7]` states to `[n, 17, 3]` joints."""
@@ -127,7 +133,7 @@ class Body:
         legs = [self._limb(_THIGH, _SHANK, seat + sign * swing, -(1 - sitting) * up - seat)
                 for sign, up in ((1.0, lift), (-1.0, lift_other))]  # fmt: skip
         hip_z = _ANKLE_HEIGHT * h - np.minimum(legs[0][1][1], legs[1][1][1])
-        gesture = 0.12 * np.sin(2 * np.pi * self._sway[1] * now_s) * (speed < 0.1)
+        gesture = 0.06 * np.sin(2 * np.pi * self._sway[1] * now_s) * np.maximum(0.0, 1.0 - speed / 0.3)
         arms = [self._limb(_UPPER_ARM, _FOREARM, -sign * swing + 0.5 * sitting + gesture, 0.35 + 0.9 * sitting)
                 for sign in (1.0, -1.0)]  # fmt: skip
         shoulder_z = hip_z + 0.288 * h * np.cos(lean)

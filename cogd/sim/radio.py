@@ -29,7 +29,7 @@ WAVELENGTH_M = SPEED_OF_LIGHT_M_S / CARRIER_HZ
 JOINT_RCS_M2 = np.asarray(
     [0.04, *[0.01] * 4, *[0.12] * 2, *[0.03] * 2, *[0.02] * 2, *[0.16] * 2, *[0.05] * 2, *[0.03] * 2]
 )
-"""Radar cross-section of the 17 joints' surroundings: 0.85 m2 together, an adult's order of magnitude at 2.4 GHz."""
+"""Radar cross-section of the 17 joints' surroundings: 0.9 m2 together, an adult's order of magnitude at 2.4 GHz."""
 
 _SHADOW_WIDTH_M = 0.3
 _SHADOW_DEPTH = 0.75

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import select
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -73,4 +74,7 @@ class StdoutSink:
 
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
-        data = data[os.write(descriptor, data) :]
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:  # whoever started us may have made the pipe non-blocking
+            select.select([], [descriptor], [])

@@ -28,28 +28,29 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """Unix time that does not follow later steps of the system's clock.
+    """Unix time that only moves when the system's clock was set.
 
-    A Pi has no clock of its own: minutes after boot its time may jump by years. Frame times must not, so unix time
-    is the monotonic clock plus one offset, taken again only by `resync`.
+    It is the monotonic clock plus an offset, so that frame times are as even as the monotonic clock is. The offset is
+    taken anew when the system's clock is more than `STEP_S` away: a Pi has no clock of its own, and minutes after
+    boot its time may jump by years. Windows then begin anew, once.
     """
+
+    STEP_S = 0.5
 
     def __init__(self) -> None:
         self._offset_s = time.time() - time.monotonic()
 
     def unix_s(self) -> float:
         """Seconds since the epoch."""
-        return time.monotonic() + self._offset_s
+        monotonic_s = time.monotonic()
+        offset_s = time.time() - monotonic_s
+        if abs(offset_s - self._offset_s) > self.STEP_S:
+            self._offset_s = offset_s
+        return monotonic_s + self._offset_s
 
     def monotonic_s(self) -> float:
         """Seconds that never go back."""
         return time.monotonic()
-
-    def resync(self) -> float:
-        """Take the system's clock again; returns by how many seconds it had moved."""
-        offset_s = time.time() - time.monotonic()
-        moved_s, self._offset_s = offset_s - self._offset_s, offset_s
-        return moved_s
 
 
 class Intake(Protocol):

@@ -12,6 +12,7 @@ from cogd.sources.base import query_parameters
 from cogd.wire import adr018
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from urllib.parse import SplitResult
 
     from cogd.sim.simulator import Chunk
@@ -30,6 +31,7 @@ class SimSource:
             raise SourceError(f"source {name}: `sim:` takes parameters behind a `?` only")
         self.name = name
         self._clock = options.clock
+        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         try:
             self._scene = Scene(
                 nodes=_within(int(given.get("nodes", "2")), 1, 255),
@@ -64,7 +66,7 @@ class SimSource:
             if self._live:
                 wait_s = started_s + packet.time_s - self._clock.monotonic_s()
                 if wait_s > 0:
-                    await asyncio.sleep(wait_s)
+                    await self._sleep(wait_s)
             datagram = adr018.decode(packet.datagram)
             if not isinstance(datagram, adr018.CsiDatagram):
                 continue

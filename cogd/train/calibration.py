@@ -61,7 +61,7 @@ def calibrate_count(
     constant = functional.binary_cross_entropy(right.mean().expand_as(right), right)
     told = 2 * len(right) * float(constant - said)
     return CountCalibration(
-        float(log_temperature.exp()), slope, offset, informative=slope > 0 and told > math.log(len(right))
+        float(log_temperature.detach().exp()), slope, offset, informative=slope > 0 and told > math.log(len(right))
     )
 
 

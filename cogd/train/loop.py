@@ -38,7 +38,6 @@ class _Checkpoint(TypedDict):
     best_model: dict[str, Tensor]
     recipe: dict[str, object]
     data: str
-    threads: int
 
 
 def data_fingerprint(csi: NDArray[np.float32], labels: tuple[Tensor, ...], split: Split) -> str:
@@ -150,7 +149,6 @@ class Loop:
             best_model=self._best,
             recipe=dataclasses.asdict(self._recipe),
             data=self._data,
-            threads=torch.get_num_threads(),
         )
         partial = path.with_suffix(".partial")
         torch.save(state, partial)

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _RIGHT_SHOULDER, _LEFT_HIP = 6, 11  # COCO
+_NO_TORSO = 1e-6
 
 MPJPE = "mean over windows and 17 joints of the Euclidean distance in picture coordinates (width = height = 1)"
 PCK = (
     "share of joints, over all windows together, no farther from the truth than {share:.0%} of the distance between "
-    "the truth's right shoulder and left hip, in picture coordinates (width = height = 1)"
+    "the truth's right shoulder and left hip, in picture coordinates (width = height = 1); windows where these two "
+    "coincide are left out"
 )
 AUROC = (
     "probability that the confidence of a right count is above that of a wrong one, ties counted half; the baseline "
@@ -28,10 +30,13 @@ ECE = "expected calibration error, 10 bins of equal width over 0..1, weighted by
 
 
 def pose_metrics(predicted: Array, truth: Array, mean_pose: Array, split: str) -> list[Metric]:
-    """Figures of keypoints `[n, 17, 2]` beside those of the training part's mean pose `[17, 2]`."""
+    """Figures of keypoints `[n, 17, 2]` beside those of the training part's mean pose `[17, 2]`.
+
+    PCK is of the windows that have a torso, and is left out where none has one.
+    """
     constant = np.broadcast_to(mean_pose, truth.shape)
 
-    def figure(name: str, definition: str, value: float, baseline: float) -> Metric:
+    def figure(name: str, definition: str, value: float, baseline: float, n: int) -> Metric:
         return Metric(
             name=name,
             definition=definition,
@@ -39,21 +44,16 @@ def pose_metrics(predicted: Array, truth: Array, mean_pose: Array, split: str) -
             value=round(value, 6),
             baseline_name="mean pose of the training part",
             baseline_value=round(baseline, 6),
-            n=len(truth),
+            n=n,
         )
 
-    return [
-        figure("mpjpe_picture", MPJPE, mpjpe(predicted, truth), mpjpe(constant, truth)),
-        *(
-            figure(
-                f"pck{share * 100:.0f}_torso_rsho_lhip",
-                PCK.format(share=share),
-                pck(predicted, truth, share),
-                pck(constant, truth, share),
-            )
-            for share in (0.2, 0.5)
-        ),
-    ]
+    figures = [figure("mpjpe_picture", MPJPE, mpjpe(predicted, truth), mpjpe(constant, truth), len(truth))]
+    with_torso = torso_length(truth) > _NO_TORSO
+    for share in (0.2, 0.5) if with_torso.any() else ():
+        name, definition = f"pck{share * 100:.0f}_torso_rsho_lhip", PCK.format(share=share)
+        value, baseline = pck(predicted, truth, share), pck(constant, truth, share)
+        figures.append(figure(name, definition, value, baseline, int(with_torso.sum())))
+    return figures
 
 
 def mpjpe(predicted: Array, truth: Array) -> float:
@@ -61,10 +61,15 @@ def mpjpe(predicted: Array, truth: Array) -> float:
     return float(np.linalg.norm(predicted - truth, axis=-1).mean())
 
 
+def torso_length(truth: Array) -> Array:
+    """Distance `[n]` from the right shoulder to the left hip of `[n, 17, 2]`."""
+    return np.asarray(np.linalg.norm(truth[:, _RIGHT_SHOULDER] - truth[:, _LEFT_HIP], axis=-1))
+
+
 def pck(predicted: Array, truth: Array, share: float) -> float:
-    """Percentage of correct keypoints, 0..1, with the torso right shoulder - left hip as the yardstick."""
-    torso = np.linalg.norm(truth[:, _RIGHT_SHOULDER] - truth[:, _LEFT_HIP], axis=-1)
-    usable = torso > 1e-6
+    """Percentage of correct keypoints, 0..1, by the torso's length; of the windows that have a torso."""
+    torso = torso_length(truth)
+    usable = torso > _NO_TORSO
     error = np.linalg.norm(predicted[usable] - truth[usable], axis=-1)
     return float((error <= share * torso[usable, None]).mean())
 

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import cogd
+from cogd.bundle.archive import read_archive
 from cogd.bundle.manifest import FileEntry, Golden, Manifest, Requires, Variant
-from cogd.bundle.verify import pack
+from cogd.bundle.verify import pack, verify_bundle
 from cogd.errors import TrainError
+from cogd.runtime.app import load_app
 from cogd.train import rundir
 from cogd.train.export import check_self_contained
 from cogd.train.report import beats_baseline
@@ -41,7 +43,7 @@ def package(model: Path, naming: Naming, keys: Sequence[PrivateKey]) -> bytes:
     Raises:
         ModelError: the model is not one self-contained ONNX file of opset 18.
         TrainError: something beside it is missing.
-        BundleError: the parts contradict each other.
+        BundleError: the parts contradict each other, or the model does not reproduce the golden pair.
     """
     model_bytes = _read(model)
     check_self_contained(model_bytes, model.name)
@@ -69,7 +71,10 @@ def package(model: Path, naming: Naming, keys: Sequence[PrivateKey]) -> bytes:
         files=_NO_FILES_YET,
         provenance=description.provenance,
     )
-    return pack(manifest, files, keys)
+    archive = pack(manifest, files, keys)
+    trust = {key.public.key_id: key.public for key in keys}
+    load_app(verify_bundle(read_archive(archive), trust))  # what no backend here can run must not be signed
+    return archive
 
 
 _NO_FILES_YET: list[FileEntry] = []

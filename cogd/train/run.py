@@ -143,6 +143,8 @@ def _provenance(run: Run, metrics: list[Metric]) -> Provenance:
     if run.recipe.head == "pose":
         limits.append("Assumes exactly one person: it draws a skeleton for an empty room and for a crowd alike.")
         limits.append("It has no confidence.")
+    if run.windows.origin.sha256 is not None:
+        limits.append("The recording is one session, and frames of several nodes may be interleaved in its windows.")
     if all(source.sha256 is None for source in sources):
         limits.append("Trained on simulation alone: figures on real rooms are unknown and will be worse.")
     return Provenance(

@@ -57,8 +57,16 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def write_description(folder: Path, description: Description) -> None:
-    """Write `description.json`."""
+    """Write `description.json`.
+
+    Raises:
+        TrainError: it could not be read again, for example because a text is empty.
+    """
     text = msgspec.json.format(msgspec.json.encode(description), indent=2)
+    try:
+        msgspec.json.decode(text, type=Description)
+    except msgspec.ValidationError as error:
+        raise TrainError(f"the model can't be described: {error}") from error
     (folder / DESCRIPTION).write_bytes(text + b"\n")
 
 

@@ -53,8 +53,8 @@ def run_training(arguments: argparse.Namespace, base: Recipe) -> int:
     """Make or read the data, train, print the report."""
     from cogd.train.run import Run, train
 
-    if arguments.epochs < 1 or arguments.batch_size < 0 or not arguments.learning_rate > 0:
-        raise ConfigError("epochs must be 1 or more, batch size 0 or more, learning rate above 0")
+    if arguments.epochs < 1 or arguments.batch_size < 0 or not 0 < arguments.learning_rate <= 1:
+        raise ConfigError("epochs must be 1 or more, batch size 0 or more, learning rate above 0 and at most 1")
     recipe = dataclasses.replace(
         base,
         seed=arguments.seed,

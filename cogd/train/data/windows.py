@@ -79,7 +79,7 @@ class Split:
 def temporal_split(windows: Windows, rows: NDArray[np.int64], *, test: float = 0.2, calibration: float = 0.1) -> Split:
     """Cut each session in time: the first part trains, the next calibrates, the last tests.
 
-    Windows that begin before their part does are left out, so a gap of one window's length lies between the parts.
+    After a cut as much time is left out as the longest window spans, so that no two parts meet.
 
     Raises:
         TrainError: a part would be empty.
@@ -93,15 +93,16 @@ def temporal_split(windows: Windows, rows: NDArray[np.int64], *, test: float = 0
         to_calibration = last - (last - first) * (test + calibration)
         to_test = last - (last - first) * test
         start_s, end_s = windows.start_s[mine], windows.end_s[mine]
+        gap_s = (end_s - start_s).max()
         parts["train"].append(mine[end_s < to_calibration])
-        parts["calibration"].append(mine[(start_s >= to_calibration) & (end_s < to_test)])
-        parts["test"].append(mine[start_s >= to_test])
+        parts["calibration"].append(mine[(start_s >= to_calibration + gap_s) & (end_s < to_test)])
+        parts["test"].append(mine[start_s >= to_test + gap_s])
     joined = {name: np.concatenate(pieces) for name, pieces in parts.items()}
     for name, part in joined.items():
         if len(part) == 0:
             raise TrainError(f"the {name} part of the data is empty", hint="record or simulate for longer")
     label = (
         f"temporal, per session: first {1 - test - calibration:.0%} train, next {calibration:.0%} calibrate, "
-        f"last {test:.0%} test, one window between them"
+        f"last {test:.0%} test, a window's time between them left out"
     )
     return Split(label, joined["train"], joined["calibration"], joined["test"])

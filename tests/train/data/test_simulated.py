@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from cogd.errors import TrainError
+from cogd.sim.simulator import Scene, Simulator
+from cogd.train.data.simulated import SimulatedRooms, simulate_windows
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(scope="module")
+def plan() -> SimulatedRooms:
+    return SimulatedRooms(rooms=(5, 6), persons=(0, 1, 2), minutes=0.2, nodes=2, stride=20)
+
+
+@pytest.fixture(scope="module")
+def windows(plan):
+    return simulate_windows(plan)
+
+
+def test_every_number_of_persons_in_every_room_is_a_session(windows):
+    assert sorted(set(windows.session.tolist())) == [0, 1, 2, 3, 4, 5]
+    for session, persons in enumerate([0, 1, 2, 0, 1, 2]):
+        assert set(windows.persons[windows.session == session].tolist()) == {persons}
+
+
+def test_only_windows_of_one_person_have_keypoints(windows):
+    labelled = np.isfinite(windows.keypoints).all(axis=(1, 2))
+
+    assert (labelled == (windows.persons == 1)).all()
+    assert ((windows.keypoints[labelled] >= -0.5) & (windows.keypoints[labelled] <= 1.5)).all()
+
+
+def test_a_pose_is_the_simulators_truth_at_the_windows_end(plan, windows):
+    seed = plan.seed * 1_000_003 + 5 * 101 + 1
+    truth = Simulator(Scene(nodes=2, persons=1, seed=seed, room=5, rate_hz=plan.rate_hz)).advance(300).truth
+    mine = windows.session == 1
+
+    for end_s, keypoints in zip(windows.end_s[mine], windows.keypoints[mine], strict=True):
+        near = np.abs(truth.times_s - end_s) <= 0.06
+        distance = np.abs(truth.keypoints[near, 0] - keypoints).max(axis=(1, 2))
+        assert distance.min() < 1e-5
+
+
+def test_windows_are_as_long_as_twenty_frames_take(plan, windows):
+    assert windows.csi.shape[1:] == (56, 20)
+    span_s = windows.end_s - windows.start_s
+    assert (span_s >= 19 / plan.rate_hz - 0.06).all()
+    assert (span_s < 19 * windows.max_gap_s).all()
+
+
+def test_the_same_plan_makes_the_same_windows_and_another_seed_others(plan, windows):
+    import dataclasses
+
+    again, other = simulate_windows(plan), simulate_windows(dataclasses.replace(plan, seed=2))
+
+    np.testing.assert_array_equal(again.csi, windows.csi)
+    np.testing.assert_array_equal(again.keypoints, windows.keypoints)
+    assert not np.array_equal(other.csi[:10], windows.csi[:10])
+
+
+def test_the_origin_says_how_to_make_the_data_again_however_many_rooms_there_are():
+    plan = SimulatedRooms(rooms=tuple(range(7, 9)), persons=(1,), minutes=0.1, nodes=1)
+
+    assert simulate_windows(plan).origin.name == (
+        "cogd simulator: rooms 7 to 8, persons [1], 0.1 min each, 1 nodes, 20 Hz, seed 1, stride 10"
+    )
+
+
+def test_rooms_that_are_no_range_are_listed():
+    plan = SimulatedRooms(rooms=(3, 1), persons=(1,), minutes=0.1, nodes=1)
+
+    assert "rooms [3, 1]," in simulate_windows(plan).origin.name
+
+
+def test_scenes_without_a_single_window_are_refused():
+    with pytest.raises(TrainError, match="too short for a single window"):
+        simulate_windows(SimulatedRooms(rooms=(1,), persons=(1,), minutes=0.1, nodes=1, stride=10_000))
+
+
+def test_progress_is_told_scene_by_scene():
+    told = []
+
+    simulate_windows(
+        SimulatedRooms(rooms=(1, 2), persons=(0, 1), minutes=0.05, nodes=1), lambda *step: told.append(step)
+    )
+
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]

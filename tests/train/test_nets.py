@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+
+from cogd.train.nets import CountNet, PoseNet
+from cogd.train.reference import forward
+
+pytestmark = pytest.mark.train
+
+ENCODER = {
+    "enc.c1.weight": (64, 56, 3),
+    "enc.c1.bias": (64,),
+    "enc.c2.weight": (128, 64, 3),
+    "enc.c2.bias": (128,),
+    "enc.c3.weight": (128, 128, 3),
+    "enc.c3.bias": (128,),
+}
+POSE = ENCODER | {
+    "head.fc1.weight": (256, 128),
+    "head.fc1.bias": (256,),
+    "head.fc2.weight": (34, 256),
+    "head.fc2.bias": (34,),
+}
+COUNT = ENCODER | {
+    "count_head.fc1.weight": (64, 128),
+    "count_head.fc1.bias": (64,),
+    "count_head.fc2.weight": (8, 64),
+    "count_head.fc2.bias": (8,),
+    "conf_head.fc1.weight": (32, 128),
+    "conf_head.fc1.bias": (32,),
+    "conf_head.fc2.weight": (1, 32),
+    "conf_head.fc2.bias": (1,),
+}
+
+
+def weights_of(net) -> dict[str, np.ndarray]:
+    return {name: tensor.detach().numpy() for name, tensor in net.state_dict().items()}
+
+
+def outputs_of(net, csi: np.ndarray) -> dict[str, np.ndarray]:
+    with torch.no_grad():
+        return {name: tensor.numpy() for name, tensor in zip(net.output_names, net(torch.from_numpy(csi)), strict=True)}
+
+
+@pytest.mark.parametrize(("net", "parameters"), [(PoseNet, 126_562), (CountNet, 97_737)])
+def test_the_networks_have_as_many_parameters_as_the_published_ones(net, parameters):
+    assert sum(tensor.numel() for tensor in net().parameters()) == parameters
+
+
+@pytest.mark.parametrize(("net", "shapes"), [(PoseNet, POSE), (CountNet, COUNT)])
+def test_the_weights_bear_the_published_names_and_shapes(net, shapes):
+    assert {name: tuple(tensor.shape) for name, tensor in net().state_dict().items()} == shapes
+
+
+def test_published_weight_files_hold_exactly_the_networks_tensors(pose_weights, count_weights):
+    for path, shapes in ((pose_weights, POSE), (count_weights, COUNT)):
+        assert {name: tensor.shape for name, tensor in safetensors.numpy.load_file(path).items()} == shapes
+
+
+@pytest.mark.parametrize("net_class", [PoseNet, CountNet])
+@pytest.mark.parametrize("frames", [1, 3, 20])
+def test_the_numpy_forward_equals_torch_on_random_weights(net_class, frames):
+    torch.manual_seed(frames)
+    net = net_class().eval()
+    csi = np.random.default_rng(frames).normal(size=(5, 56, frames)).astype(np.float32)
+
+    expected = outputs_of(net, csi)
+    computed = forward(weights_of(net), csi)
+
+    assert computed.keys() == expected.keys()
+    for name, values in expected.items():
+        assert computed[name].dtype == np.float32
+        np.testing.assert_allclose(computed[name], values, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("net_class", [PoseNet, CountNet])
+def test_the_numpy_forward_equals_torch_on_the_published_weights(net_class, pose_weights, count_weights):
+    weights = safetensors.numpy.load_file(pose_weights if net_class is PoseNet else count_weights)
+    net = net_class().double().eval()
+    net.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in weights.items()})
+    csi = np.random.default_rng(0).normal(size=(5, 56, 20)).astype(np.float32)
+
+    computed = forward(weights, csi)
+
+    for name, values in outputs_of(net, csi.astype(np.float64)).items():
+        np.testing.assert_allclose(computed[name], values, rtol=1e-7, atol=1e-6)
+
+
+def test_the_published_pose_weights_answer_silence_with_the_middle(pose_weights):
+    weights = safetensors.numpy.load_file(pose_weights)
+
+    keypoints = forward(weights, np.zeros((1, 56, 20), dtype=np.float32))["keypoints"]
+
+    assert keypoints.shape == (1, 34)
+    assert keypoints.mean() == pytest.approx(0.48, abs=0.01)
+    np.testing.assert_allclose(keypoints, 0.48, atol=0.06)
+
+
+def test_a_pose_is_34_numbers_between_0_and_1_however_loud_the_input():
+    csi = 1e4 * np.random.default_rng(0).normal(size=(3, 56, 20)).astype(np.float32)
+
+    keypoints = outputs_of(PoseNet().eval(), csi)["keypoints"]
+
+    assert keypoints.shape == (3, 34)
+    assert ((keypoints >= 0) & (keypoints <= 1)).all()

@@ -1,0 +1,144 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from cogd.errors import TrainError
+from cogd.train.tasks import CountTask, PoseTask
+from tests.train.factory import make_windows
+
+pytestmark = pytest.mark.train
+
+ROWS = torch.arange(4)
+CSI = torch.zeros(4, 56, 20)
+
+
+def silence(net) -> None:
+    """Make a network answer its last biases, whatever it hears."""
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+
+
+def smooth_l1(difference: float, beta: float = 0.1) -> float:
+    size = abs(difference)
+    return 0.5 * size * size / beta if size < beta else size - 0.5 * beta
+
+
+def pose_task(weight) -> tuple[PoseTask, np.ndarray]:
+    windows = make_windows(4, weight=np.asarray(weight, dtype=np.float32))
+    task = PoseTask(windows)
+    silence(task.net)
+    return task, windows.keypoints
+
+
+def test_the_pose_loss_is_smooth_l1_weighted_by_the_labels_confidence():
+    weight = [1.0, 0.5, 0.25, 0.0]
+    task, keypoints = pose_task(weight)
+
+    per_window = [np.mean([smooth_l1(0.5 - float(value)) for value in window.ravel()]) for window in keypoints]
+
+    expected = sum(w * loss for w, loss in zip(weight, per_window, strict=True)) / sum(weight)
+    assert task.loss(CSI, ROWS).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_pose_loss_takes_the_labels_of_the_rows_it_is_given():
+    task, keypoints = pose_task([1, 1, 1, 1])
+
+    expected = np.mean([smooth_l1(0.5 - float(value)) for value in keypoints[2].ravel()])
+
+    assert task.loss(CSI[:1], torch.tensor([2])).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_windows_that_nobody_believes_have_a_pose_loss_of_zero():
+    task, _ = pose_task([0, 0, 0, 0])
+
+    assert task.loss(CSI, ROWS).item() == 0
+
+
+def test_the_pose_score_is_minus_the_mean_distance_of_joints():
+    task, keypoints = pose_task([1, 1, 1, 1])
+
+    distances = [math.hypot(0.5 - x, 0.5 - y) for window in keypoints.tolist() for x, y in window]
+
+    with torch.no_grad():
+        assert task.score(CSI, ROWS) == pytest.approx(-np.mean(distances), rel=1e-5)
+
+
+def test_keypoints_are_read_as_x_and_y_in_turn():
+    task, _ = pose_task([1, 1, 1, 1])
+    with torch.no_grad():
+        task.net.head.fc2.bias.copy_(torch.arange(34.0) / 10)
+
+    keypoints = task._keypoints_of(CSI[:1])[0]
+
+    assert keypoints.shape == (17, 2)
+    assert keypoints[3, 1] == torch.sigmoid(torch.tensor(0.7))
+
+
+def count_task(persons, train_rows=(0, 1, 2, 3)) -> CountTask:
+    windows = make_windows(4, persons=np.asarray(persons, dtype=np.int64))
+    return CountTask(windows, np.asarray(train_rows))
+
+
+def test_absent_classes_weigh_nothing_and_present_ones_weigh_the_same_together():
+    task = count_task([0, 0, 0, 2])
+
+    assert task._class_weight.tolist() == pytest.approx([4 / 6, 0, 2, 0, 0, 0, 0, 0])
+    assert task._class_weight[0] * 3 == pytest.approx(task._class_weight[2] * 1)
+
+
+def test_class_weights_come_from_the_training_rows_alone():
+    assert count_task([0, 2, 5, 5], train_rows=(0, 1))._class_weight.tolist() == [1, 0, 1, 0, 0, 0, 0, 0]
+
+
+def test_the_count_loss_is_weighted_cross_entropy_plus_bce_plus_brier():
+    persons = [0, 0, 0, 2]
+    task = count_task(persons)
+    silence(task.net)
+    logits = np.asarray([0.3, -0.2, 0.9, 0, 0, 0, 0.1, -1])  # says 2
+    conf = 0.4
+    with torch.no_grad():
+        task.net.count_head.fc2.bias.copy_(torch.from_numpy(logits))
+        task.net.conf_head.fc2.bias.fill_(conf)
+
+    weight = {0: 4 / 6, 2: 2.0}
+    log_p = logits - math.log(np.exp(logits).sum())
+    cross_entropy = -sum(weight[label] * log_p[label] for label in persons) / sum(weight[label] for label in persons)
+    says = 1 / (1 + math.exp(-conf))
+    bce = -np.mean([math.log(says if label == 2 else 1 - says) for label in persons])
+    brier = np.mean([(says - (label == 2)) ** 2 for label in persons])
+
+    assert task.loss(CSI, ROWS).item() == pytest.approx(cross_entropy + 0.3 * bce + 0.1 * brier, rel=1e-5)
+
+
+def test_the_brier_term_has_a_gradient():
+    task = count_task([0, 0, 0, 2])
+    silence(task.net)
+    with torch.no_grad():
+        task.net.count_head.fc2.bias[2] = 1.0
+        task.net.conf_head.fc2.bias.fill_(0.4)
+
+    task.loss(CSI, ROWS).backward()
+
+    says, right = 1 / (1 + math.exp(-0.4)), np.asarray([0, 0, 0, 1])
+    of_bce = 0.3 * np.mean(says - right)
+    of_brier = 0.1 * np.mean(2 * (says - right) * says * (1 - says))
+    assert task.net.conf_head.fc2.bias.grad.item() == pytest.approx(of_bce + of_brier, rel=1e-5)
+    assert abs(of_brier) > 0.05 * abs(of_bce)  # so the test would see it missing
+
+
+def test_the_count_score_is_the_accuracy():
+    task = count_task([0, 2, 2, 1])
+    silence(task.net)
+    with torch.no_grad():
+        task.net.count_head.fc2.bias[2] = 1.0
+
+    assert task.score(CSI, ROWS) == 0.5
+
+
+@pytest.mark.parametrize("label", [-1, 8, 1000])
+def test_counts_that_the_network_can_not_express_are_refused(label):
+    with pytest.raises(TrainError, match=r"outside 0\.\.7"):
+        count_task([0, 1, 2, label])
