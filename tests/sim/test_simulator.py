@@ -77,6 +77,13 @@ def played():
     return play(Scene(nodes=3, persons=1, impairments=Impairments(loss=0.05)), 1500)
 
 
+def test_where_people_are_between_two_steps_does_not_depend_on_chunks_either():
+    """At this rate packets fall between the steps of the bodies, and chunks too."""
+    crisp = Impairments(snr_db=300, target_counts=40, loss=0, jitter_s=0)
+    scene = Scene(nodes=1, persons=3, rate_hz=33.3, impairments=crisp)
+    assert play(scene, 300)[0] == play(scene, *[1] * 300)[0]
+
+
 class TestPackets:
     def test_are_frames_of_ht_64_with_every_tone(self, played):
         for packet in played[0][:300]:

@@ -1,0 +1,327 @@
+"""The daemon around the engine, in this process: sources and sinks are stand-ins, time is real but hardly passes."""
+
+import asyncio
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+
+from cogd.errors import ConfigError, ModelError, PluginError, SourceError
+from cogd.runtime import daemon as daemon_module
+from cogd.runtime.daemon import Daemon, RejectedApp, make_sink, make_sources
+from cogd.settings import Settings
+from cogd.sources.base import SystemClock
+
+from .factory import FRAMES, fake_app, frames_of
+
+PATIENCE_S = 5.0
+
+
+class ListSink:
+    """Keeps events, and can be waited on."""
+
+    def __init__(self, url):
+        self.dropped = 0
+        self.broken = None
+        self.events = []
+        self.closed_within_s = None
+        self.news = asyncio.Event()
+
+    def open(self):
+        pass
+
+    def put(self, event):
+        assert self.closed_within_s is None
+        self.events.append(event)
+        self.news.set()
+
+    def close(self, timeout_s):
+        self.closed_within_s = timeout_s
+
+    async def until(self, name, count=1):
+        """Wait until so many events of that name have come."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.named(name)) < count:
+                self.news.clear()
+                await self.news.wait()
+
+    def named(self, name):
+        return [event.fields for event in self.events if event.event == name]
+
+    @property
+    def names(self):
+        return [event.event for event in self.events]
+
+
+class BrokenSink(ListSink):
+    def put(self, event):
+        raise OSError("the broker is gone")
+
+
+class ScriptedSource:
+    """Delivers the frames of one node and then does what its host says: ends, hangs, or fails."""
+
+    def __init__(self, name, url, options):
+        self.name, self._url, self._options = name, url, options
+
+    async def run(self, intake):
+        if self._url.netloc == "closed":
+            raise SourceError(f"{self.name} can't be opened")
+        for frame in frames_of(f"{self.name}/1", int(self._url.path.strip("/") or 0)):
+            await intake.put(frame)
+        if self._url.netloc == "crash":
+            raise ZeroDivisionError("a bug of a third party")
+        if self._url.netloc == "hang":
+            await asyncio.Event().wait()
+        if self._url.netloc == "stubborn":
+            try:
+                await asyncio.Event().wait()
+            finally:
+                intake.count("said goodbye")
+
+
+@pytest.fixture
+def daemon(monkeypatch):
+    """Makes a daemon of stand-ins; gives it and its first sink."""
+    plugins = {
+        ("cogd.sinks", "list"): ListSink,
+        ("cogd.sinks", "broken"): BrokenSink,
+        ("cogd.sources", "script"): ScriptedSource,
+    }
+    monkeypatch.setattr(daemon_module, "load_plugin", lambda group, name: plugins[group, name])
+
+    def make(*sources, apps=None, sinks=("list:",), rejected=(), **settings):
+        made = Daemon(
+            [fake_app()] if apps is None else apps,
+            rejected,
+            Settings(sources=sources, sinks=sinks, tick_ms=5, **settings),
+        )
+        return made, made._sinks[0]
+
+    return make
+
+
+class TestARun:
+    async def test_begins_with_run_started_and_ends_with_run_stopped(self, daemon):
+        d, sink = daemon("script://end/8")
+        await d.run()
+        assert (sink.names[0], sink.names[-1]) == ("run.started", "run.stopped")
+        assert sink.names.count("run.started") == sink.names.count("run.stopped") == 1
+        assert sink.closed_within_s is not None
+
+    async def test_tells_what_it_runs(self, daemon):
+        d, sink = daemon("script://end")
+        await d.run()
+        (started,) = sink.named("run.started")
+        assert [app.id for app in started.apps] == ["pose-app"]
+        assert started.sources == ["script://end"]
+        assert started.tick_ms == 5
+
+    async def test_tells_what_became_of_everything(self, daemon):
+        d, sink = daemon("script://end/8#flat")
+        await d.run()
+        (stopped,) = sink.named("run.stopped")
+        assert stopped.reason == "all sources have ended"
+        assert stopped.inferences == {"pose-app": 8 - FRAMES + 1}
+        assert stopped.nodes["flat/1"].frames == 8
+        assert stopped.dropped == {}
+        assert stopped.ticks > 0
+
+    async def test_infers_everything_that_came_before_the_sources_ended(self, daemon):
+        d, sink = daemon("script://end/300#a", "script://end/200#b")
+        await d.run()
+        assert len(sink.named("pose.frame")) == 500 - 2 * (FRAMES - 1)
+
+    async def test_tells_rejected_bundles(self, daemon):
+        d, sink = daemon("script://end", rejected=[RejectedApp("/apps/x.tar", ModelError("no weights", hint="add"))])
+        await d.run()
+        (rejected,) = sink.named("app.rejected")
+        assert (rejected.path, rejected.code, rejected.message, rejected.hint) == (
+            "/apps/x.tar", "bad-model", "no weights", "add",
+        )  # fmt: skip
+
+    async def test_ends_when_it_is_told_to_with_the_first_reason(self, daemon):
+        d, sink = daemon("script://hang/5")
+        running = asyncio.create_task(d.run())
+        await sink.until("pose.frame")
+        d.stop("enough")
+        d.stop("more than enough")
+        await asyncio.wait_for(running, PATIENCE_S)
+        assert sink.named("run.stopped")[0].reason == "enough"
+
+    async def test_ends_after_its_duration(self, daemon):
+        d, sink = daemon("script://hang")
+        await asyncio.wait_for(d.run(0.01), PATIENCE_S)
+        assert sink.named("run.stopped")[0].reason == "the duration of 0.01 s is over"
+
+    async def test_counts_ticks_also_when_nothing_comes(self, daemon):
+        d, sink = daemon("script://hang")
+        await d.run(0.06)
+        assert sink.named("run.stopped")[0].ticks >= 4
+
+
+class TestASource:
+    async def test_that_raises_anything_does_not_stop_the_others(self, daemon):
+        d, sink = daemon("script://crash/5#bad", "script://hang/6#good")
+        running = asyncio.create_task(d.run())
+        await sink.until("source.state", 3)
+        await sink.until("pose.frame", 2 + 3)
+        assert not running.done()
+        d.stop("enough")
+        await running
+        states = [(s.source, s.state) for s in sink.named("source.state")]
+        assert ("bad", "down") in states
+        assert ("good", "up") in states
+        down = next(s for s in sink.named("source.state") if s.state == "down")
+        assert down.reason == "ZeroDivisionError: a bug of a third party"
+
+    async def test_that_can_not_be_opened_ends_the_run_with_its_error(self, daemon):
+        d, sink = daemon("script://hang#good", "script://closed#bad")
+        with pytest.raises(SourceError, match="bad can't be opened"):
+            await asyncio.wait_for(d.run(), PATIENCE_S)
+        assert sink.names[-1] == "run.stopped"
+        assert sink.named("run.stopped")[0].reason == "a source failed: bad can't be opened"
+
+    async def test_that_ends_says_so_and_the_others_go_on(self, daemon):
+        d, sink = daemon("script://end/5#short", "script://hang#long")
+        running = asyncio.create_task(d.run())
+        await sink.until("source.state", 2)
+        assert [(s.source, s.state) for s in sink.named("source.state")] == [("short", "up"), ("short", "ended")]
+        assert not running.done()
+        d.stop("enough")
+        await running
+
+    async def test_that_is_cancelled_can_still_count(self, daemon):
+        d, sink = daemon("script://stubborn/1#s")
+        running = asyncio.create_task(d.run())
+        await sink.until("source.state")
+        d.stop("enough")
+        await running
+        assert sink.named("run.stopped")[0].sources == {"s": {"said goodbye": 1}}
+
+    async def test_that_is_silent_from_the_start_is_told_once(self, daemon):
+        d, sink = daemon("script://hang#s", stale_after_s=0.01, absent_after_s=0.02)
+        await d.run(0.1)
+        assert [(s.source, s.state, s.reason) for s in sink.named("source.state")] == [
+            ("s", "silent", "no frame for 0.02 s")
+        ]
+
+
+class TestASink:
+    async def test_that_raises_does_not_stop_the_others_and_is_counted(self, daemon):
+        d, sink = daemon("script://end/5", sinks=("list:", "broken:"))
+        await d.run()
+        assert len(sink.named("pose.frame")) == 2
+        before = len(sink.events) - 1  # every event before run.stopped
+        assert sink.named("run.stopped")[0].dropped == {"sink_failed": before}
+
+    async def test_that_sheds_events_is_told_of(self, daemon):
+        d, sink = daemon("script://end")
+        sink.dropped = 17
+        await d.run()
+        assert sink.named("run.stopped")[0].dropped == {"sink_overload": 17}
+
+    async def test_that_is_broken_ends_the_run_if_it_was_the_last(self, daemon):
+        d, sink = daemon("script://hang")
+        sink.broken = "Broken pipe"
+        await asyncio.wait_for(d.run(), PATIENCE_S)
+        assert sink.named("run.stopped")[0].reason == "nothing takes events any more: Broken pipe"
+
+    async def test_that_is_broken_does_not_end_the_run_while_another_works(self, daemon):
+        d, sink = daemon("script://hang/5", sinks=("list:", "list:"))
+        sink.broken = "Broken pipe"
+        running = asyncio.create_task(d.run())
+        await d._sinks[1].until("pose.frame", 2)
+        await d._engine.tick()
+        assert not running.done()
+        d.stop("enough")
+        await running
+        assert d._sinks[1].named("run.stopped")[0].reason == "enough"
+
+
+class TestInferenceThatHangs:
+    async def test_does_not_hold_up_the_end(self, daemon, monkeypatch):
+        monkeypatch.setattr(daemon_module, "_LAST_TICK_S", 0.02)
+        app, begun, release = fake_app(), threading.Event(), threading.Event()
+
+        def hang(outputs):
+            begun.set()
+            release.wait(60)
+            return outputs
+
+        app._session.spoil = hang
+        d, sink = daemon(f"script://hang/{FRAMES + 1}", apps=[app])
+        running = asyncio.create_task(d.run())
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        d.stop("SIGTERM")
+        try:
+            await asyncio.wait_for(running, 2.0)
+        finally:
+            release.set()
+        assert sink.names[-1] == "run.stopped"
+        assert sink.named("run.stopped")[0].dropped == {"stopping": 2}
+
+    async def test_is_waited_for_when_the_sources_end_by_themselves(self, daemon, monkeypatch):
+        monkeypatch.setattr(daemon_module, "_LAST_TICK_S", 0.0)
+        app, release = fake_app(), threading.Event()
+
+        def slow(outputs):
+            assert release.wait(PATIENCE_S)
+            return outputs
+
+        app._session.spoil = slow
+        d, sink = daemon("script://end/10", apps=[app])
+        running = asyncio.create_task(d.run())
+        await sink.until("source.state", 2)
+        release.set()
+        await running
+        assert len(sink.named("pose.frame")) == 10 - FRAMES + 1
+
+
+class TestSources:
+    def names(self, *urls):
+        return [source.name for source, _ in make_sources(Settings(sources=urls), SystemClock())]
+
+    def test_are_named_by_their_fragment_else_by_their_scheme_with_a_number(self):
+        assert self.names("sim:#hall", "sim:", "sim:?seed=1", "udp://127.0.0.1:0") == ["hall", "sim", "sim2", "udp"]
+
+    def test_never_get_the_same_name(self):
+        assert self.names("sim:#sim2", "sim:", "sim:", "sim:") == ["sim2", "sim", "sim3", "sim4"]
+
+    @pytest.mark.parametrize("urls", [("sim:#a", "sim:#a"), ("sim:", "udp://127.0.0.1:0#sim"), ("sim:#a/b",)])
+    def test_with_a_name_that_is_taken_or_has_a_slash_are_refused(self, urls):
+        with pytest.raises(SourceError, match="is taken, or has a slash in it"):
+            self.names(*urls)
+
+    @pytest.mark.parametrize("url", ["5005", "/dev/ttyUSB0", "//host", "http://[::1"])
+    def test_that_are_no_urls_are_refused(self, url):
+        with pytest.raises(SourceError, match="is not a"):
+            self.names(url)
+
+    def test_of_an_unknown_scheme_tell_the_known_ones(self):
+        with pytest.raises(PluginError, match="no source 'serial'; installed are"):
+            self.names("serial:/dev/ttyUSB0")
+
+    def test_get_their_url_without_the_name(self, monkeypatch):
+        monkeypatch.setattr(daemon_module, "load_plugin", lambda group, name: ScriptedSource)
+        ((source, _),) = make_sources(Settings(sources=("script://end/3?x=1#me",), http_timeout_s=0.5), SystemClock())
+        assert source._url == urlsplit("script://end/3?x=1")
+        assert (source.name, source._options.poll_s, source._options.timeout_s) == ("me", 0.04, 0.5)
+
+
+class TestSinks:
+    @pytest.mark.parametrize("url", ["-", "events.log", "http://[::1"])
+    def test_that_are_no_urls_are_refused(self, url):
+        with pytest.raises(ConfigError, match="not a sink's URL"):
+            make_sink(url)
+
+    def test_of_an_unknown_scheme_tell_the_known_ones(self):
+        with pytest.raises(PluginError, match=r"no sink 'carrier-pigeon'; installed are .*stdout"):
+            make_sink("carrier-pigeon://coop")
+
+
+@pytest.mark.parametrize(("believe", "believed"), [(False, {"flat"}), (True, {"flat", "server"})])
+async def test_simulated_frames_are_believed_of_sim_and_of_all_when_asked_to(believe, believed):
+    settings = Settings(sources=("sim:#flat", "udp://127.0.0.1:0#server"), believe_simulated=believe)
+    d = Daemon([fake_app()], [], settings)
+    assert {name for name in ("flat", "server") if d._engine._believe_simulated(name)} == believed
