@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 import structlog
@@ -26,9 +27,21 @@ def configure(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             {"warn": logging.WARNING}.get(level) or logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(file=cast("BinaryIO", _Stderr())),
         cache_logger_on_first_use=False,
     )
+
+
+class _Stderr:
+    """Standard error that can't stop the daemon: what can't be written is lost."""
+
+    def write(self, data: bytes) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: it was closed
+            sys.stderr.buffer.write(data)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.buffer.flush()
 
 
 def _shape(_logger: WrappedLogger, method: str, event: EventDict) -> bytes:

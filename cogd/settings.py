@@ -118,7 +118,7 @@ def load_settings(
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Variables that look like settings but are none: a misspelt one must not pass unnoticed."""
     known = {PREFIX + key.upper() for key in Settings.model_fields} | NOT_SETTINGS
-    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    return sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known)
 
 
 def _file(file: Path | None) -> Path | None:

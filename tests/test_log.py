@@ -77,3 +77,11 @@ def test_a_logger_that_was_made_before_follows_the_configuration(logged):
     logger.info("x")
     logger.error("y")
     assert [line["event"] for line in read()] == ["y"]
+
+
+def test_a_closed_stderr_stops_nobody(logged, monkeypatch):
+    logged("info")
+    closed = io.BytesIO()
+    closed.close()
+    monkeypatch.setattr(log, "sys", SimpleNamespace(stderr=SimpleNamespace(buffer=closed)))
+    structlog.get_logger().error("nobody hears this")

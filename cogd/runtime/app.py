@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import safetensors
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from cogd.bundle.verify import VerifiedBundle
     from cogd.heads.base import Head
     from cogd.runtime.backend import Backend, Session
+
+Outputs: TypeAlias = "Mapping[str, NDArray[np.float32]]"
+"""What a model gives for a batch, by name, `[batch, ...]`."""
 
 MAX_BATCH = 64
 """The most windows that are run at once."""
@@ -70,9 +73,18 @@ class App:
             key_ids=list(self.bundle.key_ids),
         )
 
-    def infer(self, windows: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-        """Outputs of windows `[1..64, 56, frames]`; called by one thread at a time."""
-        return self._session.run(self._input.prepare(windows))
+    def infer(self, windows: NDArray[np.float32]) -> Outputs:
+        """Outputs by name of windows `[1..64, 56, frames]`; called by one thread at a time.
+
+        Raises:
+            ModelError: the backend did not deliver what the manifest says. Any other exception is the backend's own.
+        """
+        outputs = self._session.run(self._input.prepare(windows))
+        for tensor in self.bundle.manifest.output.tensors:
+            shape = (len(windows), *tensor.shape)
+            if tensor.name not in outputs or outputs[tensor.name].shape != shape:
+                raise ModelError(f"the backend {self.backend} did not deliver {tensor.name} of {shape}")
+        return outputs
 
 
 def load_app(bundle: VerifiedBundle) -> App:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -23,7 +25,7 @@ from cogd.runtime.plugins import load_plugin
 from cogd.sources.base import SourceOptions, SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from cogd.runtime.app import App
     from cogd.settings import Settings
@@ -33,6 +35,11 @@ if TYPE_CHECKING:
 _LAST_TICK_S = 0.8
 """What inference gets to finish after the stop, and the sinks after that: together with the rest less than 2 s."""
 _LAST_WRITE_S = 0.8
+_CANCEL_S = 0.3
+"""What a source gets to clean up."""
+
+_FIRST_RESTART_S, _MAX_RESTART_S = 1.0, 60.0
+"""How long a source that broke is left alone: doubled each time."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class Daemon:
         self._hurry = asyncio.Event()
         self._reason = ""
         self._missed_ticks = 0
+        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def stop(self, reason: str) -> None:
         """Ask it to end within 2 s; the first reason stands."""
@@ -102,7 +110,7 @@ class Daemon:
             loop.call_later(duration_s, self.stop, f"the duration of {duration_s:g} s is over")
         started_s = self._clock.monotonic_s()
         for sink in self._sinks:
-            sink.open()
+            self._guard(sink, sink.open)
         self._say_started()
         failure: SourceError | None = None
         hurrying = asyncio.create_task(self._hurry.wait(), name="hurry")
@@ -138,18 +146,24 @@ class Daemon:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(tasks, timeout=_CANCEL_S)
 
     async def _run_source(self, source: Source, intake: SourceIntake) -> SourceError | None:
-        try:
-            await source.run(intake)
-        except SourceError as error:
-            intake.down(str(error))
-            return error
-        except Exception as error:  # noqa: BLE001  # the plugin border: one source must not stop the others
-            self._log.exception("source failed", source=source.name, error=f"{type(error).__name__}: {error}")
-            intake.down(f"{type(error).__name__}: {error}")
-            return None
+        """Run a source to its end; one that breaks is started again, ever more slowly."""
+        for failures in itertools.count(1):
+            try:
+                await source.run(intake)
+            except SourceError as error:
+                intake.down(str(error))
+                if failures == 1:
+                    return error
+            except Exception as error:  # noqa: BLE001  # the plugin border: one source must not stop the others
+                reason = f"{type(error).__name__}: {error}"
+                self._log.exception("source failed", source=source.name, error=reason, failures=failures)
+                intake.down(reason)
+            else:
+                break
+            await self._sleep(min(_FIRST_RESTART_S * 2.0 ** min(failures - 1, 10), _MAX_RESTART_S))
         intake.ended()
         return None
 
@@ -177,14 +191,15 @@ class Daemon:
 
     def _emit(self, event: Event) -> None:
         for sink in self._sinks:
-            try:
-                sink.put(event)
-            except Exception as error:  # noqa: BLE001  # the plugin border: one sink must not stop the others
-                if not self._refused[sink]:
-                    self._log.exception(
-                        "sink failed", sink=type(sink).__name__, error=f"{type(error).__name__}: {error}"
-                    )
-                self._refused[sink] += 1
+            self._guard(sink, partial(sink.put, event))
+
+    def _guard(self, sink: Sink, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  # the plugin border: one sink must not stop the others
+            if not self._refused[sink]:
+                self._log.exception("sink failed", sink=type(sink).__name__, error=f"{type(error).__name__}: {error}")
+            self._refused[sink] += 1
 
     def _say_started(self) -> None:
         self._engine.say(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,7 @@ from cogd.events import (
     WindowReset,
 )
 from cogd.runtime.app import MAX_BATCH
+from cogd.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
     from cogd.csi.link import LinkLimits, LinkState
     from cogd.csi.window import WindowSpec
     from cogd.events import Level
-    from cogd.runtime.app import App
+    from cogd.runtime.app import App, Outputs
     from cogd.sources.base import Clock
+
+INFERENCE_LIMIT_S = 1.0
+"""A backend that takes longer for one batch has failed; the other apps go on, and so does this one once it answers."""
 
 MAX_NODES = 4096
 """Nodes that are remembered; frames of further ones are counted and dropped. Node ids are bytes, sources are few."""
@@ -92,7 +96,7 @@ class Engine:
         self._nodes: dict[str, Node] = {}
         self._heard: dict[str, _Heard] = {}
         self._failed: dict[str, str] = {}
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="infer")
+        self._workers: dict[str, Worker[Outputs]] = {app.id: Worker(f"infer {app.id}") for app in apps}
         self._room = asyncio.Event()
         self.full = asyncio.Event()
         self.ticks = 0
@@ -149,24 +153,37 @@ class Engine:
                 batch = [waiting.popleft() for _ in range(min(MAX_BATCH, todo, len(waiting)))]
                 todo -= len(batch)
                 self._room.set()
-                windows = np.stack([pending.values for pending in batch])
-                for app in self._apps:
-                    if app.window == spec:
-                        await self._infer(app, batch, windows)
+                await self._infer_all([app for app in self._apps if app.window == spec], batch)
         self._check_links()
 
-    async def _infer(self, app: App, batch: Sequence[_Pending], windows: NDArray[np.float32]) -> None:
-        try:
-            outputs = await asyncio.get_running_loop().run_in_executor(self._thread, app.infer, windows)
-            finite = np.all(
-                [np.isfinite(values).reshape(len(batch), -1).all(axis=1) for values in outputs.values()], axis=0
-            )
-        except asyncio.CancelledError:
-            self.dropped["stopping"] += len(batch)
-            raise
-        except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
-            self._fail(app, f"{type(error).__name__}: {error}", len(batch))
-            return
+    async def _infer_all(self, apps: Sequence[App], batch: Sequence[_Pending]) -> None:
+        """Give a batch to all apps at once; each has a thread of its own, their events come in the apps' order."""
+        windows = np.stack([pending.values for pending in batch])
+        given: list[tuple[App, asyncio.Future[Outputs]]] = []
+        for app in apps:
+            worker = self._workers[app.id]
+            if worker.busy:  # it has failed to answer, and still does not
+                self.dropped["inference_failed"] += len(batch)
+            else:
+                given.append((app, worker.submit(partial(app.infer, windows))))
+        for app, future in given:
+            try:
+                outputs = await asyncio.wait_for(future, INFERENCE_LIMIT_S)
+            except asyncio.CancelledError:
+                self.dropped["stopping"] += len(batch)
+                raise
+            except TimeoutError:
+                self._fail(app, f"no answer within {INFERENCE_LIMIT_S:g} s", len(batch))
+            except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
+                self._fail(app, f"{type(error).__name__}: {error}", len(batch))
+            else:
+                self._read(app, batch, outputs)
+
+    def _read(self, app: App, batch: Sequence[_Pending], outputs: Outputs) -> None:
+        """Turn an app's outputs into events."""
+        finite = np.all(
+            [np.isfinite(values).reshape(len(batch), -1).all(axis=1) for values in outputs.values()], axis=0
+        )
         if not finite.all():
             self._fail(app, "its output is not finite", int((~finite).sum()))
             batch = [pending for pending, good in zip(batch, finite, strict=True) if good]
@@ -240,7 +257,8 @@ class Engine:
         }
 
     def close(self) -> None:
-        """End the inference thread; what still waits is lost, and counted."""
+        """End the inference threads; what still waits is lost, and counted."""
         if waiting := sum(len(pending) for pending in self._pending.values()):
             self.dropped["stopping"] += waiting
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers.values():
+            worker.close()

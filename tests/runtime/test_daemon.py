@@ -175,6 +175,21 @@ class TestASource:
         down = next(s for s in sink.named("source.state") if s.state == "down")
         assert down.reason == "ZeroDivisionError: a bug of a third party"
 
+    async def test_that_breaks_is_started_again_ever_more_slowly(self, daemon):
+        d, sink = daemon("script://crash/3#bad")
+        waited = []
+
+        async def sleep(seconds: float) -> None:
+            waited.append(seconds)
+            if len(waited) == 8:
+                d.stop("enough")
+            await asyncio.sleep(0)
+
+        d._sleep = sleep
+        await asyncio.wait_for(d.run(), PATIENCE_S)
+        assert waited[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
+        assert sink.named("run.stopped")[0].reason == "enough"
+
     async def test_that_can_not_be_opened_ends_the_run_with_its_error(self, daemon):
         d, sink = daemon("script://hang#good", "script://closed#bad")
         with pytest.raises(SourceError, match="bad can't be opened"):

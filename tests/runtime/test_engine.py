@@ -1,5 +1,6 @@
 import asyncio
 import dataclasses
+import threading
 
 import msgspec
 import numpy as np
@@ -365,6 +366,36 @@ class TestAnAppThatFails:
         await b.play(frames_of("a/1", FRAMES))
         assert len(b.named("app.failed")) == 1
         assert not b.named("pose.frame")
+
+
+class TestAnAppThatHangs:
+    """Invariant: a dead plugin never stops the others."""
+
+    @pytest.fixture
+    def gate(self, monkeypatch):
+        monkeypatch.setattr("cogd.runtime.engine.INFERENCE_LIMIT_S", 0.05)
+        gate = threading.Event()
+        yield gate
+        gate.set()
+
+    async def test_does_not_stop_the_others_and_goes_on_when_it_answers(self, bench, gate):
+        stuck, fine = fake_app("pose"), fake_app("count")
+        stuck._session.spoil = lambda outputs: gate.wait() and outputs
+        b = bench(stuck, fine)
+        frames = frames_of("a/1", FRAMES + 3)
+        await b.play(frames[:FRAMES])
+        (failed,) = b.named("app.failed")
+        assert (failed.app, failed.reason) == ("pose-app", "no answer within 0.05 s")
+        assert len(b.named("count")) == 1
+        await b.play(frames[FRAMES:-1])
+        assert b.engine.dropped["inference_failed"] == 3
+        assert b.engine.inferences == {"pose-app": 0, "count-app": 3}
+        gate.set()
+        while b.engine._workers["pose-app"].busy:  # noqa: ASYNC110  # a thread of its own
+            await asyncio.sleep(0)
+        await b.play(frames[-1:])
+        assert b.engine.inferences == {"pose-app": 1, "count-app": 4}
+        assert len(b.named("app.failed")) == 1
 
 
 class TestOutputThatIsNotFinite:

@@ -1,0 +1,66 @@
+"""A thread that runs one call after another, and that nobody has to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Result = TypeVar("_Result")
+
+
+class Worker(Generic[_Result]):
+    """Runs calls on a daemon thread of its own: one that never returns keeps neither the caller nor the process.
+
+    (A `ThreadPoolExecutor` joins its threads when the interpreter ends.)
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[tuple[Callable[[], _Result], asyncio.Future[_Result]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._unfinished = 0
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call has not come back yet."""
+        return self._unfinished > 0
+
+    def submit(self, call: Callable[[], _Result]) -> asyncio.Future[_Result]:
+        """Run a call; the future may be abandoned. Only from the event loop's thread."""
+        future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._unfinished += 1
+        self._calls.put((call, future))
+        return future
+
+    def close(self) -> None:
+        """End the thread after the calls it has been given."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (item := self._calls.get()) is not None:
+            call, future = item
+            result: _Result | None = None
+            failure: BaseException | None = None
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001  # handed to whoever awaits the future
+                failure = error
+            try:
+                future.get_loop().call_soon_threadsafe(self._finish, future, result, failure)
+            except RuntimeError:  # the loop has ended, nobody awaits it any more
+                return
+
+    def _finish(self, future: asyncio.Future[_Result], result: _Result | None, failure: BaseException | None) -> None:
+        self._unfinished -= 1
+        if future.done():  # abandoned
+            return
+        if failure is not None:
+            future.set_exception(failure)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]  # None only where the call returns None
