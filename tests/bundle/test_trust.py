@@ -1,6 +1,5 @@
 """Which keys are trusted."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -54,13 +53,11 @@ def test_what_is_no_file(tmp_path):
         TrustStore.load([Path("/dev/null")])
 
 
-def test_unreadable(tmp_path):
-    keys.save_public(tmp_path / "a.pub", KEY.public)
-    (tmp_path / "a.pub").chmod(0)
-    if os.access(tmp_path / "a.pub", os.R_OK):
-        pytest.skip("this user may read everything")
-    with pytest.raises(KeyFileError, match=r"a\.pub: Permission denied"):
-        TrustStore.load([tmp_path])
+def test_unreadable(open_path, ordinary_user):
+    keys.save_public(open_path / "a.pub", KEY.public)
+    (open_path / "a.pub").chmod(0)
+    with ordinary_user(), pytest.raises(KeyFileError, match=r"a\.pub: Permission denied"):
+        TrustStore.load([open_path])
 
 
 def test_it_is_immutable():
