@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from cogd.train.data.windows import Windows
     from cogd.train.recipe import Recipe
 
-_HELD_OUT_SEED = 1_000_000
-"""Held-out rooms are numbered from here, training rooms from the seed: they never meet."""
+_TRAINING_ROOM, _HELD_OUT_ROOM = 100_000, 1_000_000
+"""Rooms are numbered from here, on by a thousand with each seed: training rooms, held-out ones and the small numbers
+that people give to `sim:` never meet."""
 
 
 def add_training_arguments(parser: argparse.ArgumentParser, recipe: Recipe, persons: Sequence[int]) -> None:
@@ -82,8 +83,10 @@ def _data(arguments: argparse.Namespace) -> tuple[Windows, Windows | None]:
         return read_paired(arguments.paired, arguments.licence), None
     if min(arguments.rooms, arguments.nodes, arguments.stride) < 1 or not 0 < arguments.minutes < math.inf:
         raise ConfigError("rooms, nodes, stride and minutes must be above 0")
-    if arguments.nodes > 255 or arguments.seed < 0:
-        raise ConfigError("a room holds 255 nodes at most, and a seed is 0 or more")
+    if arguments.nodes > 255 or not 0 <= arguments.seed < 900:
+        raise ConfigError("a room holds 255 nodes at most, and a seed is 0 to 899")
+    if max(arguments.rooms, arguments.held_out_rooms) > 1000:
+        raise ConfigError("a seed has 1000 rooms at most")
 
     def simulate(first: int, rooms: int, label: str) -> Windows:
         plan = SimulatedRooms(
@@ -97,10 +100,10 @@ def _data(arguments: argparse.Namespace) -> tuple[Windows, Windows | None]:
         with _Bar(rooms * len(arguments.persons), label) as bar:
             return simulate_windows(plan, lambda done, _: bar.to(done))
 
-    windows = simulate(arguments.seed * 1000, arguments.rooms, "simulating")
+    windows = simulate(_TRAINING_ROOM + arguments.seed * 1000, arguments.rooms, "simulating")
     if arguments.held_out_rooms < 1:
         return windows, None
-    return windows, simulate(_HELD_OUT_SEED + arguments.seed * 1000, arguments.held_out_rooms, "held-out rooms")
+    return windows, simulate(_HELD_OUT_ROOM + arguments.seed * 1000, arguments.held_out_rooms, "held-out rooms")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

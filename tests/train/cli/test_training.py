@@ -24,7 +24,9 @@ pytestmark = pytest.mark.train
         (("--minutes", "0"), "must be above 0"),
         (("--minutes", "nan"), "must be above 0"),
         (("--minutes", "inf"), "must be above 0"),
-        (("--seed", "-1"), "a seed is 0 or more"),
+        (("--seed", "-1"), "a seed is 0 to 899"),
+        (("--seed", "900"), "a seed is 0 to 899"),
+        (("--rooms", "1001"), "1000 rooms at most"),
         (("--persons", "1,1"), "0 to 7, each once"),
         (("--persons", "8"), "0 to 7, each once"),
         (("--persons", "-1"), "0 to 7, each once"),
@@ -62,7 +64,7 @@ def test_no_room_both_trains_and_is_held_out(monkeypatch, tmp_path):
     monkeypatch.setattr(training, "simulate_windows", lambda plan, _: plans.append(plan))
     parser = argparse.ArgumentParser()
     training.add_training_arguments(parser, COUNT, (0, 1))
-    for seed in (0, 1, 999):
+    for seed in (0, 1, 899):
         training._data(parser.parse_args(["--out", str(tmp_path), "--seed", str(seed)]))
 
     for trained, held_out in zip(plans[::2], plans[1::2], strict=True):
