@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,16 +56,20 @@ def main() -> None:
     print(f"onnxruntime {onnxruntime.__version__}, batch 1 every {PERIOD_S * 1e3:.0f} ms, {seconds:g} s each, twice")
     print(f"{'options':22} {'core':>7} {'p50 us':>8} {'p99 us':>8}")
     for _ in range(2):
-        default = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-        name = default.get_inputs()[0].name
-        for label, run in (
-            ("defaults", lambda: default.run(None, {name: csi})),  # noqa: B023  # used in this turn only
-            ("backend `ort`", lambda: ours.run(csi)),
-        ):
-            share, latencies = paced(run, seconds)
-            print(f"{label:22} {share:7.1%} {np.percentile(latencies, 50):8.0f} {np.percentile(latencies, 99):8.0f}")
-            if label == "defaults":
-                del default  # its threads spin until it is gone
+        report("defaults", default_session(model, csi), seconds)  # gone after this line: until then its threads spin
+        report("backend `ort`", partial(ours.run, csi), seconds)
+
+
+def default_session(model: bytes, csi: np.ndarray) -> Callable[[], object]:
+    """One inference by a session of ONNX Runtime's own choosing."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return partial(session.run, None, {session.get_inputs()[0].name: csi})
+
+
+def report(label: str, run: Callable[[], object], seconds: float) -> None:
+    """Measure one of the two and print its line."""
+    share, latencies = paced(run, seconds)
+    print(f"{label:22} {share:7.1%} {np.percentile(latencies, 50):8.0f} {np.percentile(latencies, 99):8.0f}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -168,13 +169,11 @@ def _machine() -> Machine:
 def _processor() -> str:
     """The processor's name where Linux tells it."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123  # not a file of ours
-            for line in lines:
-                if line.startswith(("model name", "Model")):
-                    return line.partition(":")[2].strip()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        pass
-    return platform.machine()
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
+    return names[0] if names else platform.machine()
 
 
 def format_result(result: BenchResult) -> str:
