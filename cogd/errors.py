@@ -60,6 +60,14 @@ class SourceError(CogdError):
     hint = "check the source's URL"
 
 
+class SinkError(CogdError):
+    """Nothing takes events any more, and not because a reader has gone."""
+
+    code = "sink"
+    exit_status = 5
+    hint = "is the disk full, or was standard output closed?"
+
+
 class BundleError(CogdError):
     """Base of everything that makes a bundle unacceptable."""
 

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Protocol, cast
 
-from cogd.errors import CogdError
+from cogd.errors import CogdError, SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def dispatch(program: str, description: str, package: str, verbs: Mapping[str, str], argv: Sequence[str] | None) -> int:
     """Parse the verb, import its module alone, run it, and turn a typed error into a message and an exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:
+        print(f"{program}: {SinkError.code}: standard output is closed", file=sys.stderr)
+        return SinkError.exit_status
     parser = argparse.ArgumentParser(prog=program, description=description)
     commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     chosen = next((word for word in argv if not word.startswith("-")), None)
@@ -68,5 +71,9 @@ def dispatch(program: str, description: str, package: str, verbs: Mapping[str, s
     except BrokenPipeError:  # whoever read our output has gone; there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except OSError as error:  # a full disk under our output, for one
+        print(f"{program}: {SinkError.code}: {error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return SinkError.exit_status
     except KeyboardInterrupt:
         return 130

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
     if not 1 <= arguments.frames <= 10_000_000:
-        raise ConfigError(f"--frames {arguments.frames} is not within 1..10000000")
+        raise ConfigError(f"--frames {arguments.frames} is not within 1..10000000", hint="give a number of frames")
     settings = read_settings(arguments).settings
     apps, rejected = load_all(settings, read_trust(arguments, settings.trust_dir))
     if not apps:

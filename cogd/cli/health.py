@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from cogd.cli.common import add_settings_arguments, load_all, no_app, read_settings, read_trust
+from cogd.errors import NoAppError
 from cogd.events import Event, HealthFailed, HealthOk, encode
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         rejected = [item for item in rejected if _is_of(arguments.id, item.path)] if not apps else []
     failures = [HealthFailed(app=r.path, code=r.error.code, message=str(r.error), hint=r.error.hint) for r in rejected]
     if not apps and not failures:
-        error = no_app(settings, [])
+        error = no_app(settings, []) if arguments.id is None else NoAppError(f"there is no app {arguments.id}")
         failures = [HealthFailed(app=arguments.id, code=error.code, message=str(error), hint=error.hint)]
     for app in apps:
         fields = HealthOk(

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from cogd.cli.common import add_every_setting, load_all, no_app, read_settings, read_trust
-from cogd.errors import ConfigError
+from cogd.errors import ConfigError, PluginError, SourceError
 
 if TYPE_CHECKING:
     import argparse
@@ -21,8 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until stopped."""
     if arguments.duration is not None and not arguments.duration > 0:
-        raise ConfigError(f"--duration {arguments.duration:g} is not above 0")
-    settings = read_settings(arguments).settings
+        raise ConfigError(f"--duration {arguments.duration:g} is not above 0", hint="give seconds")
+    loaded = read_settings(arguments)
+    settings = loaded.settings
 
     import structlog
     import uvloop
@@ -39,7 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise no_app(settings, rejected)
 
     async def main() -> None:
-        await Daemon(apps, rejected, settings).run(arguments.duration)
+        try:
+            daemon = Daemon(apps, rejected, settings)
+        except (SourceError, PluginError) as error:
+            raise ConfigError(f"sources (from {loaded.origins['sources']}): {error}", hint=error.hint) from error
+        except ConfigError as error:
+            raise ConfigError(f"sinks (from {loaded.origins['sinks']}): {error}", hint=error.hint) from error
+        await daemon.run(arguments.duration)
 
     uvloop.run(main())
     return 0

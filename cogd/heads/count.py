@@ -34,8 +34,8 @@ class CountHead:
         shapes = {tensor.name: tensor.shape for tensor in output.tensors}
         if shapes != {"count_logits": [len(output.labels)], "conf_logits": [1]}:
             raise ManifestError("the count head wants `count_logits`, one for each label, and `conf_logits` of 1 value")
-        if not output.trained_classes:
-            raise ManifestError("the count head must be told which classes were trained")
+        if output.trained_classes is None or len(output.trained_classes) < 2:
+            raise ManifestError("the count head must be told which classes were trained, two at least")
         try:
             self._counts = [int(output.labels[index]) for index in output.trained_classes]
         except ValueError as error:

@@ -17,7 +17,7 @@ import structlog
 import cogd
 from cogd.beat import Beat
 from cogd.csi.link import LinkLimits
-from cogd.errors import CogdError, ConfigError, SourceError
+from cogd.errors import CogdError, ConfigError, PluginError, SinkError, SourceError
 from cogd.events import AppRejected, Event, RunStarted, RunStopped
 from cogd.runtime.engine import Engine
 from cogd.runtime.intake import SourceIntake
@@ -54,7 +54,8 @@ class Daemon:
     """Runs apps on sources until told to stop, until every source has ended, or for a given time.
 
     Raises:
-        ConfigError, SourceError, PluginError: a source or sink can't be made of its URL.
+        ConfigError: a sink can't be made of its URL.
+        SourceError, PluginError: a source can't be made of its URL.
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class Daemon:
         )
         self._apps = apps
         now_s = self._clock.monotonic_s()
-        self._sources = [(source, SourceIntake(source.name, self._engine, now_s)) for source, _ in sources]
+        self._sources = [
+            (source, SourceIntake(source.name, self._engine, now_s, self._sinks_have_room)) for source, _ in sources
+        ]
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._reason = ""
@@ -101,7 +104,8 @@ class Daemon:
         """Run until stopped; the first event is `run.started`, the last `run.stopped`.
 
         Raises:
-            SourceError: a source can't be opened.
+            SourceError: no source is left, and one could not be opened.
+            SinkError: nothing takes events any more, for another reason than that the reader has gone.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -133,16 +137,16 @@ class Daemon:
             await self._say_stopped(started_s)
         if failure is not None:
             raise failure
+        broken = [sink.broken for sink in self._sinks]
+        if all(broken) and not any(isinstance(error, BrokenPipeError) for error in broken):
+            raise SinkError(self._reason)
 
     async def _listen(self) -> SourceError | None:
-        """Run all sources; returns when all have ended, or the error of one that can't be opened."""
+        """Run all sources; returns when all have ended, with the error of one that could not be opened."""
         tasks = [asyncio.create_task(self._run_source(source, intake)) for source, intake in self._sources]
         try:
-            for finished in asyncio.as_completed(tasks):
-                error = await finished
-                if error is not None:
-                    return error
-            return None
+            errors = await asyncio.gather(*tasks)
+            return next((error for error in errors if error is not None), None)
         finally:
             for task in tasks:
                 task.cancel()
@@ -155,7 +159,7 @@ class Daemon:
                 await source.run(intake)
             except SourceError as error:
                 intake.down(str(error))
-                if failures == 1:
+                if not intake.was_up:  # it can't be opened at all; the others go on
                     return error
             except Exception as error:  # noqa: BLE001  # the plugin border: one source must not stop the others
                 reason = f"{type(error).__name__}: {error}"
@@ -185,9 +189,12 @@ class Daemon:
         now_s = self._clock.monotonic_s()
         for _, intake in self._sources:
             intake.silent(now_s, self._settings.absent_after_s)
-        reasons = [sink.broken for sink in self._sinks]
-        if all(reasons):
-            self.stop(f"nothing takes events any more: {reasons[0]}")
+        broken = [sink.broken for sink in self._sinks]
+        if broken[0] is not None and all(broken):
+            self.stop(f"nothing takes events any more: {broken[0].strerror or broken[0]}")
+
+    def _sinks_have_room(self) -> bool:
+        return all(sink.room or sink.broken for sink in self._sinks)
 
     def _emit(self, event: Event) -> None:
         for sink in self._sinks:
@@ -236,7 +243,16 @@ class Daemon:
             nodes=self._engine.totals(),
         )
         self._engine.say("run.stopped", fields)
-        await asyncio.gather(*(asyncio.to_thread(sink.close, _LAST_WRITE_S) for sink in self._sinks))
+        await self._close_sinks()
+
+    async def _close_sinks(self) -> None:
+        """Let the sinks finish: for as long as they need where the sources ended, for 0.8 s where it must be soon."""
+        while True:
+            left = await asyncio.gather(*(asyncio.to_thread(sink.close, _LAST_WRITE_S) for sink in self._sinks))
+            if not any(left) or self._hurry.is_set():
+                break
+        if any(left):
+            self._log.error("events lost: a sink did not take them in time", events=sum(left))
 
 
 def make_sources(settings: Settings, clock: Clock) -> list[tuple[Source, SplitResult]]:
@@ -251,6 +267,11 @@ def make_sources(settings: Settings, clock: Clock) -> list[tuple[Source, SplitRe
         token_file=settings.http_token_file,
         clock=clock,
     )
+    servers = [text for text in settings.sources if text.startswith(("http:", "https:"))]
+    if settings.http_token_file is not None and len(servers) > 1:
+        raise SourceError(
+            f"http_token_file would be sent to {len(servers)} servers", hint="a token belongs to one HTTP source"
+        )
     made: list[tuple[Source, SplitResult]] = []
     names: set[str] = set()
     for text in settings.sources:
@@ -277,7 +298,7 @@ def make_sink(text: str) -> Sink:
     """The sink of a URL.
 
     Raises:
-        ConfigError, PluginError: it is not a URL, or no plugin knows its scheme.
+        ConfigError: it is not a URL, or no plugin knows its scheme.
     """
     try:
         url = urlsplit(text)
@@ -285,4 +306,8 @@ def make_sink(text: str) -> Sink:
         raise ConfigError(f"{text} is not a sink's URL: {error}") from error
     if not url.scheme:
         raise ConfigError(f"{text} is not a sink's URL", hint="for example stdout:")
-    return cast("type[Sink]", load_plugin("cogd.sinks", url.scheme))(url)
+    try:
+        plugin = cast("type[Sink]", load_plugin("cogd.sinks", url.scheme))
+    except PluginError as error:
+        raise ConfigError(str(error), hint=error.hint) from error
+    return plugin(url)

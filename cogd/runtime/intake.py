@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 from cogd.events import SourceChanged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cogd.csi.frame import Frame
     from cogd.events import Level
     from cogd.runtime.engine import Engine
 
 _State = Literal["up", "down", "silent", "ended"]
+_LOOK_FOR_ROOM_S = 0.01
 
 
 class SourceIntake:
-    """Implements `cogd.sources.base.Intake` for one source."""
+    """Implements `cogd.sources.base.Intake` for one source.
 
-    def __init__(self, name: str, engine: Engine, now_s: float) -> None:
+    `has_room` tells whether the sinks keep up; a frame that must not be lost waits until they do.
+    """
+
+    def __init__(self, name: str, engine: Engine, now_s: float, has_room: Callable[[], bool] = lambda: True) -> None:
         self.name = name
+        self.was_up = False
+        self._has_room = has_room
         self._last_arrival_s = now_s
         self.counts: Counter[str] = Counter()
         self._engine = engine
@@ -32,6 +41,8 @@ class SourceIntake:
 
     async def put(self, frame: Frame) -> None:
         """Hand in a frame that must not be lost."""
+        while not self._has_room():  # noqa: ASYNC110  # a sink writes on a thread of its own
+            await asyncio.sleep(_LOOK_FOR_ROOM_S)
         self._delivered(frame)
         await self._engine.put(frame)
 
@@ -65,6 +76,7 @@ class SourceIntake:
         if state == self._state:
             return
         self._state = state
+        self.was_up = self.was_up or state == "up"
         level: Level = "info" if state in {"up", "ended"} else "warn"
         fields = SourceChanged(source=self.name, state=state, reason=reason)
         self._engine.say("source.state", fields, level)

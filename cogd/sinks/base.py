@@ -26,9 +26,13 @@ class Sink(Protocol):
     def put(self, event: Event) -> None:
         """Take an event; returns at once."""
 
-    def close(self, timeout_s: float) -> None:
-        """Write what is still queued, for at most so long, and end."""
+    def close(self, timeout_s: float) -> int:
+        """Write what is still queued, for at most so long; returns how many events are left. May be called again."""
 
     @property
-    def broken(self) -> str | None:
-        """Why nothing can be written any more, or None."""
+    def room(self) -> bool:
+        """Whether there is room in the queue; what must not be lost waits for it."""
+
+    @property
+    def broken(self) -> OSError | None:
+        """What ended the sink, or None. `BrokenPipeError`: whoever read it has gone."""

@@ -28,13 +28,19 @@ class StdoutSink:
             raise ConfigError("the sink is `stdout:`, with nothing behind the colon")
         self.dropped = 0
         self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUED_EVENTS)
-        self._broken: str | None = None
+        self._broken: OSError | None = None
+        self._closing = False
         self._thread = threading.Thread(target=self._write, name="stdout", daemon=True)
 
     @property
-    def broken(self) -> str | None:
-        """Why nothing can be written any more, or None."""
+    def broken(self) -> OSError | None:
+        """What ended the writing, or None; `BrokenPipeError`: the reader has gone."""
         return self._broken
+
+    @property
+    def room(self) -> bool:
+        """Whether the queue is less than half full."""
+        return self._queue.qsize() < _QUEUED_EVENTS // 2
 
     def open(self) -> None:
         """Start the writer."""
@@ -44,10 +50,13 @@ class StdoutSink:
         """Queue an event; sheds the oldest where the reader does not keep up."""
         self._enqueue(encode(event))
 
-    def close(self, timeout_s: float) -> None:
-        """Let the writer finish, for at most so long."""
-        self._enqueue(None)
+    def close(self, timeout_s: float) -> int:
+        """Let the writer finish, for at most so long; returns how many events are left."""
+        if not self._closing:
+            self._closing = True
+            self._enqueue(None)
         self._thread.join(timeout_s)
+        return self._queue.qsize() if self._thread.is_alive() else 0
 
     def _enqueue(self, line: bytes | None) -> None:
         while True:
@@ -63,13 +72,12 @@ class StdoutSink:
                 return
 
     def _write(self) -> None:
-        out = sys.stdout.fileno()
         while (line := self._queue.get()) is not None:
             if self._broken is None:
                 try:
-                    _write_all(out, line)
+                    _write_all(sys.stdout.fileno(), line)
                 except OSError as error:
-                    self._broken = error.strerror or str(error)
+                    self._broken = error
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -151,8 +151,12 @@ class Loop:
             data=self._data,
         )
         partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
+        try:
+            torch.save(state, partial)
+            partial.replace(path)
+        except (OSError, RuntimeError) as error:  # RuntimeError: what torch says of a full disk
+            partial.unlink(missing_ok=True)
+            raise TrainError(f"{path} can't be written: {error}", hint="is the disk full?") from error
 
     def resume(self, path: Path) -> int:
         """Take up a checkpoint; returns the epochs done. More epochs than it was begun with may be asked for.

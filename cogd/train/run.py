@@ -65,8 +65,14 @@ def train(run: Run, progress: Callable[[int, float, float], None] | None = None)
     """
     try:
         run.out.mkdir(parents=True, exist_ok=True)
+        # First away, last written: a directory with a description holds the files of one run.
+        (run.out / rundir.DESCRIPTION).unlink(missing_ok=True)
+        return _train(run, progress)
     except OSError as error:
-        raise TrainError(f"{run.out} can't be made: {error.strerror}") from error
+        raise TrainError(f"{run.out} can't be written: {error}") from error
+
+
+def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> list[Metric]:
     torch.manual_seed(run.recipe.seed)
     torch.use_deterministic_algorithms(mode=True)
     windows = run.windows
@@ -97,7 +103,6 @@ def train(run: Run, progress: Callable[[int, float, float], None] | None = None)
         golden_tolerance=rundir.GOLDEN_TOLERANCE,
         provenance=_provenance(run, metrics),
     )
-    rundir.write_description(run.out, description)
     report = {
         "recipe": run.recipe,
         "split": split.name,
@@ -109,6 +114,7 @@ def train(run: Run, progress: Callable[[int, float, float], None] | None = None)
     }
     (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     (run.out / rundir.REPORT_TEXT).write_text(format_report(metrics, split, parity), encoding="utf-8")
+    rundir.write_description(run.out, description)
     return metrics
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,7 +13,6 @@ from cogd.errors import TrainError
 from cogd.train.nets import CLASS_COUNT, JOINT_COUNT, CountNet, PoseNet
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from cogd.train.data.windows import Windows
@@ -69,6 +69,11 @@ class CountTask:
         self.labels = (self._persons,)
         if int(self._persons.min()) < 0 or int(self._persons.max()) >= CLASS_COUNT:
             raise TrainError(f"the labels hold counts outside 0..{CLASS_COUNT - 1}, which the network can't express")
+        if len(np.unique(windows.persons[train_rows])) < 2:
+            raise TrainError(
+                "the training part holds one number of persons only: a model of it could say nothing else",
+                hint="record or simulate other numbers too",
+            )
         frequency = torch.bincount(self._persons[torch.from_numpy(train_rows)], minlength=CLASS_COUNT).float()
         present = frequency > 0
         weight = torch.zeros(CLASS_COUNT)

@@ -19,6 +19,8 @@ from cogd import demo
 from cogd.sim.simulator import Scene, Simulator
 from cogd.wire import adr018
 
+from .recording import NAME
+
 BIN = Path(sys.executable).parent
 PATIENCE_S = 20
 
@@ -184,3 +186,27 @@ def test_no_bundle_that_can_run_ends_with_the_bundles_own_error(tmp_path):
     assert done.returncode == 11
     assert "bad-archive" in done.stderr
     assert not done.stdout
+
+
+def test_a_slow_reader_of_a_replay_gets_every_event(data, tmp_path):
+    """More events than the queue and the pipe hold; who reads them takes its time."""
+    command = [BIN / "cogd", "run", "--demo", "--source", f"replay:{data / NAME}?speed=max"]
+    slow = "import sys, time\nfor line in sys.stdin:\n    time.sleep(0.0005)\n    print(line, end='')\n"
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as daemon:
+        read = subprocess.run([sys.executable, "-c", slow], stdin=daemon.stdout, capture_output=True, check=True)
+    events = [json.loads(line) for line in read.stdout.splitlines()]
+    assert events[-1]["event"] == "run.stopped"
+    assert not events[-1]["fields"]["dropped"]
+    inferred = [event["fields"]["app"] for event in events if event["event"] in {"count", "pose.frame"}]
+    assert {app: inferred.count(app) for app in set(inferred)} == events[-1]["fields"]["inferences"]
+    assert len(inferred) > 7000
+
+
+@pytest.mark.parametrize("verb", [["version"], ["run", "--demo", "--duration", "5"], ["health", "--demo"]])
+@pytest.mark.parametrize("output", [">&-", ">/dev/full"])
+def test_output_that_can_not_be_written_is_an_error_not_a_traceback(verb, output):
+    command = f"{BIN / 'cogd'} {' '.join(verb)} {output}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 5
+    assert "cogd: sink: " in done.stderr
+    assert "Traceback" not in done.stderr

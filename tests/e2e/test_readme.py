@@ -34,8 +34,9 @@ def commands() -> list[str]:
     return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
-def shortened(command: str) -> str:
-    """The same command, made to end soon."""
+def shortened(command: str, server_port: int) -> str:
+    """The same command, made to end soon and to use ports that are free."""
+    command = command.replace("0.0.0.0:5005", "127.0.0.1:0").replace("127.0.0.1:3000", f"127.0.0.1:{server_port}")
     if command.startswith("cogd run") and "--duration" not in command:
         return command + " --duration 1.5"
     if re.match(r"cogd-train (pose|count) ", command):
@@ -55,7 +56,7 @@ def workplace(tmp_path, data, sensing_server) -> Path:
 
 @pytest.fixture
 def sensing_server():
-    """A server on the address that the README names; it has no data yet."""
+    """A sensing server that has no data yet; its port."""
 
     async def no_data(_request: web.Request) -> web.Response:
         return web.json_response({"status": "no data yet"})
@@ -65,7 +66,8 @@ def sensing_server():
         app.router.add_get("/api/v1/sensing/latest", no_data)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 3000).start()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        ports.append(runner.addresses[0][1])
         ready.set()
         await asyncio.to_thread(done.wait)
         await runner.cleanup()
@@ -73,10 +75,11 @@ def sensing_server():
     import threading
 
     ready, done = threading.Event(), threading.Event()
+    ports: list[int] = []
     thread = threading.Thread(target=lambda: asyncio.run(serve(ready, done)))
     thread.start()
     assert ready.wait(10)
-    yield
+    yield ports[0]
     done.set()
     thread.join()
 
@@ -85,12 +88,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
 
-def test_every_command_of_the_readme_works(workplace):
+def test_every_command_of_the_readme_works(workplace, sensing_server):
     ours = [command for command in commands() if not command.startswith("make ")]
     assert len(ours) > 15
     for command in ours:
         done = subprocess.run(
-            ["bash", "-c", shortened(command)],
+            ["bash", "-c", shortened(command, sensing_server)],
             cwd=workplace,
             env=environment(),
             capture_output=True,

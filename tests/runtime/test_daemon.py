@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cogd.errors import ConfigError, ModelError, PluginError, SourceError
+from cogd.errors import ConfigError, ModelError, PluginError, SinkError, SourceError
 from cogd.runtime import daemon as daemon_module
 from cogd.runtime.daemon import Daemon, RejectedApp, make_sink, make_sources
 from cogd.settings import Settings
@@ -37,6 +37,11 @@ class ListSink:
 
     def close(self, timeout_s):
         self.closed_within_s = timeout_s
+        return 0
+
+    @property
+    def room(self):
+        return True
 
     async def until(self, name, count=1):
         """Wait until so many events of that name have come."""
@@ -190,12 +195,21 @@ class TestASource:
         assert waited[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
         assert sink.named("run.stopped")[0].reason == "enough"
 
-    async def test_that_can_not_be_opened_ends_the_run_with_its_error(self, daemon):
-        d, sink = daemon("script://hang#good", "script://closed#bad")
+    async def test_that_can_not_be_opened_ends_the_run_with_its_error_once_no_other_is_left(self, daemon):
+        d, sink = daemon("script://end/5#good", "script://closed#bad")
         with pytest.raises(SourceError, match="bad can't be opened"):
             await asyncio.wait_for(d.run(), PATIENCE_S)
         assert sink.names[-1] == "run.stopped"
         assert sink.named("run.stopped")[0].reason == "a source failed: bad can't be opened"
+        assert len(sink.named("pose.frame")) == 2
+
+    async def test_that_can_not_be_opened_does_not_stop_the_others(self, daemon):
+        d, sink = daemon("script://closed#bad", "script://hang/5#good")
+        running = asyncio.create_task(d.run())
+        await sink.until("pose.frame", 2)
+        assert ("bad", "down") in [(s.source, s.state) for s in sink.named("source.state")]
+        d.stop("enough")
+        await running
 
     async def test_that_ends_says_so_and_the_others_go_on(self, daemon):
         d, sink = daemon("script://end/5#short", "script://hang#long")
@@ -238,13 +252,33 @@ class TestASink:
 
     async def test_that_is_broken_ends_the_run_if_it_was_the_last(self, daemon):
         d, sink = daemon("script://hang")
-        sink.broken = "Broken pipe"
+        sink.broken = BrokenPipeError(32, "Broken pipe")
         await asyncio.wait_for(d.run(), PATIENCE_S)
         assert sink.named("run.stopped")[0].reason == "nothing takes events any more: Broken pipe"
 
+    async def test_that_is_broken_by_more_than_a_gone_reader_fails_the_run(self, daemon):
+        d, sink = daemon("script://hang")
+        sink.broken = OSError(28, "No space left on device")
+        with pytest.raises(SinkError, match="nothing takes events any more: No space left on device"):
+            await asyncio.wait_for(d.run(), PATIENCE_S)
+        assert sink.names[-1] == "run.stopped"
+
+    async def test_that_is_slow_gets_all_the_time_it_needs_where_the_sources_have_ended(self, daemon, monkeypatch):
+        d, sink = daemon("script://end/5")
+        left = [700, 300, 0]
+        monkeypatch.setattr(sink, "close", lambda timeout_s: left.pop(0))
+        await asyncio.wait_for(d.run(), PATIENCE_S)
+        assert left == []
+
+    async def test_that_is_slow_does_not_hold_up_the_end_where_it_must_be_soon(self, daemon, monkeypatch):
+        d, sink = daemon("script://hang")
+        monkeypatch.setattr(sink, "close", lambda timeout_s: 700)
+        d.stop("enough")
+        await asyncio.wait_for(d.run(), PATIENCE_S)
+
     async def test_that_is_broken_does_not_end_the_run_while_another_works(self, daemon):
         d, sink = daemon("script://hang/5", sinks=("list:", "list:"))
-        sink.broken = "Broken pipe"
+        sink.broken = BrokenPipeError(32, "Broken pipe")
         running = asyncio.create_task(d.run())
         await d._sinks[1].until("pose.frame", 2)
         await d._engine.tick()
@@ -331,7 +365,7 @@ class TestSinks:
             make_sink(url)
 
     def test_of_an_unknown_scheme_tell_the_known_ones(self):
-        with pytest.raises(PluginError, match=r"no sink 'carrier-pigeon'; installed are .*stdout"):
+        with pytest.raises(ConfigError, match=r"no sink 'carrier-pigeon'; installed are .*stdout"):
             make_sink("carrier-pigeon://coop")
 
 

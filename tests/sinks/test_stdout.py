@@ -100,8 +100,15 @@ class TestAReaderThatNeverReads:
 
     def test_does_not_hold_up_the_closing_for_longer_than_asked(self, choked):
         sink, _ = choked
-        sink.close(0.01)
+        assert sink.close(0.01) == sink.close(0.01) > 0  # how many are left; asking again adds nothing
         assert sink._thread.is_alive()
+
+    def test_has_no_room_for_what_must_not_be_lost(self, choked):
+        sink, _ = choked
+        assert sink.room
+        sink.put(numbered(1))
+        sink.put(numbered(2))
+        assert not sink.room  # half of the five
 
     def test_does_not_keep_the_process_alive(self, choked):
         assert choked[0]._thread.daemon
@@ -117,7 +124,7 @@ class TestAReaderThatHasGone:
         return sink
 
     def test_is_told_as_broken(self, orphan):
-        assert orphan.broken == "Broken pipe"
+        assert isinstance(orphan.broken, BrokenPipeError)
 
     def test_does_no_harm_to_later_events(self, orphan):
         orphan.put(numbered(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,5 +52,7 @@ def write_bundle(model: Path, naming: Naming, arguments: argparse.Namespace) -> 
         partial.write_bytes(archive)
         partial.replace(arguments.out)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise TrainError(f"{arguments.out} can't be written: {error.strerror}") from error
     print(f"{arguments.out}: {naming.app_id} {naming.version}, {len(archive)} bytes, {len(signers)} signature(s)")

@@ -29,6 +29,10 @@ _CLEAR = 0.8
 """A layout is believed when its within-subcarrier share of the variance is below this share of the other's."""
 
 
+_FAR_OUTSIDE = 1.5
+"""A joint may be a little outside the picture; farther from its middle than this it is in other units."""
+
+
 class _Pair(msgspec.Struct):
     csi: list[float]
     csi_shape: tuple[int, int]
@@ -67,6 +71,8 @@ def read_paired(path: Path, licence: str = "not stated") -> Windows:
             raise TrainError(f"{path}, line {number}: {len(pair.kp)} keypoints, not 17 or none")
         if pair.kp:
             keypoints[row] = pair.kp
+            if not (abs(keypoints[row] - 0.5) <= _FAR_OUTSIDE).all():
+                raise TrainError(f"{path}, line {number}: a keypoint is far outside the picture, which is 0..1")
     return Windows(
         csi=csi[order],
         keypoints=keypoints[order],
@@ -154,6 +160,9 @@ def _frames(path: Path, lines: dict[int, _Pair]) -> int:
 
 def _unix_s(path: Path, number: int, text: str) -> float:
     try:
-        return datetime.fromisoformat(text).timestamp()
+        time = datetime.fromisoformat(text)
     except ValueError as error:
         raise TrainError(f"{path}, line {number}: {text!r} is not a time in ISO 8601") from error
+    if time.tzinfo is None:
+        raise TrainError(f"{path}, line {number}: {text!r} does not say its time zone", hint="write Z behind UTC times")
+    return time.timestamp()
