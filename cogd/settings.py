@@ -58,7 +58,7 @@ class Settings(BaseSettings):
         default=False, description="infer from frames that a server marks as simulated (`sim:` always is)"
     )
     http_timeout_s: float = Field(default=2.0, gt=0, le=60, description="how long one poll may take")
-    http_token_file: Path | None = Field(default=None, description="file with the bearer token of HTTP sources")
+    http_token_file: Path | None = Field(default=None, description="file with the bearer token of the one HTTP source")
     log_level: Literal["debug", "info", "warn", "error"] = Field(default="info", description="what goes to stderr")
 
     @field_validator("sources", "sinks", mode="before")

@@ -334,6 +334,13 @@ class TestSources:
     def test_are_named_by_their_fragment_else_by_their_scheme_with_a_number(self):
         assert self.names("sim:#hall", "sim:", "sim:?seed=1", "udp://127.0.0.1:0") == ["hall", "sim", "sim2", "udp"]
 
+    def test_of_two_servers_do_not_share_a_token(self, tmp_path):
+        settings = Settings(sources=("http://127.0.0.1:1", "https://host:2#b"), http_token_file=tmp_path / "token")
+        with pytest.raises(SourceError, match="would be sent to 2 servers"):
+            make_sources(settings, SystemClock())
+        one = Settings(sources=("http://127.0.0.1:1", "sim:"), http_token_file=tmp_path / "token")
+        assert len(make_sources(one, SystemClock())) == 2
+
     def test_never_get_the_same_name(self):
         assert self.names("sim:#sim2", "sim:", "sim:", "sim:") == ["sim2", "sim", "sim3", "sim4"]
 

@@ -221,10 +221,11 @@ def test_the_old_checkpoint_stays_when_writing_the_new_one_dies(tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", die)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(TrainError, match="No space left"):
         loop.run()
 
     assert checkpoint.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [checkpoint]
     assert make_loop().resume(checkpoint) == 0
 
 

@@ -260,7 +260,7 @@ def test_there_is_nothing_to_resume_where_no_checkpoint_is(tmp_path):
 def test_a_run_directory_that_can_not_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(TrainError, match="can't be made"):
+    with pytest.raises(TrainError, match="can't be written"):
         train(quick(tmp_path / "file" / "run"))
 
 
@@ -274,3 +274,22 @@ def test_a_receivers_gain_does_not_matter(tmp_path):
     one, other = (safetensors.numpy.load_file(tmp_path / name / rundir.WEIGHTS) for name in "ab")
     for name, tensor in one.items():
         np.testing.assert_array_equal(tensor, other[name])
+
+
+def test_a_run_that_fails_leaves_no_description_of_the_one_before(tmp_path, unexported, monkeypatch):
+    """Else a bundle could hold one run's model and another's figures."""
+    train(quick(tmp_path))
+    assert (tmp_path / rundir.DESCRIPTION).exists()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(rundir, "write_golden", full)
+    with pytest.raises(TrainError, match="No space left on device"):
+        train(quick(tmp_path))
+    assert not (tmp_path / rundir.DESCRIPTION).exists()
+
+
+def test_a_count_of_one_number_only_is_refused(tmp_path, unexported):
+    with pytest.raises(TrainError, match="one number of persons only"):
+        train(quick(tmp_path, "count", persons=np.full(40, 2, dtype=np.int64)))

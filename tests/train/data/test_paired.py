@@ -150,6 +150,8 @@ BAD_KP = [[0.5, 0.5]] * 13
         ({"csi": [1e39] * 1120}, "amplitudes that are not finite"),
         ({"kp": BAD_KP}, "line 3: 13 keypoints, not 17 or none"),
         ({"kp": [[0.5]] * 17}, "line 3: .*kp"),
+        ({"kp": [[5.0, 9.0]] * 17}, "line 3: a keypoint is far outside the picture"),
+        ({"ts_end": "2026-01-01T00:00:00"}, "line 3: '2026-01-01T00:00:00' does not say its time zone"),
         ({"conf": 1.5}, "line 3: .*conf"),
         ({"conf": -0.1}, "line 3: .*conf"),
         ({"n_persons_mode": -1}, "line 3: .*n_persons_mode"),
