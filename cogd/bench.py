@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import platform
 import resource
@@ -23,7 +24,7 @@ from cogd.sources.base import SystemClock
 from cogd.wire import adr018
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99_9": 99.9, "max": 100.0}
 _WARM_UP = 50
+_CHUNK_FRAMES = 500
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,11 +145,12 @@ async def _bench_app(app: App, frames: int) -> AppResult:
     )
 
 
-def _datagrams(count: int) -> list[tuple[float, bytes]]:
-    """Datagrams of one node without loss, with their times."""
-    scene = Scene(nodes=1, persons=1, seed=7)
-    packets = Simulator(scene).advance(int(count * 1.1) + 50).packets
-    return [(packet.time_s, packet.datagram) for packet in packets[:count]]
+def _datagrams(count: int) -> Iterator[tuple[float, bytes]]:
+    """Datagrams of one node with their times, made a few hundred at a time so that they do not fill the memory."""
+    simulator = Simulator(Scene(nodes=1, persons=1, seed=7))
+    packets = (packet for _ in itertools.count() for packet in simulator.advance(_CHUNK_FRAMES).packets)
+    for packet in itertools.islice(packets, count):
+        yield packet.time_s, packet.datagram
 
 
 def _latency(seconds: NDArray[np.float64]) -> Latency:
