@@ -116,7 +116,7 @@ class DigestError(BundleError):
 
 
 class RequirementError(BundleError):
-    """The bundle needs a newer cogd, or a feature that this one lacks."""
+    """The bundle needs a newer cogd."""
 
     code = "requirement"
     exit_status = 16
@@ -160,7 +160,135 @@ class NoAppError(CogdError):
 
     code = "no-app"
     exit_status = 21
-    hint = "put a signed bundle into the apps directory, or try `--demo`"
+    hint = "install one with `cogd install bundle.tar`, or try `--demo`"
+
+
+class RevokedKeyError(BundleError):
+    """Keys that were revoked or replaced made the signatures that would have counted."""
+
+    code = "revoked-key"
+    exit_status = 22
+    hint = "ask the publisher for a bundle that is signed with its present key"
+
+
+class PinnedKeyError(BundleError):
+    """The bundle is signed by a trusted key, but not by the one that the app was first installed from."""
+
+    code = "pinned-key"
+    exit_status = 23
+    hint = "if the app has changed hands: `cogd remove --forget ID`, then install again"
+
+
+class ThresholdError(BundleError):
+    """Fewer trusted keys signed the bundle than this machine asks for."""
+
+    code = "threshold"
+    exit_status = 24
+    hint = "ask the publishers for a bundle with more signatures; `cogd trust list` shows how many are needed"
+
+
+class ExpiredError(BundleError):
+    """The bundle may not be installed any more, or nobody can tell because the clock is wrong."""
+
+    code = "expired"
+    exit_status = 25
+    hint = "ask the publisher for a newer bundle, and see that the clock is right: `date`"
+
+
+class DowngradeError(BundleError):
+    """The bundle is older than what was installed before."""
+
+    code = "downgrade"
+    exit_status = 26
+    hint = "to go back on purpose: `cogd rollback ID`, or install with --allow-downgrade"
+
+
+class SameVersionError(BundleError):
+    """The bundle bears the version of another bundle that was installed before."""
+
+    code = "same-version"
+    exit_status = 27
+    hint = "one version is one bundle: ask the publisher which is right and for a new version number"
+
+
+class ArchitectureError(BundleError):
+    """No variant of the bundle is made for this device."""
+
+    code = "wrong-architecture"
+    exit_status = 28
+    hint = "ask the publisher for a bundle for this device"
+
+
+class FeatureError(BundleError):
+    """The bundle needs a feature that this cogd does not know."""
+
+    code = "unknown-feature"
+    exit_status = 29
+    hint = "upgrade cogd, or ask the publisher for a bundle without it"
+
+
+class NoSpaceError(CogdError):
+    """The disk, or the quota on it, is full. What was begun has been taken away again."""
+
+    code = "no-space"
+    exit_status = 31
+    hint = "free some space and try again; nothing was changed"
+
+
+class LockedError(CogdError):
+    """Another process is changing the apps directory."""
+
+    code = "locked"
+    exit_status = 32
+    hint = "wait for it to end, or give it longer with --wait SECONDS"
+
+
+class PermissionDeniedError(CogdError):
+    """This user may not do that."""
+
+    code = "no-permission"
+    exit_status = 33
+    hint = "run the command as root (sudo), or as the owner of the folder"
+
+
+class StorageError(CogdError):
+    """A disk does not do what it should, or holds what nobody here has put there."""
+
+    code = "storage"
+    exit_status = 34
+    hint = "look at the system's log (dmesg) and at the folder that is named"
+
+
+class RolledBackError(CogdError):
+    """The running daemon tried the new version and went back to the one before."""
+
+    code = "rolled-back"
+    exit_status = 35
+    hint = "the version from before runs on; tell the publisher the reason"
+
+
+class PushError(CogdError):
+    """The other machine can't be reached, or has no `cogd`."""
+
+    code = "push"
+    exit_status = 36
+    hint = "try `ssh USER@HOST cogd version`"
+
+
+class NothingToRollBackError(CogdError):
+    """No earlier version of the app is kept."""
+
+    code = "no-previous"
+    exit_status = 37
+    hint = "install the version that you want with --allow-downgrade"
+
+
+class ControlError(CogdError):
+    """A running daemon does not answer on its control socket."""
+
+    code = "control"
+    exit_status = 38
+    hint = "what was installed stays installed; restart the daemon to run it: systemctl restart cogd"
 
 
 class HealthError(CogdError):

@@ -24,7 +24,7 @@ from cogd.bundle.members import (
     is_safe_name,
 )
 from cogd.bundle.semver import MAX_LENGTH, SEMVER, precedence
-from cogd.errors import ManifestError, RequirementError
+from cogd.errors import FeatureError, ManifestError, RequirementError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -232,7 +232,8 @@ def check_requirements(manifest: Manifest, cogd_version: str, features: frozense
     """See that a cogd of `cogd_version` with `features` can run the bundle.
 
     Raises:
-        RequirementError: it can't; the message says what is needed. Also when `cogd_version` is not a semver.
+        RequirementError: this one is too old; the message says what is needed. Also when a version is not a semver.
+        FeatureError: it needs a feature that is not among `features`.
     """
     needed = manifest.requires.cogd.removeprefix(">=")
     try:
@@ -242,7 +243,7 @@ def check_requirements(manifest: Manifest, cogd_version: str, features: frozense
     if too_old:
         raise RequirementError(f"{manifest.id} {manifest.version} needs cogd >={needed}, this is {cogd_version}")
     if lacking := sorted(set(manifest.requires.features) - features):
-        raise RequirementError(f"{manifest.id} {manifest.version} needs features unknown here: {', '.join(lacking)}")
+        raise FeatureError(f"{manifest.id} {manifest.version} needs features unknown here: {', '.join(lacking)}")
 
 
 def _fail(key: str, problem: str) -> NoReturn:

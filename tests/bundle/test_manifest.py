@@ -18,7 +18,7 @@ from cogd.bundle.manifest import (
     parse_manifest,
 )
 from cogd.bundle.members import MAX_MANIFEST_BYTES
-from cogd.errors import ManifestError, RequirementError
+from cogd.errors import FeatureError, ManifestError, RequirementError
 
 from .factory import make_bundle, make_manifest, manifest_json
 
@@ -387,9 +387,9 @@ def test_requirement_of_a_version(needs, have, enough):
 def test_requirement_of_a_feature():
     manifest = make_manifest(requires=Requires(cogd=">=0.1.0", features=["complex-input", "two-nodes"]))
     check_requirements(manifest, "0.1.0", frozenset({"complex-input", "two-nodes", "more"}))
-    with pytest.raises(RequirementError, match=r": two-nodes$"):
+    with pytest.raises(FeatureError, match=r": two-nodes$"):
         check_requirements(manifest, "0.1.0", frozenset({"complex-input"}))
-    with pytest.raises(RequirementError):
+    with pytest.raises(FeatureError):
         check_requirements(manifest, "0.1.0")
     assert frozenset() == KNOWN_FEATURES
 

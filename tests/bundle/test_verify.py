@@ -17,6 +17,7 @@ from cogd.errors import (
     ArchiveError,
     BundleError,
     DigestError,
+    FeatureError,
     ManifestError,
     RequirementError,
     SignatureError,
@@ -157,7 +158,7 @@ def test_requirements():
     )
     with pytest.raises(RequirementError, match=r">=9\.0\.0"):
         verify_bundle(read_archive(signed), trust())
-    with pytest.raises(RequirementError, match="time-travel"):
+    with pytest.raises(FeatureError, match="time-travel"):
         verify_bundle(read_archive(signed), trust(), cogd_version="9.0.0")
 
 
