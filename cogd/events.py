@@ -195,6 +195,65 @@ class AppRejected(msgspec.Struct, frozen=True, kw_only=True):
     hint: str
 
 
+class AppUpdated(msgspec.Struct, frozen=True, kw_only=True):
+    """`app.updated`: another version of an app serves, or one that did not run before.
+
+    Attributes:
+        app: the app's id.
+        version: that serves now.
+        digest: of its bundle.
+        backend: what runs it.
+        previous_version: what it goes back to if it fails; null where nothing ran before.
+        previous_digest: of that version's bundle.
+        tick: the first that infers its frames.
+        canary_s: how long it is watched; 0 where there is nothing to go back to.
+    """
+
+    app: str
+    version: str
+    digest: str
+    backend: str
+    previous_version: str | None
+    previous_digest: str | None
+    tick: int
+    canary_s: float
+
+
+class AppRolledBack(msgspec.Struct, frozen=True, kw_only=True):
+    """`app.rolled_back`: a new version of an app was given up, or could not be loaded; the one before serves.
+
+    Attributes:
+        app: the app's id.
+        version: that failed.
+        digest: of its bundle.
+        to_version: that serves.
+        to_digest: of its bundle.
+        reason: what was wrong with the failed one.
+        code: the error's, where it could not be loaded.
+        tick: the first of which the failed version serves no frame.
+        kept: whether the installed version went back too, so that this outlasts a restart.
+    """
+
+    app: str
+    version: str
+    digest: str
+    to_version: str
+    to_digest: str
+    reason: str
+    code: str | None
+    tick: int
+    kept: bool
+
+
+class AppRemoved(msgspec.Struct, frozen=True, kw_only=True):
+    """`app.removed`: an app does not run any more."""
+
+    app: str
+    version: str
+    digest: str
+    reason: str
+
+
 class AppFailed(msgspec.Struct, frozen=True, kw_only=True):
     """`app.failed`: an app can't infer; said once until it can again."""
 
@@ -230,7 +289,7 @@ class HealthFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 Fields = (
     PoseFields | CountFields | RunStarted | RunStopped | LinkChanged | WindowReset | SourceChanged | AppRejected
-    | AppFailed | HealthOk | HealthFailed
+    | AppUpdated | AppRolledBack | AppRemoved | AppFailed | HealthOk | HealthFailed
 )  # fmt: skip
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
@@ -242,6 +301,9 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "window.reset": WindowReset,
     "source.state": SourceChanged,
     "app.rejected": AppRejected,
+    "app.updated": AppUpdated,
+    "app.rolled_back": AppRolledBack,
+    "app.removed": AppRemoved,
     "app.failed": AppFailed,
     "health.ok": HealthOk,
     "health.failed": HealthFailed,

@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     )
     http_timeout_s: float = Field(default=2.0, gt=0, le=60, description="how long one poll may take")
     http_token_file: Path | None = Field(default=None, description="file with the bearer token of the one HTTP source")
+    control_socket: Path = Field(
+        default=Path("/run/cogd/control.sock"), description="where the running daemon takes `reload` and `status`"
+    )
+    canary_s: float = Field(
+        default=10.0, gt=0, le=3600, description="how long a new version of an app is watched before the old one goes"
+    )
     log_level: Literal["debug", "info", "warn", "error"] = Field(default="info", description="what goes to stderr")
 
     @field_validator("sources", "sinks", mode="before")

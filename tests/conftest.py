@@ -1,9 +1,12 @@
 import os
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+NOBODY = 65534
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +16,29 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings at {folder} (set COGD_DATA)")
     return folder
+
+
+@pytest.fixture
+def open_path():
+    """A folder that every user may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+@pytest.fixture
+def ordinary_user():
+    """Gives a context in which permissions hold even where the tests run as root."""
+
+    @contextmanager
+    def as_ordinary_user():
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(NOBODY)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return as_ordinary_user

@@ -7,7 +7,7 @@ import pytest
 
 from cogd import demo
 from cogd.bench import bench, format_result
-from cogd.bundle.store import load_apps
+from cogd.bundle.load import load_archives
 from cogd.bundle.trust import TrustStore
 from cogd.cli import main
 from cogd.runtime.app import load_app
@@ -15,9 +15,9 @@ from cogd.runtime.app import load_app
 
 @pytest.fixture(scope="module")
 def result():
-    bundles, rejected = load_apps(demo.APPS, TrustStore.load(files=[demo.PUBLIC_KEY]))
+    apps, rejected = load_archives(demo.archives(), TrustStore.load(files=[demo.PUBLIC_KEY]))
     assert not rejected
-    return asyncio.run(bench([load_app(bundle) for bundle in bundles], 100))
+    return asyncio.run(bench([load_app(app.bundle) for app in apps], 100))
 
 
 def test_every_frame_becomes_an_event_of_every_app(result):

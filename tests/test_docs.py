@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
 from cogd import errors
+from cogd.bundle import layout
+from cogd.bundle.appliance import AppConfig
+from cogd.cli import VERBS
 from cogd.csi.link import LinkLimits, LinkState
 from cogd.csi.node import DROP_REASONS
 from cogd.csi.window import Reset
@@ -109,6 +114,37 @@ def test_the_documented_limits_are_the_defaults():
 def test_plugin_groups_are_documented():
     for group in GROUPS:
         assert f"`{group}`" in read("docs/input.md")
+
+
+def options(package: str, verb: str) -> set[str]:
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"{package}.{verb.replace('-', '_')}").add_arguments(parser)
+    return _options(parser)
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    found = {name for action in parser._actions for name in action.option_strings}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= set().union(*(_options(choice) for choice in action.choices.values()))
+    return found
+
+
+def test_documented_options_exist():
+    known = set().union(*(options("cogd.cli", verb) for verb in VERBS), options("cogd.train.cli", "rotate"))
+    for name in ("docs/install.md", "docs/trust.md"):
+        assert set(re.findall(r"--[a-z][a-z-]+", read(name))) <= known, name
+    for verb in ("install", "rollback", "remove", "list", "push"):
+        assert f"cogd {verb} " in read("docs/install.md") or f"`cogd {verb}`" in read("docs/install.md")
+        assert "--json" in options("cogd.cli", verb)
+
+
+def test_the_apps_config_and_layout_are_documented():
+    text = read("docs/install.md")
+    for word in (*AppConfig.__struct_fields__, "below_min_confidence"):
+        assert f"`{word}`" in text
+    for word in (layout.CURRENT, layout.VERSIONS, layout.CONFIG_NAME, layout.RECORD_NAME, *layout.LINKED):
+        assert word in text
 
 
 def test_links_between_documents_lead_somewhere():

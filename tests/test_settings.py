@@ -41,6 +41,8 @@ OTHER = {  # another value than the default of every setting: in the file, in th
     "believe_simulated": ("true", "true", True),
     "http_timeout_s": ("0.5", "0.5", 0.5),
     "http_token_file": ('"/k"', "/k", Path("/k")),
+    "control_socket": ('"/c"', "/c", Path("/c")),
+    "canary_s": ("2.5", "2.5", 2.5),
     "log_level": ('"debug"', "debug", "debug"),
 }
 

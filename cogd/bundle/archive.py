@@ -3,12 +3,17 @@
 Format: POSIX.1-2017, pax, "ustar Interchange Format". Any tar lists and unpacks it, but this reader takes only what
 `write_archive` writes: every header is made again from its name and size, and must come out the same. So there
 is no mode, owner, time, link, prefix, extension, padding or trailing byte for anything to hide in.
+
+It is read in one pass, from anything that has bytes: a file, a pipe, memory. Each header is judged before its file is
+read, and what was not sent takes no memory, whatever a header promises.
 """
 
 from __future__ import annotations
 
+import io
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from cogd.bundle.members import (
     ENVELOPE_NAME,
@@ -18,17 +23,119 @@ from cogd.bundle.members import (
     is_safe_name,
     size_limit,
 )
-from cogd.bundle.regular import read_regular_file
+from cogd.bundle.regular import open_regular_file
 from cogd.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 BLOCK: Final = 512
 _END: Final = bytes(2 * BLOCK)
 _FIRST: Final = (MANIFEST_NAME, ENVELOPE_NAME)
+_PIECE: Final = 64 << 10
 _SIZE = re.compile(rb"[0-7]{11}\0")
+
+
+class ByteStream(Protocol):
+    """All that reading an archive needs of a binary file; a pipe has it, too."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """At most `size` bytes, none of them at the end; None: there are none yet."""
+
+
+class Member(NamedTuple):
+    """What a header says of the file behind it."""
+
+    name: str
+    size: int
+
+
+class ArchiveReader(Iterator[Member]):
+    """One pass over the archive in a stream: a file's name and size, then its content, then the next file.
+
+    `content` must be called for each member before the next one is asked for. The iteration ends when the stream has
+    ended where the archive has; until then at most one byte was read that is not the archive's.
+
+    Raises:
+        ArchiveError: the stream can't be read, or is not byte for byte what `write_archive` makes.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._rules = _Rules()
+        self._unread: Member | None = None
+
+    def __next__(self) -> Member:
+        if self._unread is not None:
+            raise RuntimeError(f"the content of {self._unread.name} was not read")
+        header = self._take(BLOCK)
+        if not any(header):
+            self._check_end(header)
+            raise StopIteration
+        member = _parse_header(header, self._rules.count)
+        self._rules.admit(*member)
+        self._unread = member
+        return member
+
+    def content(self) -> bytes:
+        """The content of the member that came last; once.
+
+        Raises:
+            ArchiveError: the stream can't be read, ends within this file, or pads it with anything but zeros.
+        """
+        if self._unread is None:
+            raise RuntimeError("there is no content to be read")
+        name, size = self._unread
+        data, padding = self._take(size), self._take(_padding(size))
+        if len(data) + len(padding) != size + _padding(size):
+            raise ArchiveError(f"{name}: the archive ends within this file")
+        if any(padding):
+            raise ArchiveError(f"{name}: its padding is not zero")
+        self._unread = None
+        return data
+
+    def _check_end(self, begun: bytes) -> None:
+        if begun + self._take(len(_END) - len(begun) + 1) != _END:
+            raise ArchiveError("the archive does not end in exactly two zero blocks")
+        self._rules.check_complete()
+
+    def _take(self, count: int) -> bytes:
+        """`count` bytes; fewer where the stream ends."""
+        taken = io.BytesIO()  # unlike a list of pieces or a bytearray it becomes bytes without a second copy
+        while (missing := count - taken.tell()) > 0:
+            try:
+                piece = self._stream.read(min(missing, _PIECE))
+            except OSError as error:
+                raise ArchiveError(f"the archive can't be read: {error.strerror or error}") from error
+            if piece is None:
+                raise ArchiveError("the archive can't be read: there is nothing to read yet, and the stream won't wait")
+            if not piece:
+                break
+            taken.write(piece)
+        return taken.getvalue()
+
+
+def read_archive(raw: bytes) -> dict[str, bytes]:
+    """The files in the archive `raw`, in its order: name to content.
+
+    Raises:
+        ArchiveError: `raw` is not byte for byte what `write_archive` makes of those files.
+    """
+    return _read_all(io.BytesIO(raw))
+
+
+def read_archive_file(path: Path) -> dict[str, bytes]:
+    """`read_archive` of a regular file, opened once, its size checked before it is read; no symbolic link.
+
+    Raises:
+        ArchiveError: the file can't be read, or is not a bundle archive.
+    """
+    try:
+        with open_regular_file(path, limit=MAX_BUNDLE_BYTES) as opened:
+            return _read_all(opened.file)
+    except OSError as error:
+        raise ArchiveError(f"{path}: {error.strerror}") from error
 
 
 def write_archive(files: Mapping[str, bytes]) -> bytes:
@@ -40,83 +147,63 @@ def write_archive(files: Mapping[str, bytes]) -> bytes:
     Raises:
         ArchiveError: a name is unsafe or out of place, or something is too large.
     """
-    seen: list[str] = []
+    rules = _Rules()
     parts: list[bytes] = []
-    total = len(_END)
     for name, data in files.items():
-        _check_member(name, len(data), seen)
-        seen.append(name)
-        padding = bytes(_padding(len(data)))
-        total += BLOCK + len(data) + len(padding)
-        if total > MAX_BUNDLE_BYTES:
-            raise ArchiveError(f"{name}: makes the bundle larger than {MAX_BUNDLE_BYTES} bytes")
-        parts += [_header(name, len(data)), data, padding]
-    _check_complete(seen)
+        rules.admit(name, len(data))
+        parts += [_header(name, len(data)), data, bytes(_padding(len(data)))]
+    rules.check_complete()
     return b"".join([*parts, _END])
 
 
-def read_archive(raw: bytes) -> dict[str, bytes]:
-    """The files in the archive `raw`, in its order: name to content.
-
-    Raises:
-        ArchiveError: `raw` is not byte for byte what `write_archive` makes of those files.
-    """
-    if len(raw) > MAX_BUNDLE_BYTES:
-        raise ArchiveError(f"has {len(raw)} bytes, more than {MAX_BUNDLE_BYTES}")
-    files: dict[str, bytes] = {}
-    offset = 0
-    while any(header := raw[offset : offset + BLOCK]):
-        name, size = _parse_header(header, len(files))
-        _check_member(name, size, files)
-        start, end = offset + BLOCK, offset + BLOCK + size
-        offset = end + _padding(size)
-        if offset > len(raw):
-            raise ArchiveError(f"{name}: the archive ends within this file")
-        if any(raw[end:offset]):
-            raise ArchiveError(f"{name}: its padding is not zero")
-        files[name] = raw[start:end]
-    if raw[offset:] != _END:
-        raise ArchiveError("the archive does not end in exactly two zero blocks")
-    _check_complete(files)
-    return files
+def archive_size(sizes: Iterable[int]) -> int:
+    """How many bytes the archive of files of these `sizes` has."""
+    return sum(BLOCK + size + _padding(size) for size in sizes) + len(_END)
 
 
-def read_archive_file(path: Path) -> dict[str, bytes]:
-    """`read_archive` of a regular file, opened once, its size checked before it is read; no symbolic link.
+class _Rules:
+    """Which files an archive may have, and in which order: the same for writing and reading."""
 
-    Raises:
-        ArchiveError: the file can't be read, or is not a bundle archive.
-    """
-    try:
-        raw = read_regular_file(path, limit=MAX_BUNDLE_BYTES).data
-    except OSError as error:
-        raise ArchiveError(f"{path}: {error.strerror}") from error
-    return read_archive(raw)
+    def __init__(self) -> None:
+        self._names: set[str] = set()  # in lower case
+        self._total = len(_END)
+
+    @property
+    def count(self) -> int:
+        """How many files have been admitted."""
+        return len(self._names)
+
+    def admit(self, name: str, size: int) -> None:
+        if not is_safe_name(name):
+            raise ArchiveError(f"member {self.count}: the name {name[:100]!r} is not allowed")
+        if name.lower() in self._names:
+            raise ArchiveError(f"{name}: is there twice, or differs from another name only in case")
+        if self.count >= MAX_MEMBERS:
+            raise ArchiveError(f"{name}: is one more than {MAX_MEMBERS} files")
+        if self.count < len(_FIRST) and name != _FIRST[self.count]:
+            raise ArchiveError(f"{name}: in the place of {_FIRST[self.count]}")
+        if size > size_limit(name):
+            raise ArchiveError(f"{name}: has {size} bytes, more than {size_limit(name)}")
+        self._total += BLOCK + size + _padding(size)
+        if self._total > MAX_BUNDLE_BYTES:
+            raise ArchiveError(f"{name}: makes the bundle larger than {MAX_BUNDLE_BYTES} bytes")
+        self._names.add(name.lower())
+
+    def check_complete(self) -> None:
+        if self.count < len(_FIRST):
+            raise ArchiveError(f"{_FIRST[self.count]}: is missing")
+
+
+def _read_all(stream: ByteStream) -> dict[str, bytes]:
+    reader = ArchiveReader(stream)
+    return {member.name: reader.content() for member in reader}
 
 
 def _padding(size: int) -> int:
     return -size % BLOCK
 
 
-def _check_member(name: str, size: int, before: Collection[str]) -> None:
-    if not is_safe_name(name):
-        raise ArchiveError(f"member {len(before)}: the name {name[:100]!r} is not allowed")
-    if name.lower() in (other.lower() for other in before):
-        raise ArchiveError(f"{name}: is there twice, or differs from another name only in case")
-    if len(before) >= MAX_MEMBERS:
-        raise ArchiveError(f"{name}: is one more than {MAX_MEMBERS} files")
-    if len(before) < len(_FIRST) and name != _FIRST[len(before)]:
-        raise ArchiveError(f"{name}: in the place of {_FIRST[len(before)]}")
-    if size > size_limit(name):
-        raise ArchiveError(f"{name}: has {size} bytes, more than {size_limit(name)}")
-
-
-def _check_complete(names: Collection[str]) -> None:
-    if len(names) < len(_FIRST):
-        raise ArchiveError(f"{_FIRST[len(names)]}: is missing")
-
-
-def _parse_header(header: bytes, position: int) -> tuple[str, int]:
+def _parse_header(header: bytes, position: int) -> Member:
     if len(header) < BLOCK:
         raise ArchiveError(f"member {position}: the archive ends within its header")
     name = header[:100].split(b"\0", 1)[0].decode("latin-1")
@@ -126,7 +213,7 @@ def _parse_header(header: bytes, position: int) -> tuple[str, int]:
     size = int(size_field[:11], 8)
     if not is_safe_name(name) or header != _header(name, size):
         raise ArchiveError(f"member {position}: its header is not a bundle's header")
-    return name, size
+    return Member(name, size)
 
 
 def _header(name: str, size: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cogd.bundle.keys import SIGNATURE_BYTES
+from cogd.bundle.keys import KEY_ID_PATTERN, SIGNATURE_BYTES
 from cogd.bundle.members import MAX_ENVELOPE_BYTES
 from cogd.errors import SignatureError, UnknownKeyError
 
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from cogd.bundle.keys import PrivateKey, PublicKey
 
-PAYLOAD_TYPE: Final = "application/vnd.cogd.bundle+json"
+BUNDLE_TYPE: Final = "application/vnd.cogd.bundle+json"
+"""The type of payload of a bundle; what has another type is signed and verified under that."""
+
 MAX_SIGNATURES: Final = 8
 
-_KEY_ID = re.compile(r"[0-9a-f]{64}")
+_KEY_ID = re.compile(KEY_ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,19 @@ class Verified:
     key_ids: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """What a well-formed envelope says. Nothing of it is verified.
+
+    Attributes:
+        payload: what is said to be signed.
+        signatures: key id to signature, 1 to 8 of them.
+    """
+
+    payload: bytes
+    signatures: Mapping[str, bytes]
+
+
 class _Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keyid: str
     sig: str
@@ -53,26 +68,28 @@ class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     signatures: list[_Signature]
 
 
-def sign(payload: bytes, keys: Sequence[PrivateKey]) -> bytes:
+def sign(payload: bytes, keys: Sequence[PrivateKey], payload_type: str = BUNDLE_TYPE) -> bytes:
     """The envelope of `payload`, signed by each of `keys`.
+
+    The type is signed too: a signature of one type of payload is none of another.
 
     Raises:
         SignatureError: not 1 to 8 different keys, or the envelope would be larger than 64 KiB (a payload of 46 KiB
             fits with any number of keys).
     """
-    message = _pre_authentication_encoding(payload)
+    message = _pre_authentication_encoding(payload, payload_type)
     signatures = {key.public.key_id: key.sign(message) for key in keys}
     if len(signatures) != len(keys) or not 1 <= len(keys) <= MAX_SIGNATURES:
         hint = f"give 1 to {MAX_SIGNATURES} different keys"
         raise SignatureError(f"{len(keys)} keys, {len(signatures)} of them different", hint=hint)
-    envelope = _encode(payload, signatures)
+    envelope = _encode(payload, payload_type, signatures)
     if len(envelope) > MAX_ENVELOPE_BYTES:
-        hint = "shorten the manifest"
+        hint = "shorten what is to be signed"
         raise SignatureError(f"the envelope has {len(envelope)} bytes, more than {MAX_ENVELOPE_BYTES}", hint=hint)
     return envelope
 
 
-def verify(envelope: bytes, trusted: Mapping[str, PublicKey]) -> Verified:
+def verify(envelope: bytes, trusted: Mapping[str, PublicKey], payload_type: str = BUNDLE_TYPE) -> Verified:
     """The payload of `envelope`, if a key of `trusted` signed it.
 
     At least one signature must be by a trusted key, and each one by a trusted key must be right. Signatures by
@@ -81,50 +98,37 @@ def verify(envelope: bytes, trusted: Mapping[str, PublicKey]) -> Verified:
     Args:
         envelope: the envelope's JSON, in canonical form.
         trusted: key id to key.
+        payload_type: what it must be an envelope of.
 
     Raises:
-        SignatureError: the envelope is malformed, or a trusted key's signature is wrong.
+        SignatureError: the envelope is malformed or of another type, or a trusted key's signature is wrong.
         UnknownKeyError: no signature is by a trusted key; the message names the key ids that were seen.
     """
-    payload, signatures = _decode(envelope)
-    ours = sorted(key_id for key_id in signatures if key_id in trusted)
+    said = read(envelope, payload_type)
+    ours = sorted(key_id for key_id in said.signatures if key_id in trusted)
     if not ours:
-        raise UnknownKeyError(f"signed by no trusted key, only by {', '.join(signatures)}")
-    message = _pre_authentication_encoding(payload)
+        raise UnknownKeyError(f"signed by no trusted key, only by {', '.join(said.signatures)}")
+    message = _pre_authentication_encoding(said.payload, payload_type)
     for key_id in ours:
-        if not trusted[key_id].verifies(message, signatures[key_id]):
+        if not trusted[key_id].verifies(message, said.signatures[key_id]):
             raise SignatureError(f"the signature of key {key_id} is wrong")
-    return Verified(payload, tuple(ours))
+    return Verified(said.payload, tuple(ours))
 
 
-def _pre_authentication_encoding(payload: bytes) -> bytes:
-    # protocol.md: "DSSEv1" SP LEN(type) SP type SP LEN(body) SP body
-    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+def read(raw: bytes, payload_type: str = BUNDLE_TYPE) -> Unverified:
+    """What the envelope `raw` says, before anything of it is verified: good for error messages and little else.
 
-
-def _encode(payload: bytes, signatures: Mapping[str, bytes]) -> bytes:
-    # The structs' fields are in alphabetical order, which makes the keys sorted.
-    return msgspec.json.encode(
-        _Envelope(
-            payload=base64.b64encode(payload).decode(),
-            payload_type=PAYLOAD_TYPE,
-            signatures=[
-                _Signature(keyid=key_id, sig=base64.b64encode(signature).decode())
-                for key_id, signature in sorted(signatures.items())
-            ],
-        )
-    )
-
-
-def _decode(raw: bytes) -> tuple[bytes, dict[str, bytes]]:
+    Raises:
+        SignatureError: it is malformed, or of another type.
+    """
     if len(raw) > MAX_ENVELOPE_BYTES:
         raise SignatureError(f"the envelope has {len(raw)} bytes, more than {MAX_ENVELOPE_BYTES}")
     try:
         envelope = msgspec.json.decode(raw, type=_Envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SignatureError(f"not a DSSE envelope: {str(error)[:200]!r}") from error
-    if envelope.payload_type != PAYLOAD_TYPE:
-        raise SignatureError(f"the payload's type is {envelope.payload_type[:100]!r}, not {PAYLOAD_TYPE!r}")
+    if envelope.payload_type != payload_type:
+        raise SignatureError(f"the payload's type is {envelope.payload_type[:100]!r}, not {payload_type!r}")
     if not 1 <= len(envelope.signatures) <= MAX_SIGNATURES:
         raise SignatureError(f"{len(envelope.signatures)} signatures, not 1 to {MAX_SIGNATURES}")
     signatures: dict[str, bytes] = {}
@@ -137,9 +141,28 @@ def _decode(raw: bytes) -> tuple[bytes, dict[str, bytes]]:
         if len(signatures[entry.keyid]) != SIGNATURE_BYTES:
             raise SignatureError(f"the signature of key {entry.keyid} has not {SIGNATURE_BYTES} bytes")
     payload = _from_base64(envelope.payload)
-    if _encode(payload, signatures) != raw:
+    if _encode(payload, payload_type, signatures) != raw:
         raise SignatureError("the envelope is not in canonical form")
-    return payload, signatures
+    return Unverified(payload, signatures)
+
+
+def _pre_authentication_encoding(payload: bytes, payload_type: str) -> bytes:
+    # protocol.md: "DSSEv1" SP LEN(type) SP type SP LEN(body) SP body
+    return b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode("ascii"), len(payload), payload)
+
+
+def _encode(payload: bytes, payload_type: str, signatures: Mapping[str, bytes]) -> bytes:
+    # The structs' fields are in alphabetical order, which makes the keys sorted.
+    return msgspec.json.encode(
+        _Envelope(
+            payload=base64.b64encode(payload).decode(),
+            payload_type=payload_type,
+            signatures=[
+                _Signature(keyid=key_id, sig=base64.b64encode(signature).decode())
+                for key_id, signature in sorted(signatures.items())
+            ],
+        )
+    )
 
 
 def _from_base64(text: str) -> bytes:

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
+KEY_ID_PATTERN: Final = r"[0-9a-f]{64}"
 
 _SPKI_PREFIX: Final = bytes.fromhex("302a300506032b6570032100")
 _PKCS8_PREFIX: Final = bytes.fromhex("302e020100300506032b657004220420")
 _PUBLIC_LABEL: Final = "PUBLIC KEY"
 _PRIVATE_LABEL: Final = "PRIVATE KEY"
-_MAX_FILE_BYTES: Final = 4096
+_PRIVATE_MARK: Final = b"PRIVATE KEY-----"  # of any kind of private key, encrypted ones too
+MAX_KEY_FILE_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def save_private(path: Path, key: PrivateKey) -> None:
     Raises:
         KeyFileError: the file exists, or can't be written.
     """
-    _write_new(path, key.to_pem(), mode=0o600)
+    write_new(path, key.to_pem(), mode=0o600)
 
 
 def save_public(path: Path, key: PublicKey) -> None:
@@ -115,7 +117,7 @@ def save_public(path: Path, key: PublicKey) -> None:
     Raises:
         KeyFileError: the file exists, or can't be written.
     """
-    _write_new(path, key.to_pem(), mode=0o644)
+    write_new(path, key.to_pem(), mode=0o644)
 
 
 def load_private(path: Path) -> PrivateKey:
@@ -125,7 +127,7 @@ def load_private(path: Path) -> PrivateKey:
         KeyFileError: the file can't be read, is a symbolic link, is open to others, or holds no such key.
     """
     try:
-        data, mode = read_regular_file(path, limit=_MAX_FILE_BYTES)
+        data, mode = read_regular_file(path, limit=MAX_KEY_FILE_BYTES)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
     if mode & 0o077:
@@ -140,10 +142,45 @@ def load_public(path: Path) -> PublicKey:
         KeyFileError: the file can't be read, or holds no Ed25519 public key.
     """
     try:
-        data = read_regular_file(path, limit=_MAX_FILE_BYTES, follow=True).data
+        data = read_regular_file(path, limit=MAX_KEY_FILE_BYTES, follow=True).data
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
+    return parse_public(path, data)
+
+
+def parse_public(path: Path, data: bytes) -> PublicKey:
+    """The public key in `data`, which was read from `path`.
+
+    Raises:
+        KeyFileError: it is no Ed25519 public key.
+    """
+    if _PRIVATE_MARK in data:
+        hint = "give the public key, NAME.pub; the private one stays with the publisher and never comes to a device"
+        raise KeyFileError(f"{path}: is a private key", hint=hint)
     return PublicKey(_decode_pem(path, data, _PUBLIC_LABEL, _SPKI_PREFIX))
+
+
+def write_new(path: Path, text: str, *, mode: int) -> None:
+    """Write ASCII text to the new file `path`, durably.
+
+    Raises:
+        KeyFileError: the file exists, or can't be written; then nothing is left of it.
+    """
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except FileExistsError as error:
+        raise KeyFileError(f"{path}: exists already", hint="choose another name: keys are not overwritten") from error
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from error
+    try:
+        with os.fdopen(fd, "w", encoding="ascii") as file:
+            os.fchmod(fd, mode)  # exactly, whatever the umask
+            file.write(text)
+            file.flush()
+            os.fsync(fd)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise KeyFileError(f"{path}: {error.strerror}") from error
 
 
 def _encode_pem(label: str, der: bytes) -> str:
@@ -167,21 +204,3 @@ def _decode_pem(path: Path, data: bytes, label: str, prefix: bytes) -> bytes:
     if len(der) != len(prefix) + KEY_BYTES or not der.startswith(prefix):
         raise KeyFileError(problem)
     return der[len(prefix) :]
-
-
-def _write_new(path: Path, text: str, *, mode: int) -> None:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    except FileExistsError as error:
-        raise KeyFileError(f"{path}: exists already", hint="choose another name: keys are not overwritten") from error
-    except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}") from error
-    try:
-        with os.fdopen(fd, "w", encoding="ascii") as file:
-            os.fchmod(fd, mode)  # exactly, whatever the umask
-            file.write(text)
-            file.flush()
-            os.fsync(fd)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise KeyFileError(f"{path}: {error.strerror}") from error

@@ -7,7 +7,6 @@ file that is named anywhere is among `files`. Writing is deterministic.
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn, get_args
 
 import msgspec
@@ -24,7 +23,8 @@ from cogd.bundle.members import (
     is_safe_name,
 )
 from cogd.bundle.semver import MAX_LENGTH, SEMVER, precedence
-from cogd.errors import FeatureError, ManifestError, RequirementError
+from cogd.bundle.utc import Utc, unix_s, utc_text
+from cogd.errors import ExpiredError, FeatureError, ManifestError, RequirementError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -45,9 +45,6 @@ Confidence = Literal["none", "platt"]
 _Id = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{2,32}\Z")]
 _Semver = Annotated[str, Meta(pattern=rf"\A{SEMVER}\Z", max_length=MAX_LENGTH)]
 _MinimalVersion = Annotated[str, Meta(pattern=rf"\A>={SEMVER}\Z", max_length=MAX_LENGTH + 2)]
-_Utc = Annotated[
-    str, Meta(pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z\Z", max_length=20)
-]
 _Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", max_length=64)]
 _Token = Annotated[str, Meta(pattern=r"\A[!-~]{1,64}\Z")]
 # Printable text of any script: no control characters but tab and newline, so that a terminal can show it.
@@ -172,13 +169,17 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     limits: Annotated[list[_Text], Meta(max_length=256)]
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`bundle.json`. Only what `parse_manifest` returned is known to be consistent."""
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`bundle.json`. Only what `parse_manifest` returned is known to be consistent.
+
+    `expires` is the only key that may be absent: from that time on the bundle may not be installed.
+    """
 
     format: Literal["cogd.bundle/1"]
     id: _Id
     version: _Semver
-    created: _Utc
+    created: Utc
+    expires: Utc | None = None
     requires: Requires
     head: _Id
     input: InputSpec
@@ -203,7 +204,7 @@ def parse_manifest(raw: bytes) -> Manifest:
         json.loads(raw.decode(), object_pairs_hook=_refuse_duplicates)
     except (ValueError, RecursionError) as error:  # ValueErrors: what msgspec, json and UTF-8 decoding raise
         raise ManifestError(f"{MANIFEST_NAME}: {str(error)[:300]}") from error
-    _check_created(manifest.created)
+    _check_times(manifest)
     _check_files(manifest.files)
     _check_input(manifest.input)
     _check_output(manifest.output)
@@ -246,6 +247,30 @@ def check_requirements(manifest: Manifest, cogd_version: str, features: frozense
         raise FeatureError(f"{manifest.id} {manifest.version} needs features unknown here: {', '.join(lacking)}")
 
 
+def check_expiry(manifest: Manifest, now_unix_s: float) -> None:
+    """See that the bundle may still be installed.
+
+    For installing alone. What is installed is loaded without it: a device whose clock is wrong after a power cut, or
+    which nobody visits for a year, must go on running what it runs. An expiry ends the *offer* of a bundle, so that
+    nobody can go on offering an old one in the place of its successor; what must not run any more is revoked.
+
+    Raises:
+        ExpiredError: it has expired; or, which an expiry can't be told from, the clock is wrong: it shows a time
+            before the bundle was made.
+    """
+    if manifest.expires is None:
+        return
+    name, now = f"{manifest.id} {manifest.version}", utc_text(now_unix_s)
+    if now_unix_s >= unix_s(manifest.expires):
+        raise ExpiredError(f"{name}: expired at {manifest.expires}; it is {now}")
+    if now_unix_s < unix_s(manifest.created):
+        raise ExpiredError(
+            f"{name}: expires at {manifest.expires}, and nobody can tell whether it has: the clock shows {now}, but it "
+            f"was made at {manifest.created}",
+            hint="set the clock: `timedatectl`",
+        )
+
+
 def _fail(key: str, problem: str) -> NoReturn:
     raise ManifestError(f"{MANIFEST_NAME}: {problem} - at `$.{key}`")  # worded as msgspec does
 
@@ -266,11 +291,17 @@ def _check_distinct(key: str, values: Iterable[Hashable]) -> None:
         seen.add(value)
 
 
-def _check_created(created: str) -> None:
+def _check_times(manifest: Manifest) -> None:
+    created_s = _time("created", manifest.created)
+    if manifest.expires is not None and _time("expires", manifest.expires) <= created_s:
+        _fail("expires", f"{manifest.expires} is not later than created, {manifest.created}")
+
+
+def _time(key: str, text: str) -> float:
     try:
-        datetime.fromisoformat(created)
+        return unix_s(text)
     except ValueError:
-        _fail("created", f"there is no such time as {created}")
+        _fail(key, f"there is no such time as {text}")
 
 
 def _check_files(files: list[FileEntry]) -> None:

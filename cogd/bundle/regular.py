@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -18,8 +20,19 @@ class FileBytes(NamedTuple):
     mode: int
 
 
-def read_regular_file(path: Path | str, *, limit: int, dir_fd: int | None = None, follow: bool = False) -> FileBytes:
-    """Read the regular file `path`, of at most `limit` bytes.
+class OpenFile(NamedTuple):
+    """A regular file that is open for reading, and its size and permission bits when it was opened."""
+
+    file: BinaryIO
+    size: int
+    mode: int
+
+
+@contextmanager
+def open_regular_file(
+    path: Path | str, *, limit: int, dir_fd: int | None = None, follow: bool = False
+) -> Iterator[OpenFile]:
+    """Open the regular file `path`, of at most `limit` bytes, and close it again.
 
     Args:
         path: the file; relative to `dir_fd` where that is given.
@@ -28,8 +41,8 @@ def read_regular_file(path: Path | str, *, limit: int, dir_fd: int | None = None
         follow: follow a symbolic link in the last place of `path`.
 
     Raises:
-        OSError: it can't be read, is no regular file, is a symbolic link (ELOOP), is too large (EFBIG), or changed
-            its size meanwhile. `strerror` says which, in words that fit behind the path.
+        OSError: it can't be opened, is no regular file, is a symbolic link (ELOOP) or is too large (EFBIG).
+            `strerror` says which, in words that fit behind the path.
     """
     # O_NONBLOCK: opening a FIFO must not wait for a writer; it is without effect on regular files.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
@@ -46,9 +59,19 @@ def read_regular_file(path: Path | str, *, limit: int, dir_fd: int | None = None
         if status.st_size > limit:
             raise OSError(errno.EFBIG, f"has {status.st_size} bytes, more than {limit}", str(path))
         with os.fdopen(fd, "rb", closefd=False) as file:
-            data = file.read(status.st_size + 1)
-        if len(data) != status.st_size:
-            raise OSError(errno.EAGAIN, "changed while it was read", str(path))
-        return FileBytes(data, stat.S_IMODE(status.st_mode))
+            yield OpenFile(file, status.st_size, stat.S_IMODE(status.st_mode))
     finally:
         os.close(fd)
+
+
+def read_regular_file(path: Path | str, *, limit: int, dir_fd: int | None = None, follow: bool = False) -> FileBytes:
+    """Read the regular file `path`, of at most `limit` bytes. The arguments are those of `open_regular_file`.
+
+    Raises:
+        OSError: as `open_regular_file`; or it can't be read, or changed its size meanwhile (EAGAIN).
+    """
+    with open_regular_file(path, limit=limit, dir_fd=dir_fd, follow=follow) as opened:
+        data = opened.file.read(opened.size + 1)
+    if len(data) != opened.size:
+        raise OSError(errno.EAGAIN, "changed while it was read", str(path))
+    return FileBytes(data, opened.mode)

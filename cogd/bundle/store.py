@@ -1,167 +1,109 @@
-"""Bundles on disk: one, as an archive or unpacked, or a directory of installed apps.
-
-An unpacked bundle lies beside what the appliance writes there (manifest.json, config.json, pid, logs). Only the
-manifest, its envelope and the files that the manifest lists are opened; the rest is neither read nor trusted.
-"""
+"""What is installed in an apps directory. Reading takes no lock; `changes.py` makes changes."""
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cogd
-from cogd.bundle.archive import read_archive_file
-from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME, size_limit
+from cogd.bundle.durable import storage_error
+from cogd.bundle.layout import RECORD_NAME, Layout, pointed_name
+from cogd.bundle.load import is_installed
+from cogd.bundle.record import MAX_RECORD_BYTES, Memory, Record, parse
 from cogd.bundle.regular import read_regular_file
-from cogd.bundle.semver import precedence
-from cogd.bundle.verify import VerifiedBundle, verify_bundle, verify_manifest
-from cogd.errors import BundleError, DigestError
+from cogd.errors import NoAppError, NothingToRollBackError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from cogd.bundle.keys import PublicKey
 
+class Store:
+    """The records and pointers of an apps directory."""
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """An entry of the apps directory that is no usable bundle, and why."""
+    def __init__(self, directory: Path) -> None:
+        self.layout = Layout(directory)
 
-    path: Path
-    error: BundleError
+    def installed(self, app_id: str) -> Record | None:
+        """The record of the version that is installed; None: the app is not.
 
+        Raises:
+            StorageError: the app's pointer or record is damaged.
+        """
+        name = self.current_name(app_id)
+        return self.record(app_id, name) if name is not None else None
 
-def load_bundle(path: Path, trust: Mapping[str, PublicKey], *, cogd_version: str = cogd.__version__) -> VerifiedBundle:
-    """Read and verify one bundle: a directory, or else an archive. No symbolic link to a file is followed.
+    def previous(self, app_id: str) -> Record | None:
+        """The record of the version that a rollback goes back to, if one is kept.
 
-    Raises:
-        ArchiveError: `path` is no bundle archive, or can't be read.
-        DigestError: a file in the directory is missing, changed, or can't be read.
-        BundleError: any other reason that `verify_bundle` gives.
-    """
-    if _is_directory(path):
-        return _load_directory(path, trust, cogd_version)
-    return verify_bundle(read_archive_file(path), trust, cogd_version=cogd_version)
+        Raises:
+            StorageError: a record is damaged.
+        """
+        installed = self.installed(app_id)
+        if installed is None or installed.previous is None:
+            return None
+        if not self.layout.version(app_id, installed.previous).is_dir():
+            return None
+        return self.record(app_id, installed.previous)
 
+    def previous_folder(self, app_id: str) -> Path:
+        """The folder of the version that a rollback goes back to.
 
-def load_apps(
-    directory: Path, trust: Mapping[str, PublicKey], *, cogd_version: str = cogd.__version__
-) -> tuple[list[VerifiedBundle], list[Rejected]]:
-    """Read and verify every app in `directory`: its `*.tar`, and its `<id>/` that hold a `bundle.json`.
+        Raises:
+            NoAppError: the app is not installed.
+            NothingToRollBackError: no earlier version is kept.
+            StorageError: a record is damaged.
+        """
+        installed = self.installed(app_id)
+        if installed is None:
+            raise NoAppError(f"there is no app {app_id} in {self.layout.apps}")
+        if installed.previous is None or not self.layout.version(app_id, installed.previous).is_dir():
+            raise NothingToRollBackError(f"{app_id} {installed.version}: no earlier version is kept")
+        return self.layout.version(app_id, installed.previous)
 
-    Other entries, and those whose names start with a dot, are not apps and not rejected. Of several bundles with
-    one id the highest version is kept; among equal versions, the first by name.
+    def memory(self, app_id: str) -> Memory | None:
+        """What is remembered of an app, installed or not.
 
-    Returns:
-        The bundles in the order of their ids, at most one each; and what was rejected, in the order of the names.
-        Both are empty when `directory` is missing.
+        Raises:
+            StorageError: it is damaged.
+        """
+        path = self.layout.memory(app_id)
+        raw = _read(path)
+        return parse(raw, Memory, path) if raw is not None else None
 
-    Raises:
-        BundleError: `directory` can't be listed. A bad bundle is never raised, only returned.
-    """
-    kept: dict[str, tuple[Path, VerifiedBundle]] = {}
-    rejected: list[Rejected] = []
-    for path in _entries(directory):
+    def current_name(self, app_id: str) -> str | None:
+        """The version folder that an app's pointer names; None: the app is not installed.
+
+        Raises:
+            StorageError: the pointer is damaged.
+        """
+        path = self.layout.current(app_id)
+        if not is_installed(self.layout.app(app_id)):
+            return None
         try:
-            bundle = _load_app(path, trust, cogd_version)
-        except BundleError as error:
-            rejected.append(Rejected(path, error))
-            continue
-        app = bundle.manifest.id
-        winner, loser = _by_version(kept.get(app), (path, bundle))
-        kept[app] = winner
-        if loser is not None:
-            rejected.append(Rejected(loser[0], _superseded(loser, winner)))
-    bundles = [kept[app][1] for app in sorted(kept)]
-    return bundles, sorted(rejected, key=lambda entry: entry.path)
-
-
-def _entries(directory: Path) -> Iterator[Path]:
-    try:
-        paths = sorted(directory.iterdir())
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise BundleError(f"{directory}: {error.strerror}", hint="the apps directory must be readable") from error
-    for path in paths:
-        if path.name.startswith("."):
-            continue
-        if _holds_manifest(path) if _is_directory(path) else path.suffix == ".tar":
-            yield path
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except OSError:
-        return False  # opening it as an archive says why
-
-
-def _holds_manifest(directory: Path) -> bool:
-    try:
-        (directory / MANIFEST_NAME).lstat()
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True  # opening it says why, instead of hiding what may be an app
-    return True
-
-
-def _load_app(path: Path, trust: Mapping[str, PublicKey], cogd_version: str) -> VerifiedBundle:
-    bundle = load_bundle(path, trust, cogd_version=cogd_version)
-    if _is_directory(path) and path.name != bundle.manifest.id:
-        raise BundleError(
-            f"{path}: the directory is not named after its app, {bundle.manifest.id}",
-            hint=f"rename it to {bundle.manifest.id}",
-        )
-    return bundle
-
-
-def _by_version(
-    current: tuple[Path, VerifiedBundle] | None, candidate: tuple[Path, VerifiedBundle]
-) -> tuple[tuple[Path, VerifiedBundle], tuple[Path, VerifiedBundle] | None]:
-    if current is None:
-        return candidate, None
-    if precedence(candidate[1].manifest.version) > precedence(current[1].manifest.version):
-        return candidate, current
-    return current, candidate
-
-
-def _superseded(loser: tuple[Path, VerifiedBundle], winner: tuple[Path, VerifiedBundle]) -> BundleError:
-    app, version, kept_version = loser[1].manifest.id, loser[1].manifest.version, winner[1].manifest.version
-    return BundleError(
-        f"{loser[0]}: {app} {version} is there twice, {kept_version} from {winner[0].name} is used",
-        hint="remove one of the two",
-    )
-
-
-def _load_directory(path: Path, trust: Mapping[str, PublicKey], cogd_version: str) -> VerifiedBundle:
-    # One descriptor for the directory: whatever is renamed meanwhile, all files are read from the same one.
-    try:
-        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise DigestError(f"{path}: {error.strerror}") from error
-    try:
-        head = _read_present(directory, {name: size_limit(name) for name in (MANIFEST_NAME, ENVELOPE_NAME)})
-        if len(head) < 2:
-            return verify_bundle(head, trust, cogd_version=cogd_version)  # it says which one is missing
-        verified = verify_manifest(head[MANIFEST_NAME], head[ENVELOPE_NAME], trust, cogd_version=cogd_version)
-        body = _read_present(directory, {entry.path: entry.size for entry in verified.manifest.files})
-    finally:
-        os.close(directory)
-    return verify_bundle(head | body, trust, cogd_version=cogd_version)
-
-
-def _read_present(directory: int, limits: Mapping[str, int]) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for name, limit in limits.items():
-        try:
-            files[name] = read_regular_file(name, limit=limit, dir_fd=directory).data
+            target = os.readlink(path)
         except OSError as error:
-            if error.errno != errno.ENOENT:
-                raise DigestError(f"{name}: {error.strerror}") from error
-    return files
+            raise storage_error(error, str(path)) from error
+        name = pointed_name(target)
+        if name is None:
+            raise StorageError(f"{path}: leads to {target[:100]!r}, which is no version of the app")
+        return name
+
+    def record(self, app_id: str, name: str) -> Record:
+        """The record of one version.
+
+        Raises:
+            StorageError: it is missing or damaged.
+        """
+        path = self.layout.version(app_id, name) / RECORD_NAME
+        raw = _read(path)
+        if raw is None:
+            raise StorageError(f"{path}: is missing", hint=f"`cogd remove {app_id}`, then install it again")
+        return parse(raw, Record, path)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return read_regular_file(path, limit=MAX_RECORD_BYTES).data
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error(error, str(path)) from error

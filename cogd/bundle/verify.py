@@ -21,12 +21,13 @@ from cogd.bundle.manifest import (
     parse_manifest,
 )
 from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME
-from cogd.errors import DigestError, SignatureError
+from cogd.bundle.trust import TrustStore
+from cogd.errors import DigestError, RevokedKeyError, SignatureError, ThresholdError, UnknownKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cogd.bundle.keys import PrivateKey, PublicKey
+    from cogd.bundle.keys import PrivateKey
 
 _SEAL: Final = object()
 
@@ -81,17 +82,20 @@ class VerifiedManifest:
 
 
 def verify_manifest(
-    manifest_bytes: bytes, envelope: bytes, trust: Mapping[str, PublicKey], *, cogd_version: str
+    manifest_bytes: bytes, envelope: bytes, trust: TrustStore, *, cogd_version: str
 ) -> VerifiedManifest:
     """Verify the signature first, and parse only what is signed.
 
     Raises:
         SignatureError: the envelope or a signature is wrong, or the payload is not `manifest_bytes`.
-        UnknownKeyError: no key of `trust` signed it.
+        RevokedKeyError: no trusted key signed it, but a revoked one did.
+        UnknownKeyError: no trusted key signed it, nor any that was.
+        ThresholdError: fewer trusted keys signed it than `trust` asks for.
         ManifestError: the signed manifest breaks its schema.
         RequirementError: it needs another cogd than `cogd_version`.
+        FeatureError: it needs a feature that this cogd does not know.
     """
-    verified = dsse.verify(envelope, trust)
+    verified = _authenticate(envelope, trust)
     if verified.payload != manifest_bytes:
         raise SignatureError(f"{MANIFEST_NAME} is not what was signed")
     manifest = parse_manifest(verified.payload)
@@ -100,17 +104,18 @@ def verify_manifest(
 
 
 def verify_bundle(
-    files: Mapping[str, bytes], trust: Mapping[str, PublicKey], *, cogd_version: str = cogd.__version__
+    files: Mapping[str, bytes], trust: TrustStore, *, cogd_version: str = cogd.__version__
 ) -> VerifiedBundle:
     """Verify a whole bundle: signature, manifest, requirements, then each file.
 
     Args:
         files: name to content, of all of the bundle's files and no others.
-        trust: key id to key.
+        trust: whose signatures count, and how many of them it takes.
         cogd_version: the version that is to run it.
 
     Raises:
-        SignatureError, UnknownKeyError, ManifestError, RequirementError: as `verify_manifest`.
+        SignatureError, RevokedKeyError, UnknownKeyError, ThresholdError, ManifestError, RequirementError,
+            FeatureError: as `verify_manifest`.
         DigestError: a file is missing, extra or changed; the message names it.
     """
     for name in (MANIFEST_NAME, ENVELOPE_NAME):
@@ -152,8 +157,28 @@ def pack(manifest: Manifest, files: Mapping[str, bytes], keys: Sequence[PrivateK
     parse_manifest(manifest_bytes)
     envelope = dsse.sign(manifest_bytes, keys)
     archive = write_archive({MANIFEST_NAME: manifest_bytes, ENVELOPE_NAME: envelope, **contents})
-    verify_bundle(read_archive(archive), {key.public.key_id: key.public for key in keys})
+    verify_bundle(read_archive(archive), TrustStore.of(*(key.public for key in keys)))
     return archive
+
+
+def _authenticate(envelope: bytes, trust: TrustStore) -> dsse.Verified:
+    try:
+        verified = dsse.verify(envelope, trust)
+    except UnknownKeyError as error:
+        # Nobody checked those signatures, and nobody needs to: they would not count.
+        revoked = [key_id for key_id in dsse.read(envelope).signatures if key_id in trust.revoked]
+        if not revoked:
+            raise
+        said = "; ".join(f"{key_id} is {trust.revoked[key_id]}" for key_id in revoked)
+        raise RevokedKeyError(f"signed by no trusted key: {said}") from error
+    holders = trust.holders(verified.key_ids)
+    if len(holders) < trust.threshold:
+        known = len(trust.holders(trust))
+        raise ThresholdError(
+            f"{trust.threshold} of the {known} holders of trusted keys must have signed it, "
+            f"but only {len(holders)} did: {', '.join(verified.key_ids)}"
+        )
+    return verified
 
 
 def _checked(entry: FileEntry, files: Mapping[str, bytes]) -> bytes:

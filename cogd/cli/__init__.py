@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import sys
 from typing import TYPE_CHECKING, Protocol, cast
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
 
 VERBS: Mapping[str, str] = {
     "run": "run the apps on the sources and emit events",
+    "install": "verify a bundle, prove it on this device and put it into place",
+    "rollback": "go back to the version before",
+    "remove": "take an app away",
+    "list": "show what is installed",
+    "push": "install a bundle on another machine over SSH",
     "health": "prove that the apps work: verify, load, reproduce the golden pair",
     "bench": "measure the way from datagram to event",
     "verify": "check a bundle's signature, digests and manifest",
+    "trust": "list, add, revoke and rotate the keys that sign bundles",
     "manifest": "print an app's signed manifest",
     "config": "show every setting, its value and where it came from",
     "version": "print the version",
@@ -44,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def dispatch(program: str, description: str, package: str, verbs: Mapping[str, str], argv: Sequence[str] | None) -> int:
     """Parse the verb, import its module alone, run it, and turn a typed error into a message and an exit status."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = [*(sys.argv[1:] if argv is None else argv)]  # here `list` is the verb
     if sys.stdout is None:
         print(f"{program}: {SinkError.code}: standard output is closed", file=sys.stderr)
         return SinkError.exit_status
@@ -67,6 +74,8 @@ def dispatch(program: str, description: str, package: str, verbs: Mapping[str, s
         print(f"{program}: {error.code}: {error}", file=sys.stderr)
         if error.hint:
             print(f"{program}: hint: {error.hint}", file=sys.stderr)
+        if "--json" in argv:
+            print(_as_json(error))
         return error.exit_status
     except BrokenPipeError:  # whoever read our output has gone; there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -77,3 +86,16 @@ def dispatch(program: str, description: str, package: str, verbs: Mapping[str, s
         return SinkError.exit_status
     except KeyboardInterrupt:
         return 130
+
+
+def _as_json(error: CogdError) -> str:
+    return json.dumps(
+        {
+            "error": {
+                "code": error.code,
+                "exit_status": error.exit_status,
+                "message": str(error),
+                "hint": error.hint or None,
+            }
+        }
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cogd.cli.common import add_settings_arguments, load_all, no_app, read_settings, read_trust
+from cogd.cli.common import add_settings_arguments, catalogue, load_all, no_app, read_settings
 from cogd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.frames <= 10_000_000:
         raise ConfigError(f"--frames {arguments.frames} is not within 1..10000000", hint="give a number of frames")
     settings = read_settings(arguments).settings
-    apps, rejected = load_all(settings, read_trust(arguments, settings.trust_dir))
+    apps, rejected = load_all(catalogue(arguments, settings))
     if not apps:
         raise no_app(settings, rejected)
 

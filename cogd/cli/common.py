@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cogd import demo
-from cogd.bundle.store import load_apps
 from cogd.bundle.trust import TrustStore
 from cogd.errors import CogdError, NoAppError
-from cogd.runtime.app import App, load_app
-from cogd.runtime.daemon import RejectedApp
 from cogd.settings import Loaded, Settings, load_settings
+
+if TYPE_CHECKING:
+    from cogd.runtime.app import App
+    from cogd.runtime.catalogue import AppsCatalogue
+    from cogd.runtime.daemon import RejectedApp
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
     """Where settings, apps and trust come from."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default /etc/cogd/cogd.toml)")
-    parser.add_argument("--apps-dir", metavar="DIR", help="folder of bundles: *.tar and <id>/")
+    parser.add_argument("--apps-dir", metavar="DIR", help="folder of installed apps")
     parser.add_argument("--trust-dir", metavar="DIR", help="folder of trusted public keys, *.pub")
     add_trust_arguments(parser)
 
@@ -60,16 +63,26 @@ def read_trust(arguments: argparse.Namespace, directory: Path) -> TrustStore:
     return TrustStore.load([directory], files=[*arguments.trust, *extra])
 
 
-def load_all(settings: Settings, trust: TrustStore) -> tuple[list[App], list[RejectedApp]]:
-    """Every app that can run, and every bundle that can't, with the reason."""
-    bundles, refused = load_apps(settings.apps_dir, trust)
+def catalogue(arguments: argparse.Namespace, settings: Settings) -> AppsCatalogue:
+    """The apps that the settings name: installed ones; with `--demo`, the packaged archives."""
+    from cogd.runtime.catalogue import AppsCatalogue
+
+    archives = demo.archives() if settings.apps_dir == demo.APPS else None
+    return AppsCatalogue(settings.apps_dir, lambda: read_trust(arguments, settings.trust_dir), archives=archives)
+
+
+def load_all(apps_catalogue: AppsCatalogue) -> tuple[list[App], list[RejectedApp]]:
+    """Every app that can run, and every one that can't, with the reason."""
+    from cogd.runtime.daemon import RejectedApp
+
+    bundles, rejected = apps_catalogue.scan()
     apps: list[App] = []
-    rejected = [RejectedApp(str(item.path), item.error) for item in refused]
     for bundle in bundles:
         try:
-            apps.append(load_app(bundle))
+            apps.append(apps_catalogue.load(bundle))
         except CogdError as error:
-            rejected.append(RejectedApp(bundle.manifest.id, error))
+            app_id = bundle.manifest.id
+            rejected.append(RejectedApp(app_id, error, id=app_id))
     return apps, rejected
 
 
@@ -79,7 +92,7 @@ def no_app(settings: Settings, rejected: list[RejectedApp]) -> CogdError:
         return rejected[0].error
     if rejected:
         return NoAppError(
-            f"none of the {len(rejected)} bundles in {settings.apps_dir} can run",
+            f"none of the {len(rejected)} apps in {settings.apps_dir} can run",
             hint="; ".join(f"{item.path}: {item.error}" for item in rejected),
         )
-    return NoAppError(f"there is no bundle in {settings.apps_dir}")
+    return NoAppError(f"no app is installed in {settings.apps_dir}")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from cogd.cli.common import add_settings_arguments, load_all, no_app, read_settings, read_trust
+from cogd.cli.common import add_settings_arguments, catalogue, load_all, no_app, read_settings
 from cogd.errors import NoAppError
 from cogd.events import Event, HealthFailed, HealthOk, encode
 
@@ -24,10 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print one `health.ok` or `health.failed` an app; exit 1 if any failed or there is none."""
     settings = read_settings(arguments).settings
-    apps, rejected = load_all(settings, read_trust(arguments, settings.trust_dir))
+    apps, rejected = load_all(catalogue(arguments, settings))
     if arguments.id is not None:
         apps = [app for app in apps if app.id == arguments.id]
-        rejected = [item for item in rejected if _is_of(arguments.id, item.path)] if not apps else []
+        rejected = [item for item in rejected if item.id == arguments.id] if not apps else []
     failures = [HealthFailed(app=r.path, code=r.error.code, message=str(r.error), hint=r.error.hint) for r in rejected]
     if not apps and not failures:
         error = no_app(settings, []) if arguments.id is None else NoAppError(f"there is no app {arguments.id}")
@@ -46,9 +45,3 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.buffer.write(encode(Event(ts=time.time(), level="error", event="health.failed", fields=failed)))
     sys.stdout.buffer.flush()
     return 1 if failures else 0
-
-
-def _is_of(app_id: str, rejected: str) -> bool:
-    """Whether a rejected bundle, told by its path or by its app's id, is the one of this app."""
-    path = PurePath(rejected)
-    return app_id in {path.name, path.stem}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from cogd.bundle.store import load_apps
-from cogd.cli.common import add_settings_arguments, read_settings, read_trust
+from cogd.cli.common import add_settings_arguments, catalogue, read_settings
 from cogd.errors import NoAppError
 
 if TYPE_CHECKING:
@@ -22,13 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the manifest's exact bytes, after its signature and every digest were verified."""
     settings = read_settings(arguments).settings
-    bundles, refused = load_apps(settings.apps_dir, read_trust(arguments, settings.trust_dir))
+    bundles, rejected = catalogue(arguments, settings).scan()
     for bundle in bundles:
         if bundle.manifest.id == arguments.id:
             sys.stdout.buffer.write(bundle.manifest_bytes)
             return 0
-    for rejected in refused:
-        if arguments.id in {rejected.path.name, rejected.path.stem}:
-            raise rejected.error
+    for item in rejected:
+        if item.id == arguments.id:
+            raise item.error
     known = ", ".join(bundle.manifest.id for bundle in bundles) or "none"
     raise NoAppError(f"there is no app {arguments.id} in {settings.apps_dir}; there are: {known}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
-from cogd.cli.common import add_every_setting, load_all, no_app, read_settings, read_trust
+from cogd.cli.common import add_every_setting, catalogue, load_all, no_app, read_settings
 from cogd.errors import ConfigError, PluginError, SourceError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until stopped."""
     if arguments.duration is not None and not arguments.duration > 0:
         raise ConfigError(f"--duration {arguments.duration:g} is not above 0", hint="give seconds")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # a reload that is asked for too early comes late
     loaded = read_settings(arguments)
     settings = loaded.settings
 
@@ -35,13 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
     log.configure(settings.log_level)
     for variable in unknown_variables(os.environ):
         structlog.get_logger().warning("not a setting", variable=variable)
-    apps, rejected = load_all(settings, read_trust(arguments, settings.trust_dir))
+    installed = catalogue(arguments, settings)
+    apps, rejected = load_all(installed)
     if not apps:
         raise no_app(settings, rejected)
 
     async def main() -> None:
         try:
-            daemon = Daemon(apps, rejected, settings)
+            daemon = Daemon(apps, rejected, settings, catalogue=installed)
         except (SourceError, PluginError) as error:
             raise ConfigError(f"sources (from {loaded.origins['sources']}): {error}", hint=error.hint) from error
         except ConfigError as error:

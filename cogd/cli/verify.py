@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cogd.bundle.store import load_bundle
+from cogd.bundle.load import load_bundle
+from cogd.bundle.manifest import check_expiry
 from cogd.cli.common import add_trust_arguments, read_trust
 
 if TYPE_CHECKING:
@@ -22,13 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Verify and say what the bundle is."""
+    """Verify as an installation would, and say what the bundle is."""
     bundle = load_bundle(arguments.bundle, read_trust(arguments, arguments.trust_dir))
     manifest = bundle.manifest
+    check_expiry(manifest, time.time())
     facts = {
         "id": manifest.id,
         "version": manifest.version,
         "created": manifest.created,
+        "expires": manifest.expires,
         "head": manifest.head,
         "digest": bundle.digest,
         "key_ids": list(bundle.key_ids),

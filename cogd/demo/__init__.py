@@ -9,3 +9,8 @@ FOLDER = Path(__file__).parent
 APPS = FOLDER / "apps"
 PUBLIC_KEY = FOLDER / "demo.pub"
 SOURCES = ("sim:?nodes=2&persons=1&seed=7",)
+
+
+def archives() -> list[Path]:
+    """The bundles."""
+    return sorted(APPS.glob("*.tar"))

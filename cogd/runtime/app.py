@@ -12,9 +12,18 @@ import safetensors.numpy
 from cogd.csi.model_input import ModelInput
 from cogd.csi.tones import SUBCARRIERS
 from cogd.csi.window import WindowSpec
-from cogd.errors import BundleError, GoldenError, ManifestError, ModelError, PluginError, RequirementError
+from cogd.errors import (
+    ArchitectureError,
+    BundleError,
+    GoldenError,
+    ManifestError,
+    ModelError,
+    PluginError,
+    RequirementError,
+)
 from cogd.events import AppInfo
 from cogd.runtime.backend import ModelShape
+from cogd.runtime.device import device_targets
 from cogd.runtime.plugins import load_plugin
 
 if TYPE_CHECKING:
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cogd.bundle.manifest import Variant
+    from cogd.bundle.manifest import Manifest, Variant
     from cogd.bundle.verify import VerifiedBundle
     from cogd.heads.base import Head
     from cogd.runtime.backend import Backend, Session
@@ -32,6 +41,25 @@ Outputs: TypeAlias = "Mapping[str, NDArray[np.float32]]"
 
 MAX_BATCH = 64
 """The most windows that are run at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedVariant:
+    """A variant that has reproduced the golden pair.
+
+    Attributes:
+        variant: which.
+        golden_error: largest difference from the golden pair's output.
+        golden_tolerance: the largest that is allowed.
+        model_input: makes the model's input of windows.
+        session: runs the model.
+    """
+
+    variant: Variant
+    golden_error: float
+    golden_tolerance: float
+    model_input: ModelInput
+    session: Session
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +73,7 @@ class App:
         head: turns outputs into events.
         golden_error: largest difference from the golden pair's output.
         golden_tolerance: the largest that is allowed.
+        min_confidence: events whose confidence is lower are not emitted.
     """
 
     bundle: VerifiedBundle
@@ -55,6 +84,7 @@ class App:
     golden_tolerance: float
     _input: ModelInput
     _session: Session
+    min_confidence: float = 0.0
 
     @property
     def id(self) -> str:
@@ -87,8 +117,8 @@ class App:
         return outputs
 
 
-def load_app(bundle: VerifiedBundle) -> App:
-    """Load a bundle with the first of its variants whose backend is here and reproduces the golden pair.
+def load_app(bundle: VerifiedBundle, min_confidence: float = 0.0) -> App:
+    """Load a bundle with the first of its variants for this device that reproduces the golden pair.
 
     Raises:
         BundleError: the bundle contradicts itself or no variant can be run; with one variant, its own error.
@@ -102,32 +132,81 @@ def load_app(bundle: VerifiedBundle) -> App:
     head_class = cast("type[Head]", load_plugin("cogd.heads", manifest.head))
     output = manifest.output
     head = head_class(output, _tensors(bundle, output.calibration) if output.calibration else {})
-    model_input = _model_input(bundle)
     failures: list[BundleError | PluginError] = []
-    for variant in manifest.variants:
+    for variant in fitting_variants(manifest):
         try:
-            session = _load_variant(bundle, variant)
-            error = _golden_error(bundle, session, model_input)
+            loaded = load_variant(bundle, variant)
         except (BundleError, PluginError) as failure:
             failures.append(failure)
             continue
-        tolerance = manifest.golden.tolerance[variant.precision]
-        if not error <= tolerance:  # a NaN is a mismatch too
-            failures.append(
-                GoldenError(
-                    f"{manifest.id}: {variant.backend} is off its golden output by {error:.3g}, more than {tolerance:g}"
-                )
-            )
-            continue
         spec = manifest.input
         window = WindowSpec(spec.tones, spec.frames, spec.min_gap_s, spec.max_gap_s)
-        return App(bundle, variant.backend, window, head, error, tolerance, model_input, session)
+        return App(
+            bundle,
+            variant.backend,
+            window,
+            head,
+            loaded.golden_error,
+            loaded.golden_tolerance,
+            loaded.model_input,
+            loaded.session,
+            min_confidence,
+        )
     if len(failures) == 1:
         raise failures[0]
     raise ModelError(f"{manifest.id}: no variant can be run: " + "; ".join(str(failure) for failure in failures))
 
 
-def _load_variant(bundle: VerifiedBundle, variant: Variant) -> Session:
+def fitting_variants(manifest: Manifest, targets: frozenset[str] | None = None) -> list[Variant]:
+    """The variants that are made for this device, in the publisher's order.
+
+    Raises:
+        ArchitectureError: there are none.
+    """
+    here = device_targets() if targets is None else targets
+    fitting = [variant for variant in manifest.variants if not variant.targets or here & set(variant.targets)]
+    if not fitting:
+        wanted = sorted({target for variant in manifest.variants for target in variant.targets})
+        raise ArchitectureError(
+            f"{manifest.id} {manifest.version} is for {', '.join(wanted)}; this device is {', '.join(sorted(here))}"
+        )
+    return fitting
+
+
+def load_variant(bundle: VerifiedBundle, variant: Variant) -> LoadedVariant:
+    """Load one variant and see that it reproduces the golden pair.
+
+    Raises:
+        BundleError: it can't be loaded, or does not reproduce it.
+        PluginError: its backend is not installed.
+    """
+    manifest = bundle.manifest
+    model_input = _model_input(bundle)
+    session = _load_session(bundle, variant)
+    tolerance = manifest.golden.tolerance[variant.precision]
+    error = _golden_error(bundle, session, model_input)
+    if not error <= tolerance:  # a NaN is a mismatch too
+        raise GoldenError(
+            f"{manifest.id}: {variant.backend} is off its golden output by {error:.3g}, more than {tolerance:g}"
+        )
+    return LoadedVariant(variant, error, tolerance, model_input, session)
+
+
+def golden_windows(bundle: VerifiedBundle) -> NDArray[np.float32]:
+    """The golden pair's input, `[1..64, subcarriers, frames]`.
+
+    Raises:
+        ManifestError: the bundle holds none that fits its manifest.
+    """
+    manifest = bundle.manifest
+    windows = _tensors(bundle, manifest.golden.file).get("window")
+    shape = (manifest.input.subcarriers, manifest.input.frames)
+    if windows is None or windows.shape[1:] != shape or not 1 <= len(windows) <= MAX_BATCH:
+        raise ManifestError(f"{manifest.golden.file} must hold `window`, 1 to {MAX_BATCH} of {shape}")
+    return windows
+
+
+def _load_session(bundle: VerifiedBundle, variant: Variant) -> Session:
     backend = cast("Backend", load_plugin("cogd.backends", variant.backend)())
     spec, output = bundle.manifest.input, bundle.manifest.output
     shape = ModelShape(
@@ -154,10 +233,7 @@ def _golden_error(bundle: VerifiedBundle, session: Session, model_input: ModelIn
     """Largest absolute difference between what the session makes of the golden windows and what is expected."""
     manifest = bundle.manifest
     golden = _tensors(bundle, manifest.golden.file)
-    windows = golden.get("window")
-    shape = (manifest.input.subcarriers, manifest.input.frames)
-    if windows is None or windows.shape[1:] != shape or not 1 <= len(windows) <= MAX_BATCH:
-        raise ManifestError(f"{manifest.golden.file} must hold `window`, 1 to {MAX_BATCH} of {shape}")
+    windows = golden_windows(bundle)
     outputs = session.run(model_input.prepare(windows))
     worst = 0.0
     for tensor in manifest.output.tensors:

@@ -7,7 +7,6 @@ import itertools
 import os
 import signal
 from collections import Counter
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, urlsplit
@@ -17,20 +16,27 @@ import structlog
 import cogd
 from cogd.beat import Beat
 from cogd.csi.link import LinkLimits
-from cogd.errors import CogdError, ConfigError, PluginError, SinkError, SourceError
+from cogd.errors import ConfigError, PluginError, SinkError, SourceError
 from cogd.events import AppRejected, Event, RunStarted, RunStopped
+from cogd.runtime.control import ControlServer
 from cogd.runtime.engine import Engine
 from cogd.runtime.intake import SourceIntake
 from cogd.runtime.plugins import load_plugin
+from cogd.runtime.reload import Reloader
+from cogd.runtime.trials import RejectedApp
 from cogd.sources.base import SourceOptions, SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from cogd.runtime.app import App
+    from cogd.runtime.control import Command
+    from cogd.runtime.reload import Catalogue
     from cogd.settings import Settings
     from cogd.sinks.base import Sink
     from cogd.sources.base import Clock, Source
+
+__all__ = ["Daemon", "RejectedApp", "make_sink", "make_sources"]
 
 _LAST_TICK_S = 0.8
 """What inference gets to finish after the stop, and the sinks after that: together with the rest less than 2 s."""
@@ -42,16 +48,10 @@ _FIRST_RESTART_S, _MAX_RESTART_S = 1.0, 60.0
 """How long a source that broke is left alone: doubled each time."""
 
 
-@dataclass(frozen=True)
-class RejectedApp:
-    """A bundle that will not run."""
-
-    path: str
-    error: CogdError
-
-
 class Daemon:
     """Runs apps on sources until told to stop, until every source has ended, or for a given time.
+
+    With a catalogue it takes what was installed meanwhile, when its control socket or SIGHUP tells it to.
 
     Raises:
         ConfigError: a sink can't be made of its URL.
@@ -59,7 +59,12 @@ class Daemon:
     """
 
     def __init__(
-        self, apps: Sequence[App], rejected: Sequence[RejectedApp], settings: Settings, clock: Clock | None = None
+        self,
+        apps: Sequence[App],
+        rejected: Sequence[RejectedApp],
+        settings: Settings,
+        clock: Clock | None = None,
+        catalogue: Catalogue | None = None,
     ) -> None:
         self._settings = settings
         self._rejected = rejected
@@ -78,7 +83,8 @@ class Daemon:
             believe_simulated=lambda source: settings.believe_simulated or source in simulators,
             max_pending=settings.max_pending,
         )
-        self._apps = apps
+        self._reloader = Reloader(self._engine, catalogue, self._clock, settings.canary_s, rejected)
+        self._control = ControlServer(settings.control_socket, self._answer)
         now_s = self._clock.monotonic_s()
         self._sources = [
             (source, SourceIntake(source.name, self._engine, now_s, self._sinks_have_room)) for source, _ in sources
@@ -110,12 +116,15 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop, signal.Signals(number).name)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # `cogd run` holds it back until here
         if duration_s is not None:
             loop.call_later(duration_s, self.stop, f"the duration of {duration_s:g} s is over")
         started_s = self._clock.monotonic_s()
         for sink in self._sinks:
             self._guard(sink, sink.open)
         self._say_started()
+        await self._control.open()
         failure: SourceError | None = None
         hurrying = asyncio.create_task(self._hurry.wait(), name="hurry")
         ticking = asyncio.create_task(self._tick_until_stopped(), name="tick")
@@ -134,6 +143,8 @@ class Daemon:
             for task in (listening, ticking, hurrying):
                 task.cancel()
             await asyncio.gather(listening, ticking, hurrying, return_exceptions=True)
+            await self._control.close()
+            await self._reloader.close()
             await self._say_stopped(started_s)
         if failure is not None:
             raise failure
@@ -181,6 +192,7 @@ class Daemon:
             await asyncio.wait({full, stopping}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
             full.cancel()
             await self._engine.tick()
+            self._reloader.between_ticks()
             self._check_outside()
         await self._engine.tick()
 
@@ -208,13 +220,38 @@ class Daemon:
                 self._log.exception("sink failed", sink=type(sink).__name__, error=f"{type(error).__name__}: {error}")
             self._refused[sink] += 1
 
+    async def _answer(self, command: Command) -> Mapping[str, object]:
+        """What the control socket answers."""
+        if command == "reload":
+            return {"apps": await self._reloader.reload()}
+        return {
+            "pid": os.getpid(),
+            "version": cogd.__version__,
+            "ticks": self._engine.ticks,
+            "missed_ticks": self._missed_ticks,
+            "apps": [
+                {
+                    "id": app.id,
+                    "version": app.bundle.manifest.version,
+                    "digest": app.bundle.digest,
+                    "backend": app.backend,
+                    "canary": self._reloader.trial(app.id),
+                }
+                for app in self._engine.apps
+            ],
+            "nodes": {
+                name: {"link": state.value, "age_s": round(age_s, 3) if age_s is not None else None}
+                for name, (state, age_s) in self._engine.links().items()
+            },
+        }
+
     def _say_started(self) -> None:
         self._engine.say(
             "run.started",
             RunStarted(
                 cogd=cogd.__version__,
                 pid=os.getpid(),
-                apps=[app.info() for app in self._apps],
+                apps=[app.info() for app in self._engine.apps],
                 sources=list(self._settings.sources),
                 tick_ms=self._settings.tick_ms,
             ),

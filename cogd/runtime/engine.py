@@ -2,6 +2,9 @@
 
 It owns no task and no socket: sources hand frames in, the daemon beats the tick. Every window that a frame completes
 is inferred once, so the events are a function of the frames and not of when the tick fell.
+
+Apps come, change and go between two ticks: `add`, `remove`, and for a new version `prepare`, `replace` once it is
+`ready`, then `settle` or `revert`. None of these waits for anything.
 """
 
 from __future__ import annotations
@@ -9,52 +12,38 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cogd.csi.frame import Origin
+from cogd.csi.link import LinkState
 from cogd.csi.node import Node
-from cogd.events import (
-    AppFailed,
-    Context,
-    Event,
-    LinkChanged,
-    NodeTotals,
-    WindowInfo,
-    WindowReset,
-)
+from cogd.csi.window import Window
+from cogd.events import AppFailed, Event, LinkChanged, NodeTotals, WindowInfo, WindowReset
 from cogd.runtime.app import MAX_BATCH
-from cogd.runtime.worker import Worker
+from cogd.runtime.place import Answer, Ledger, Place
+from cogd.runtime.runner import Pending, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import msgspec
-    from numpy.typing import NDArray
 
     from cogd.csi.frame import Frame
-    from cogd.csi.link import LinkLimits, LinkState
+    from cogd.csi.link import LinkLimits
     from cogd.csi.window import WindowSpec
     from cogd.events import Level
     from cogd.runtime.app import App, Outputs
+    from cogd.runtime.place import Progress
+    from cogd.runtime.runner import Inferred
     from cogd.sources.base import Clock
-
-INFERENCE_LIMIT_S = 1.0
-"""A backend that takes longer for one batch has failed; the other apps go on, and so does this one once it answers."""
 
 MAX_NODES = 4096
 """Nodes that are remembered; frames of further ones are counted and dropped. Node ids are bytes, sources are few."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A complete window on its way to the next tick."""
-
-    frame: Frame
-    info: WindowInfo
-    values: NDArray[np.float32]
+_HEARD = frozenset({LinkState.LIVE, LinkState.SIMULATED})
+"""States of links whose frames fill windows."""
 
 
 @dataclass
@@ -88,20 +77,23 @@ class Engine:
         believe_simulated: Callable[[str], bool],
         max_pending: int,
     ) -> None:
-        self._apps, self._limits, self._clock, self._emit = apps, limits, clock, emit
+        self._limits, self._clock, self._emit = limits, clock, emit
         self._believe_simulated = believe_simulated
         self._max_pending = max_pending
-        self._specs: tuple[WindowSpec, ...] = tuple(dict.fromkeys(app.window for app in apps))
-        self._pending: dict[WindowSpec, deque[_Pending]] = {spec: deque() for spec in self._specs}
+        self._places: dict[str, Place] = {}
+        self._specs: tuple[WindowSpec, ...] = ()
+        self._pending: dict[WindowSpec, deque[Pending]] = {}
         self._nodes: dict[str, Node] = {}
         self._heard: dict[str, _Heard] = {}
         self._failed: dict[str, str] = {}
-        self._workers: dict[str, Worker[Outputs]] = {app.id: Worker(f"infer {app.id}") for app in apps}
+        self._serial = 0
         self._room = asyncio.Event()
         self.full = asyncio.Event()
         self.ticks = 0
-        self.inferences: Counter[str] = Counter({app.id: 0 for app in apps})
+        self.inferences: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
+        for app in apps:
+            self.add(app)
 
     def take(self, frame: Frame) -> None:
         """Take a frame; where too many windows wait for the tick, the oldest is shed and counted."""
@@ -112,17 +104,21 @@ class Engine:
         previous = node.link.state
         taken = node.take(frame)
         if taken.accepted:
+            self._serial += 1
             self._heard[frame.node] = _Heard(frame.arrival_s, frame.time_s, frame.origin)
         if taken.link is not None:
             self._say_link(node, taken.link, previous)
         for spec, reason in taken.resets:
-            apps = [app.id for app in self._apps if app.window == spec]
-            self.say("window.reset", WindowReset(node=node.name, apps=apps, reason=reason.value, time=frame.time_s))
+            apps = [place.id for place in self._places.values() if place.active.app.window == spec]
+            if apps:  # else it is of a version that does not serve, and nobody falls silent
+                self.say("window.reset", WindowReset(node=node.name, apps=apps, reason=reason.value, time=frame.time_s))
         for spec in taken.complete:
+            waiting = self._pending.get(spec)
+            if waiting is None:  # it fills for a version that does not serve yet
+                continue
             window = node.windows[spec]
             info = WindowInfo(frames=len(window), span_s=round(window.span_s, 6), measured_tones=window.measured_tones)
-            waiting = self._pending[spec]
-            waiting.append(_Pending(frame, info, window.view().copy()))
+            waiting.append(Pending(self._serial, frame, info, window.view().copy()))
             if len(waiting) > self._max_pending:
                 waiting.popleft()
                 self.dropped["overload"] += 1
@@ -146,79 +142,83 @@ class Engine:
         """Infer every window that waits, then let time pass for the links."""
         self.ticks += 1
         self.full.clear()
-        for spec in self._specs:
-            waiting = self._pending[spec]
-            todo = len(waiting)  # what comes in meanwhile is the next tick's
-            while todo > 0 and waiting:
-                batch = [waiting.popleft() for _ in range(min(MAX_BATCH, todo, len(waiting)))]
-                todo -= len(batch)
-                self._room.set()
-                await self._infer_all([app for app in self._apps if app.window == spec], batch)
+        until = self._serial  # what comes in meanwhile is the next tick's
+        ledgers = {
+            place.id: Ledger(place, place.standby) for place in self._places.values() if place.standby is not None
+        }
+        try:
+            for spec, waiting in self._pending.items():
+                while waiting and waiting[0].serial <= until:
+                    batch = _next_batch(waiting, until)
+                    self._room.set()
+                    await self._infer_all(spec, batch, ledgers)
+            for ledger in ledgers.values():
+                await self._fall_back(ledger)
+        finally:
+            for ledger in ledgers.values():
+                self._answer(ledger.answers())
         self._check_links()
 
-    async def _infer_all(self, apps: Sequence[App], batch: Sequence[_Pending]) -> None:
-        """Give a batch to all apps at once; each has a thread of its own, their events come in the apps' order."""
+    async def _infer_all(self, spec: WindowSpec, batch: Sequence[Pending], ledgers: dict[str, Ledger]) -> None:
+        """Give a batch to all apps at once; each has a thread of its own, their events come in the apps' order.
+
+        Those of an app of which a new version is tried come at the end of the tick, from both versions in one order.
+        """
         windows = np.stack([pending.values for pending in batch])
-        given: list[tuple[App, asyncio.Future[Outputs]]] = []
-        for app in apps:
-            worker = self._workers[app.id]
-            if worker.busy:  # it has failed to answer, and still does not
-                self.dropped["inference_failed"] += len(batch)
-            else:
-                given.append((app, worker.submit(partial(app.infer, windows))))
-        for app, future in given:
-            try:
-                outputs = await asyncio.wait_for(future, INFERENCE_LIMIT_S)
-            except asyncio.CancelledError:
-                self.dropped["stopping"] += len(batch)
-                raise
-            except TimeoutError:
-                self._fail(app, f"no answer within {INFERENCE_LIMIT_S:g} s", len(batch))
-            except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
-                self._fail(app, f"{type(error).__name__}: {error}", len(batch))
-            else:
-                self._read(app, batch, outputs)
+        given: list[tuple[Place, Sequence[Pending], asyncio.Future[Outputs] | None]] = []
+        for place in self._places.values():
+            if place.id in ledgers:
+                ledgers[place.id].spare(spec, batch)
+            if place.active.app.window == spec and (own := place.own(batch)):
+                given.append((place, own, place.active.submit(windows[len(batch) - len(own) :])))
+        for place, own, future in given:
+            inferred = await self._inferred(place.active, future, own)
+            if place.id in ledgers:
+                ledgers[place.id].active_gave(own, inferred)
+                continue
+            if place.candidate is not None:
+                place.progress.windows += len(own)
+            answers = [
+                Answer(pending, reading, place.active)
+                for pending, reading in zip(own, inferred.readings, strict=True)
+                if reading is not None
+            ]
+            self._note_failure(place.active.app, inferred.failure, len(own) - len(answers))
+            self._answer(answers)
 
-    def _read(self, app: App, batch: Sequence[_Pending], outputs: Outputs) -> None:
-        """Turn an app's outputs into events."""
-        finite = np.all(
-            [np.isfinite(values).reshape(len(batch), -1).all(axis=1) for values in outputs.values()], axis=0
-        )
-        if not finite.all():
-            self._fail(app, "its output is not finite", int((~finite).sum()))
-            batch = [pending for pending, good in zip(batch, finite, strict=True) if good]
-            outputs = {name: values[finite] for name, values in outputs.items()}
-        if not batch:
-            return
-        manifest = app.bundle.manifest
-        contexts = [
-            Context(
-                tick=self.ticks,
-                app=manifest.id,
-                version=manifest.version,
-                digest=app.bundle.digest,
-                backend=app.backend,
-                node=pending.frame.node,
-                time=pending.frame.time_s,
-                origin=pending.frame.origin.value,
-                window=pending.info,
-            )
-            for pending in batch
-        ]
+    async def _fall_back(self, ledger: Ledger) -> None:
+        """Let the version before infer what is its own, and what the new one could not."""
+        left = ledger.left()
+        for first in range(0, len(left), MAX_BATCH):
+            batch = left[first : first + MAX_BATCH]
+            future = ledger.standby.submit(np.stack([pending.values for pending in batch]))
+            ledger.standby_gave(batch, await self._inferred(ledger.standby, future, batch))
+        if ledger.lost or left:
+            self._note_failure(ledger.standby.app, ledger.failure if ledger.lost else None, ledger.lost)
+
+    async def _inferred(
+        self, runner: Runner, future: asyncio.Future[Outputs] | None, batch: Sequence[Pending]
+    ) -> Inferred:
         try:
-            readings = app.head.read(outputs, contexts)
-        except Exception as error:  # noqa: BLE001  # the plugin border: so may a head
-            self._fail(app, f"{type(error).__name__}: {error}", len(batch))
-            return
-        if finite.all():
-            self._failed.pop(app.id, None)
-        now_s, unix_s = self._clock.monotonic_s(), self._clock.unix_s()
-        for reading, pending in zip(readings, batch, strict=True):
-            reading.fields.latency_ms = round((now_s - pending.frame.arrival_s) * 1e3, 3)
-            self._emit(Event(ts=unix_s, level=reading.level, event=app.head.event, fields=reading.fields))
-        self.inferences[app.id] += len(batch)
+            return await runner.inferred(future, batch, self.ticks)
+        except asyncio.CancelledError:
+            self.dropped["stopping"] += len(batch)
+            raise
 
-    def _fail(self, app: App, reason: str, windows: int) -> None:
+    def _answer(self, answers: Sequence[Answer]) -> None:
+        """Emit what was inferred."""
+        now_s, unix_s = self._clock.monotonic_s(), self._clock.unix_s()
+        for answer in answers:
+            reading, app = answer.reading, answer.runner.app
+            reading.fields.latency_ms = round((now_s - answer.pending.frame.arrival_s) * 1e3, 3)
+            self._emit(Event(ts=unix_s, level=reading.level, event=app.head.event, fields=reading.fields))
+            self.inferences[app.id] += 1
+
+    def _note_failure(self, app: App, reason: str | None, windows: int) -> None:
+        """Count windows that could not be inferred, and say why, once; without a reason the app works (again)."""
+        if reason is None:
+            self._failed.pop(app.id, None)
+            return
         self.dropped["inference_failed"] += windows
         if self._failed.get(app.id) != reason:
             self._failed[app.id] = reason
@@ -256,9 +256,92 @@ class Engine:
             for name, node in sorted(self._nodes.items())
         }
 
+    def links(self) -> dict[str, tuple[LinkState, float | None]]:
+        """State of each node's link, and the age of its last new frame in seconds."""
+        now_s = self._clock.monotonic_s()
+        return {
+            name: (node.link.state, now_s - self._heard[name].arrival_s if name in self._heard else None)
+            for name, node in sorted(self._nodes.items())
+        }
+
+    @property
+    def apps(self) -> list[App]:
+        """The versions that serve."""
+        return [place.active.app for place in self._places.values()]
+
+    def place(self, app_id: str) -> Place | None:
+        """Who serves an app; to be read only."""
+        return self._places.get(app_id)
+
+    def add(self, app: App) -> None:
+        """Run another app from the next frame on."""
+        self._places[app.id] = Place(Runner(app), since=self._serial + 1)
+        self.inferences[app.id] += 0
+        self._fit()
+
+    def remove(self, app_id: str) -> None:
+        """Run an app no more; what waits for it is not inferred."""
+        self._places.pop(app_id).close()
+        self._failed.pop(app_id, None)
+        self._fit()
+
+    def prepare(self, app: App) -> None:
+        """Let the windows of a new version fill while the one before serves. One new version at a time."""
+        self._places[app.id].prepare(app)
+        self._fit()
+
+    def ready(self, app_id: str) -> bool:
+        """Whether the prepared version can serve every node that is heard and served now."""
+        place = self._places[app_id]
+        if place.candidate is None:
+            return False
+        old, new = place.active.app.window, place.candidate.window
+        return all(
+            node.windows[new].complete or not node.windows[old].complete
+            for node in self._nodes.values()
+            if node.link.state in _HEARD
+        )
+
+    def replace(self, app_id: str) -> None:
+        """Let the prepared version serve every frame from now on; the one before stands by."""
+        self._places[app_id].replace(self._serial + 1)
+        self._fit()
+
+    def progress(self, app_id: str) -> Progress:
+        """How the new version is doing; to be read only."""
+        return self._places[app_id].progress
+
+    def settle(self, app_id: str) -> None:
+        """Let the version before go, at the earliest after one tick: what came before the change is its own."""
+        self._places[app_id].settle()
+        self._fit()
+
+    def revert(self, app_id: str) -> None:
+        """Let the version before serve all that was not inferred yet, and forget the new one."""
+        self._places[app_id].revert()
+        self._fit()
+
+    def _fit(self) -> None:
+        """Keep the windows and the queues that are wanted now, and no others."""
+        serving = [runner.app.window for place in self._places.values() for runner in place.serving]
+        filling = [place.candidate.window for place in self._places.values() if place.candidate is not None]
+        self._specs = tuple(dict.fromkeys([*serving, *filling]))
+        self._pending = {spec: self._pending.get(spec, deque()) for spec in serving}
+        for node in self._nodes.values():
+            kept = node.windows
+            node.windows = {spec: kept[spec] if spec in kept else Window(spec) for spec in self._specs}
+        self._room.set()  # whoever waited for room in a queue that is no more
+
     def close(self) -> None:
         """End the inference threads; what still waits is lost, and counted."""
         if waiting := sum(len(pending) for pending in self._pending.values()):
             self.dropped["stopping"] += waiting
-        for worker in self._workers.values():
-            worker.close()
+        for place in self._places.values():
+            place.close()
+
+
+def _next_batch(waiting: deque[Pending], until: int) -> list[Pending]:
+    batch: list[Pending] = []
+    while waiting and waiting[0].serial <= until and len(batch) < MAX_BATCH:
+        batch.append(waiting.popleft())
+    return batch

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import cogd
 from cogd.bundle.archive import read_archive
 from cogd.bundle.manifest import FileEntry, Golden, Manifest, Requires, Variant
+from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import pack, verify_bundle
 from cogd.errors import TrainError
 from cogd.runtime.app import load_app
@@ -31,10 +32,11 @@ MINIMAL_COGD = "0.1.0"
 
 @dataclass(frozen=True)
 class Naming:
-    """How a bundle is called: its app's id and its version (semver)."""
+    """How a bundle is called: its app's id and its version (semver), and until when it may be installed (UTC)."""
 
     app_id: str
     version: str
+    expires: str | None = None
 
 
 def package(model: Path, naming: Naming, keys: Sequence[PrivateKey]) -> bytes:
@@ -62,6 +64,7 @@ def package(model: Path, naming: Naming, keys: Sequence[PrivateKey]) -> bytes:
         id=naming.app_id,
         version=naming.version,
         created=_created().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        expires=naming.expires,
         requires=Requires(cogd=f">={MINIMAL_COGD}", features=[]),
         head=description.head,
         input=description.input,
@@ -72,7 +75,7 @@ def package(model: Path, naming: Naming, keys: Sequence[PrivateKey]) -> bytes:
         provenance=description.provenance,
     )
     archive = pack(manifest, files, keys)
-    trust = {key.public.key_id: key.public for key in keys}
+    trust = TrustStore.of(*(key.public for key in keys))
     load_app(verify_bundle(read_archive(archive), trust))  # what no backend here can run must not be signed
     return archive
 

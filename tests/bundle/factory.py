@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,15 +25,16 @@ from cogd.bundle.manifest import (
     Variant,
     encode_manifest,
 )
-from cogd.bundle.trust import TrustStore
+from cogd.bundle.rotation import Rotation, make_rotation, read_rotation
+from cogd.bundle.trust import Revocation, TrustStore
 from cogd.bundle.verify import VerifiedBundle, pack, verify_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
 KEY = PrivateKey(bytes(range(32)))
 OTHER_KEY = PrivateKey(bytes(range(32, 64)))
+THIRD_KEY = PrivateKey(bytes(range(64, 96)))
 
 FILES: dict[str, bytes] = {
     "MODEL_CARD.md": b"# A dummy\n",
@@ -42,11 +44,30 @@ FILES: dict[str, bytes] = {
 }
 
 
-def trust(*keys: PrivateKey) -> TrustStore:
+def trust(
+    *keys: PrivateKey,
+    revoked: Iterable[PrivateKey] = (),
+    rotated: Iterable[tuple[PrivateKey, PrivateKey]] = (),
+    threshold: int = 1,
+) -> TrustStore:
     """A trust store of the public halves of `keys`, of `KEY` when there are none."""
-    from pathlib import Path
+    folder = Path("/etc/cogd/trust.d")
+    return TrustStore(
+        ((key.public, folder / f"{n}.pub") for n, key in enumerate(keys or (KEY,))),
+        revocations=((revocation(key), folder / f"{n}.revoked") for n, key in enumerate(revoked)),
+        rotations=((rotation(*pair), folder / f"{n}.rotation.json") for n, pair in enumerate(rotated)),
+        threshold=threshold,
+    )
 
-    return TrustStore((key.public, Path(f"/etc/cogd/trust.d/{n}.pub")) for n, key in enumerate(keys or (KEY,)))
+
+def revocation(key: PrivateKey, reason: str = "stolen") -> Revocation:
+    """That `key` was revoked."""
+    return Revocation(key_id=key.public.key_id, reason=reason, revoked_at="2026-01-02T03:04:05Z")
+
+
+def rotation(old: PrivateKey, new: PrivateKey) -> Rotation:
+    """That `new` took the place of `old`."""
+    return read_rotation(make_rotation(old, new, "2026-01-02T03:04:05Z"))
 
 
 def make_manifest(**changes: object) -> Manifest:

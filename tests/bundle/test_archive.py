@@ -9,27 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogd.bundle.archive import BLOCK, read_archive, read_archive_file, write_archive
+from cogd.bundle.archive import (
+    BLOCK,
+    ArchiveReader,
+    archive_size,
+    read_archive,
+    read_archive_file,
+    write_archive,
+)
 from cogd.bundle.members import MAX_BUNDLE_BYTES, MAX_ENVELOPE_BYTES, MAX_MANIFEST_BYTES
 from cogd.errors import ArchiveError
 
-HEAD = {"bundle.json": b"{}", "bundle.dsse.json": b"{}"}
+from .archives import HEAD, Tape, raw_archive, with_header
+
 SMALL = HEAD | {"a": b"", "model.onnx": b"x" * 700, "b" * 100: b"y" * 512}
 
 names = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 contents = st.dictionaries(names, st.binary(max_size=1100), max_size=5)
-
-
-def with_header(archive: bytes, position: int, **changes: bytes) -> bytes:
-    """`archive` with fields of the header at `position` replaced and a right checksum."""
-    where = {"name": 0, "mode": 100, "uid": 108, "size": 124, "mtime": 136, "type": 156, "link": 157}
-    where |= {"magic": 257, "user": 265, "prefix": 345, "pad": 500}
-    header = bytearray(archive[position : position + BLOCK])
-    for field, value in changes.items():
-        header[where[field] : where[field] + len(value)] = value
-    header[148:156] = b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
-    return archive[:position] + bytes(header) + archive[position + BLOCK :]
 
 
 @given(contents)
@@ -147,13 +143,6 @@ def test_writer_refuses(files, message):
         write_archive(files)
 
 
-def raw_archive(members: list[tuple[str, bytes]]) -> bytes:
-    """What `write_archive` would write if it checked nothing."""
-    from cogd.bundle.archive import _header
-
-    return b"".join(_header(n, len(d)) + d + bytes(-len(d) % BLOCK) for n, d in members) + bytes(2 * BLOCK)
-
-
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -203,11 +192,6 @@ def test_truncation_is_named():
         read_archive(archive[: 2 * BLOCK + 100])
 
 
-def test_too_large_before_reading_anything():
-    with pytest.raises(ArchiveError, match="more than 67108864"):
-        read_archive(bytes(MAX_BUNDLE_BYTES + 1))
-
-
 @given(st.binary(max_size=3000))
 def test_garbage(raw):
     with pytest.raises(ArchiveError):
@@ -251,18 +235,75 @@ def test_file_that_is_none(tmp_path):
         assert str(tmp_path / name) in str(error.value)
 
 
-def test_file_swapped_after_it_was_opened(tmp_path, monkeypatch):
-    path = tmp_path / "bundle.tar"
-    path.write_bytes(write_archive(SMALL))
-    evil = tmp_path / "evil"
-    evil.write_bytes(write_archive(HEAD))
-    real = os.fstat
+def blocks(raw: bytes, piece: int) -> Tape:
+    return Tape(raw[start : start + piece] for start in range(0, len(raw), piece))
 
-    def swap(fd):
-        evil.replace(path)
-        return real(fd)
 
-    with monkeypatch.context() as patch:  # pytest uses fstat too
-        patch.setattr("cogd.bundle.regular.os.fstat", swap)
-        assert read_archive_file(path) == SMALL
-    assert path.read_bytes() == write_archive(HEAD)
+@pytest.mark.parametrize("piece", [1, 7, 511, 512, 513, 4096])
+def test_a_stream_may_give_less_than_it_was_asked_for(piece):
+    reader = ArchiveReader(blocks(write_archive(SMALL), piece))
+    assert {member.name: reader.content() for member in reader} == SMALL
+    with pytest.raises(ArchiveError, match="ends within this file"):
+        list_all(blocks(write_archive(SMALL)[:2000], piece))
+
+
+def list_all(stream: Tape) -> dict[str, bytes]:
+    reader = ArchiveReader(stream)
+    return {member.name: reader.content() for member in reader}
+
+
+def test_a_header_is_judged_before_anything_behind_it_is_read():
+    archive = write_archive(SMALL)
+    tape = Tape(archive)
+    reader = ArchiveReader(tape)
+    position = 0
+    for member in reader:
+        position += BLOCK
+        assert (tape.taken, member.size) == (position, len(SMALL[member.name]))
+        assert reader.content() == SMALL[member.name]
+        position += archive_size([member.size]) - BLOCK - 2 * BLOCK
+        assert tape.taken == position
+    assert tape.taken == len(archive)
+
+
+def test_one_byte_behind_the_end_is_enough():
+    tape = Tape(write_archive(SMALL), iter(lambda: bytes(BLOCK), None))
+    with pytest.raises(ArchiveError, match="exactly two zero blocks"):
+        list_all(tape)
+    assert tape.taken == len(write_archive(SMALL)) + 1
+
+
+def test_contents_can_not_be_skipped_or_read_twice():
+    reader = ArchiveReader(Tape(write_archive(SMALL)))
+    with pytest.raises(RuntimeError, match="no content"):
+        reader.content()
+    assert next(reader) == ("bundle.json", 2)
+    with pytest.raises(RuntimeError, match=r"content of bundle\.json was not read"):
+        next(reader)
+    assert reader.content() == b"{}"
+    with pytest.raises(RuntimeError, match="no content"):
+        reader.content()
+
+
+def test_a_stream_that_fails():
+    def failing(error):
+        yield write_archive(SMALL)[:700]
+        raise error
+
+    for error, reason in ((OSError(5, "Input/output error"), "Input/output error"), (OSError("odd"), "odd")):
+        with pytest.raises(ArchiveError, match=f"^the archive can't be read: {reason}$"):
+            list_all(Tape(failing(error)))
+
+
+def test_a_stream_that_does_not_wait():
+    class Impatient:
+        def read(self, size: int, /) -> bytes | None:
+            return None
+
+    with pytest.raises(ArchiveError, match="nothing to read yet"):
+        next(ArchiveReader(Impatient()))
+
+
+def test_size():
+    for files in (HEAD, SMALL):
+        assert archive_size(map(len, files.values())) == len(write_archive(files))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from itertools import combinations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -14,9 +15,10 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 from cogd.bundle import dsse, keys
 from cogd.bundle.keys import PrivateKey
 from cogd.bundle.members import MAX_ENVELOPE_BYTES
-from cogd.errors import SignatureError, UnknownKeyError
+from cogd.bundle.verify import verify_bundle
+from cogd.errors import SignatureError, ThresholdError, UnknownKeyError
 
-from .factory import KEY, OTHER_KEY, trust
+from .factory import KEY, OTHER_KEY, THIRD_KEY, make_bundle, trust
 
 PAYLOAD = b'{"a": 1}\n'
 SIGNED = dsse.sign(PAYLOAD, [KEY])
@@ -100,6 +102,24 @@ def test_a_signature_is_bound_to_its_key_payload_and_type():
         dsse.verify(changed(payload=base64.b64encode(PAYLOAD + b" ").decode()), trust())
     with pytest.raises(SignatureError, match="type"):
         dsse.verify(changed(payloadType="application/vnd.in-toto+json"), trust())
+
+
+def test_a_signature_of_one_type_is_none_of_another():
+    other_type = "application/vnd.cogd.key-rotation+json"
+    other = dsse.sign(PAYLOAD, [KEY], other_type)
+    assert dsse.verify(other, trust(), other_type) == dsse.verify(SIGNED, trust())
+    for envelope, asked in [(other, dsse.BUNDLE_TYPE), (SIGNED, other_type)]:
+        with pytest.raises(SignatureError, match="payload's type is"):
+            dsse.verify(envelope, trust(), asked)
+        relabelled = compact(json.loads(envelope) | {"payloadType": asked})
+        with pytest.raises(SignatureError, match="is wrong"):
+            dsse.verify(relabelled, trust(), asked)
+
+
+def test_what_is_read_is_not_verified():
+    forged = changed(signatures=[json.loads(SIGNED)["signatures"][0] | {"keyid": OTHER_KEY.public.key_id}])
+    assert dsse.read(forged).payload == PAYLOAD
+    assert dsse.read(forged).signatures.keys() == {OTHER_KEY.public.key_id}
 
 
 def test_number_of_signatures():
@@ -207,10 +227,27 @@ def test_securesystemslib_verifies_ours():
 
 def test_we_verify_securesystemslib_s():
     theirs = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-    envelope = Envelope(PAYLOAD, dsse.PAYLOAD_TYPE, {})
+    envelope = Envelope(PAYLOAD, dsse.BUNDLE_TYPE, {})
     envelope.sign(CryptoSigner(theirs, securesystemslib_key(KEY)))
     assert compact(envelope.to_dict()) == SIGNED
     assert dsse.verify(compact(envelope.to_dict()), trust()).payload == PAYLOAD
+
+
+def test_a_threshold_means_the_same_to_securesystemslib():
+    """Two of three: what is accepted here is accepted there, and the reverse."""
+    some = [KEY, OTHER_KEY, THIRD_KEY]
+    for signers in (s for n in (1, 2, 3) for s in combinations(some, n)):
+        members = make_bundle(keys=signers).members
+        theirs = Envelope.from_dict(json.loads(members["bundle.dsse.json"]))
+        assert theirs.payload == members["bundle.json"]
+        if len(signers) >= 2:
+            assert len(verify_bundle(members, trust(*some, threshold=2)).key_ids) == len(signers)
+            assert theirs.verify([securesystemslib_key(key) for key in some], threshold=2)
+        else:
+            with pytest.raises(ThresholdError):
+                verify_bundle(members, trust(*some, threshold=2))
+            with pytest.raises(VerificationError):
+                theirs.verify([securesystemslib_key(key) for key in some], threshold=2)
 
 
 def test_public_keys_load_from_their_pem(tmp_path):

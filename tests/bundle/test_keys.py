@@ -176,6 +176,16 @@ def test_malformed(tmp_path, text):
             keys.load_private(path)
 
 
+@pytest.mark.parametrize("label", ["PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY", "RSA PRIVATE KEY"])
+def test_a_private_key_in_the_place_of_a_public_one_is_called_so(tmp_path, label):
+    path = tmp_path / "key.pub"
+    path.write_text(f"-----BEGIN {label}-----\nc2VjcmV0\n-----END {label}-----\n")
+    with pytest.raises(KeyFileError, match=r"key\.pub: is a private key$") as error:
+        keys.load_public(path)
+    assert "public" in error.value.hint
+    assert "c2VjcmV0" not in str(error.value)
+
+
 @given(st.binary(max_size=200))
 def test_garbage(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "garbage"

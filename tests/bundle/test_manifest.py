@@ -9,16 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cogd import demo
+from cogd.bundle.archive import read_archive
 from cogd.bundle.manifest import (
     KNOWN_FEATURES,
     Manifest,
     Requires,
+    check_expiry,
     check_requirements,
     encode_manifest,
     parse_manifest,
 )
 from cogd.bundle.members import MAX_MANIFEST_BYTES
-from cogd.errors import FeatureError, ManifestError, RequirementError
+from cogd.errors import ExpiredError, FeatureError, ManifestError, RequirementError
 
 from .factory import make_bundle, make_manifest, manifest_json
 
@@ -89,6 +92,8 @@ def test_a_figure_that_is_no_number_does_not_come_back(value):
         ("id", "a1"),
         ("id", "--"),
         ("created", "2024-02-29T23:59:59Z"),
+        ("expires", "2026-01-02T03:04:06Z"),
+        ("expires", None),
         ("requires.cogd", ">=1.0.0-alpha.1"),
         ("requires.features", ["a-feature"]),
         ("head", "a-third-partys-head"),
@@ -131,6 +136,19 @@ def test_accepted(path, value):
                 "2026-01-02T03:04:60Z",
                 "0000-01-02T03:04:05Z",
                 "2026-01-02T03:04:05Z\n",
+            )
+        ),
+        *(
+            ("expires", value, "expires")
+            for value in (
+                VALID["created"],
+                "2026-01-02T03:04:04Z",
+                "2027-02-29T00:00:00Z",
+                "2027-01-02",
+                "2027-01-02T00:00:00+00:00",
+                "never",
+                "",
+                1,
             )
         ),
         *(("requires.cogd", value, "$.requires.cogd") for value in ("0.1.0", ">0.1.0", ">= 0.1.0", ">=0.1", "")),
@@ -392,6 +410,45 @@ def test_requirement_of_a_feature():
     with pytest.raises(FeatureError):
         check_requirements(manifest, "0.1.0")
     assert frozenset() == KNOWN_FEATURES
+
+
+def test_without_an_expiry_the_encoding_is_as_it_ever_was():
+    assert b"expires" not in encode_manifest(make_manifest())
+    archives = sorted(demo.APPS.glob("*.tar"))
+    assert len(archives) == 2
+    for archive in archives:
+        raw = read_archive(archive.read_bytes())["bundle.json"]
+        assert encode_manifest(parse_manifest(raw)) == raw
+
+
+def test_an_expiry_stands_beside_the_time_of_making():
+    raw = make_bundle(expires="2027-01-02T03:04:05Z").members["bundle.json"]
+    assert list(json.loads(raw))[3:5] == ["created", "expires"]
+    assert parse_manifest(raw).expires == "2027-01-02T03:04:05Z"
+
+
+CREATED_S = 1767323045  # date -u -d 2026-01-02T03:04:05Z +%s
+
+
+@pytest.mark.parametrize("now_s", [0, CREATED_S, 1e12])
+def test_what_has_no_expiry_never_expires(now_s):
+    check_expiry(make_manifest(), now_s)
+
+
+def test_expiry():
+    manifest = make_manifest(expires="2026-01-02T03:05:05Z")
+    for now_s in (CREATED_S, CREATED_S + 59.9):
+        check_expiry(manifest, now_s)
+    for now_s in (CREATED_S + 60, CREATED_S + 1e9):
+        with pytest.raises(ExpiredError, match=r"person-count 1\.2\.3: expired at 2026-01-02T03:05:05Z; it is 20"):
+            check_expiry(manifest, now_s)
+
+
+@pytest.mark.parametrize("now_s", [0, -1, CREATED_S - 0.1])
+def test_a_clock_that_stands_before_the_time_of_making_is_wrong(now_s):
+    with pytest.raises(ExpiredError, match="the clock shows") as error:
+        check_expiry(make_manifest(expires="2026-01-02T03:05:05Z"), now_s)
+    assert "clock" in error.value.hint
 
 
 def test_types_are_frozen():

@@ -12,6 +12,7 @@ import pytest
 from cogd.bundle import dsse
 from cogd.bundle.archive import read_archive, write_archive
 from cogd.bundle.manifest import Requires
+from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import VerifiedBundle, pack, verify_bundle
 from cogd.errors import (
     ArchiveError,
@@ -20,7 +21,9 @@ from cogd.errors import (
     FeatureError,
     ManifestError,
     RequirementError,
+    RevokedKeyError,
     SignatureError,
+    ThresholdError,
     UnknownKeyError,
 )
 
@@ -28,6 +31,7 @@ from .factory import (
     FILES,
     KEY,
     OTHER_KEY,
+    THIRD_KEY,
     archive_of,
     make_bundle,
     make_manifest,
@@ -141,13 +145,70 @@ def test_unknown_key():
     with pytest.raises(UnknownKeyError, match=KEY.public.key_id):
         verify_bundle(MEMBERS, trust(OTHER_KEY))
     with pytest.raises(UnknownKeyError):
-        verify_bundle(MEMBERS, {})
+        verify_bundle(MEMBERS, TrustStore())
 
 
 def test_two_signers():
     made = make_bundle(keys=[KEY, OTHER_KEY])
     assert verify_bundle(made.members, trust(OTHER_KEY)).key_ids == (OTHER_KEY.public.key_id,)
     assert len(made.verified().key_ids) == 2
+
+
+def test_revoked_key():
+    store = trust(KEY, OTHER_KEY, revoked=[KEY])
+    with pytest.raises(RevokedKeyError, match=rf"{KEY.public.key_id} is revoked since 2026-01-02T03:04:05Z: stolen"):
+        verify_bundle(MEMBERS, store)
+    both = make_bundle(keys=[KEY, OTHER_KEY]).members
+    assert verify_bundle(both, store).key_ids == (OTHER_KEY.public.key_id,)
+    with pytest.raises(RevokedKeyError):
+        verify_bundle(both, trust(KEY, OTHER_KEY, revoked=[KEY, OTHER_KEY]))
+    with pytest.raises(RevokedKeyError, match=KEY.public.key_id):  # the other one is unknown, this one says more
+        verify_bundle(both, trust(THIRD_KEY, revoked=[KEY]))
+    with pytest.raises(UnknownKeyError):  # somebody else's revocation is no reason
+        verify_bundle(MEMBERS, trust(OTHER_KEY, revoked=[THIRD_KEY]))
+
+
+def test_threshold():
+    both = make_bundle(keys=[KEY, OTHER_KEY]).members
+    store = trust(KEY, OTHER_KEY, THIRD_KEY, threshold=2)
+    assert len(verify_bundle(both, store).key_ids) == 2
+    with pytest.raises(ThresholdError, match=rf"2 of the 3 .* only 1 did: {KEY.public.key_id}"):
+        verify_bundle(MEMBERS, store)
+    with pytest.raises(ThresholdError, match="only 1 did"):
+        verify_bundle(both, trust(KEY, THIRD_KEY, threshold=2))
+    with pytest.raises(ThresholdError, match="2 of the 2"):
+        verify_bundle(both, trust(KEY, OTHER_KEY, THIRD_KEY, revoked=[OTHER_KEY], threshold=2))
+    with pytest.raises(ThresholdError, match="only 2 did"):
+        verify_bundle(both, trust(KEY, OTHER_KEY, THIRD_KEY, threshold=3))
+
+
+def test_a_wrong_signature_is_no_help_towards_a_threshold():
+    envelope = json.loads(dsse.sign(MEMBERS["bundle.json"], [KEY, OTHER_KEY]))
+    for entry in envelope["signatures"]:
+        if entry["keyid"] == OTHER_KEY.public.key_id:
+            entry["sig"] = json.loads(dsse.sign(b"{}", [OTHER_KEY]))["signatures"][0]["sig"]
+    raw = json.dumps(envelope, separators=(",", ":"), sort_keys=True).encode()
+    with pytest.raises(SignatureError, match=OTHER_KEY.public.key_id):
+        verify_bundle(MEMBERS | {"bundle.dsse.json": raw}, trust(KEY, OTHER_KEY, threshold=2))
+
+
+def test_nobody_makes_two_of_himself_by_a_rotation():
+    both = make_bundle(keys=[KEY, OTHER_KEY]).members
+    rotated = trust(KEY, OTHER_KEY, THIRD_KEY, rotated=[(KEY, OTHER_KEY)], threshold=2)
+    with pytest.raises(ThresholdError, match=r"2 of the 2 .* only 1 did"):
+        verify_bundle(both, rotated)
+    assert verify_bundle(make_bundle(keys=[KEY, THIRD_KEY]).members, rotated)  # installed before, it runs on
+
+
+def test_what_a_replaced_key_signed_still_loads():
+    store = trust(KEY, OTHER_KEY, rotated=[(KEY, OTHER_KEY)])
+    assert verify_bundle(MEMBERS, store).key_ids == (KEY.public.key_id,)
+    with pytest.raises(RevokedKeyError):
+        verify_bundle(MEMBERS, trust(KEY, OTHER_KEY, rotated=[(KEY, OTHER_KEY)], revoked=[KEY]))
+
+
+def test_an_expired_bundle_still_loads():
+    assert make_bundle(expires="2026-01-02T03:04:06Z").verified().manifest.expires
 
 
 def test_requirements():

@@ -5,6 +5,7 @@ import structlog
 
 from cogd.bundle.keys import save_public
 from cogd.cli import main
+from tests.bundle.apps import installed
 from tests.bundle.factory import KEY
 from tests.runtime.factory import runnable_bundle
 
@@ -18,10 +19,9 @@ class Home:
         self.trust.mkdir()
         save_public(self.trust / "publisher.pub", KEY.public)
 
-    def install(self, kind: str = "pose", name: str | None = None, files=None, **changes):
-        """Put a bundle that can run into the apps folder; returns where."""
-        bundle = runnable_bundle(kind, files, **changes)
-        return bundle.save(self.apps / (name or f"{changes.get('id', kind + '-app')}.tar"))
+    def install(self, kind: str = "pose", files=None, **changes):
+        """Put a bundle that can run into the apps folder, without proof; returns the app's folder."""
+        return installed(self.apps, runnable_bundle(kind, files, **changes))
 
     @property
     def flags(self) -> list[str]:
@@ -31,6 +31,12 @@ class Home:
 @pytest.fixture
 def home(tmp_path) -> Home:
     return Home(tmp_path)
+
+
+@pytest.fixture
+def open_home(open_path) -> Home:
+    """Folders that every user may enter and read, and only we may write to."""
+    return Home(open_path)
 
 
 @pytest.fixture(autouse=True)

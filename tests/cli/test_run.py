@@ -162,12 +162,12 @@ class TestApps:
 
     def test_of_which_one_is_bad_run_the_others_and_say_so(self, home):
         home.install("pose")
-        (home.apps / "worse.tar").write_bytes(b"no bundle")
+        (home.install("count") / "current" / "bundle.dsse.json").write_bytes(b"no envelope")
         status, events, err = run(home, "--source", "sim:?seconds=1&speed=max")
         assert status == 0
         assert [app["id"] for app in events[0]["fields"]["apps"]] == ["pose-app"]
         rejected = next(event for event in events if event["event"] == "app.rejected")["fields"]
-        assert (rejected["path"], rejected["code"]) == (str(home.apps / "worse.tar"), "bad-archive")
+        assert (rejected["path"], rejected["code"]) == (str(home.apps / "count-app"), "bad-signature")
         assert json.loads(err.splitlines()[0])["event"] == "app rejected"
 
 

@@ -135,7 +135,7 @@ class TestHealth:
 
     def test_of_an_app_that_is_not_there_is_not_anothers(self, cogd, home):
         """Part of another's name, or of the folder's path, does not make it the one."""
-        home.install("count", name="count-app.tar", keys=[OTHER_KEY])
+        home.install("count", keys=[OTHER_KEY])
         for absent in ("count", "app", "apps"):
             result = cogd("health", absent, *home.flags)
             assert result.status == 1

@@ -161,30 +161,42 @@ def test_every_kind_of_datagram_is_counted_and_hurts_nobody(start):
     assert set(stopped["nodes"]) == {"udp/1"}
 
 
-def test_a_bad_bundle_is_told_and_the_good_ones_run(start, tmp_path):
-    apps = tmp_path / "apps"
-    shutil.copytree(demo.APPS, apps)
-    flipped = bytearray((apps / "demo-pose.tar").read_bytes())
-    flipped[len(flipped) // 2] ^= 1
-    (apps / "demo-pose.tar").write_bytes(flipped)
-    (apps / "noise.tar").write_bytes(b"not a bundle")
-    running = start("--apps-dir", str(apps))
+def install_demo(apps):
+    for bundle in demo.archives():
+        command = [BIN / "cogd", "install", bundle, "--apps-dir", apps, "--trust", demo.PUBLIC_KEY]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_app_is_told_and_the_good_ones_run(start, tmp_path):
+    install_demo(tmp_path / "apps")
+    flip_a_bit(tmp_path / "apps" / "demo-pose" / "current" / "model.onnx")
+    running = start("--apps-dir", str(tmp_path / "apps"))
     first = running.until(lambda event: True)
     assert first["event"] == "run.started"
     assert [app["id"] for app in first["fields"]["apps"]] == ["demo-count"]
     assert running.named("app.rejected")["fields"]["code"] == "bad-digest"
-    assert running.named("app.rejected")["fields"]["code"] == "bad-archive"
     Node(running).frames(25)
     running.named("count")
 
 
-def test_no_bundle_that_can_run_ends_with_the_bundles_own_error(tmp_path):
-    (tmp_path / "noise.tar").write_bytes(b"not a bundle")
+def test_no_app_that_can_run_ends_with_the_apps_own_error(tmp_path):
+    install_demo(tmp_path)
+    shutil.rmtree(tmp_path / "demo-count")
+    flip_a_bit(tmp_path / "demo-pose" / "current" / "model.onnx")
     done = subprocess.run(
-        [BIN / "cogd", "run", "--apps-dir", tmp_path, "--source", "sim:"], capture_output=True, check=False, text=True
+        [BIN / "cogd", "run", "--demo", "--apps-dir", tmp_path, "--source", "sim:"],
+        capture_output=True,
+        check=False,
+        text=True,
     )
-    assert done.returncode == 11
-    assert "bad-archive" in done.stderr
+    assert done.returncode == 15
+    assert "bad-digest" in done.stderr
     assert not done.stdout
 
 

@@ -44,9 +44,20 @@ def shortened(command: str, server_port: int) -> str:
     return command
 
 
+FAKE_SSH = """#!/bin/sh
+# The other machine is this one, with other folders. (test_ssh.py has a real server.)
+shift
+export COGD_APPS_DIR=there/apps COGD_TRUST_DIR=trust
+exec sh -c "$*"
+"""
+
+
 @pytest.fixture
 def workplace(tmp_path, data, sensing_server) -> Path:
     """A folder with the files that the README's commands name."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ssh").write_text(FAKE_SSH)
+    (tmp_path / "bin" / "ssh").chmod(0o755)
     shutil.copy(data / "ruview/pose-estimation/pose_v1.safetensors", tmp_path)
     shutil.copy(data / "ruview/person-count/count_v1.safetensors", tmp_path)
     shutil.copy(data / NAME, tmp_path / "today.csi.jsonl")
@@ -84,8 +95,8 @@ def sensing_server():
     thread.join()
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+def environment(first: Path) -> dict[str, str]:
+    return {**os.environ, "PATH": f"{first}:{BIN}:{os.environ['PATH']}"}
 
 
 def test_every_command_of_the_readme_works(workplace, sensing_server):
@@ -95,7 +106,7 @@ def test_every_command_of_the_readme_works(workplace, sensing_server):
         done = subprocess.run(
             ["bash", "-c", shortened(command, sensing_server)],
             cwd=workplace,
-            env=environment(),
+            env=environment(workplace / "bin"),
             capture_output=True,
             timeout=300,
             check=False,

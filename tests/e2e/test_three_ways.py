@@ -15,6 +15,7 @@ from aiohttp import web
 
 from cogd.bundle import keys
 from cogd.bundle.archive import read_archive
+from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import verify_bundle
 from cogd.csi.link import LinkLimits
 from cogd.runtime.app import load_app
@@ -92,7 +93,7 @@ def imported(data, tmp_path_factory):
         out = tmp_path_factory.mktemp(name)
         cog = import_cog(weights, data / NAME, out)
         archive = package(out / "model.onnx", Naming(cog.app_id, cog.version), [key])
-        bundle = verify_bundle(read_archive(archive), {key.public.key_id: key.public})
+        bundle = verify_bundle(read_archive(archive), TrustStore.of(key.public))
         apps.append(load_app(bundle))
         normaliser = bundle.manifest.input.normaliser
         oracle[cog.app_id] = (

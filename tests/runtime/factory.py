@@ -22,6 +22,7 @@ from tests.runtime.onnx_bytes import linear_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from cogd.bundle.verify import VerifiedBundle
     from cogd.csi.frame import Frame
 
 FRAMES = 4
@@ -128,10 +129,17 @@ def runnable_bundle(kind: str = "pose", files: Mapping[str, bytes] | None = None
     return make_bundle(files or files_of(kind), **(manifest | changes))
 
 
-def fake_app(head: str = "pose", app_id: str | None = None, **spec: object) -> App:
+def fake_bundle(
+    head: str = "pose", app_id: str | None = None, version: str = "1.2.3", **spec: object
+) -> VerifiedBundle:
+    """The bundle of a `fake_app`."""
+    return runnable_bundle(head, id=app_id or f"{head}-app", version=version, input=input_spec(**spec)).verified()
+
+
+def fake_app(head: str = "pose", app_id: str | None = None, version: str = "1.2.3", **spec: object) -> App:
     """An app whose model is `FakeSession`, found as `app._session`; `spec` changes its input."""
     wanted = input_spec(**spec)
-    bundle = runnable_bundle(head, id=app_id or f"{head}-app", input=wanted).verified()
+    bundle = fake_bundle(head, app_id, version, **spec)
     window = WindowSpec(wanted.tones, wanted.frames, wanted.min_gap_s, wanted.max_gap_s)
     made_head = HEADS[head](OUTPUTS[head], {})
     model_input = ModelInput(wanted.layout, wanted.gain)

@@ -16,6 +16,7 @@ VERBS: Mapping[str, str] = {
     "bundle": "make a signed bundle of a trained model",
     "import-cog": "make a signed bundle of a published cog's weights",
     "keygen": "make an Ed25519 key pair",
+    "rotate": "state that a new key takes the place of an old one",
 }
 
 _EXTRA = frozenset({"torch", "onnx", "onnxscript", "tqdm"})

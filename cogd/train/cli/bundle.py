@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="model.onnx of a run directory")
     parser.add_argument("--id", required=True, metavar="ID", help="the app's id: a-z, 0-9 and -, 2 to 32 of them")
     parser.add_argument("--version", required=True, metavar="X.Y.Z", help="the app's version")
+    parser.add_argument(
+        "--expires", metavar="TIME", help="it may not be installed after this time: 2027-01-31T00:00:00Z (never)"
+    )
     add_signing_arguments(parser)
 
 
@@ -39,7 +42,7 @@ def add_signing_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Pack, sign, verify and write."""
-    write_bundle(arguments.model, Naming(arguments.id, arguments.version), arguments)
+    write_bundle(arguments.model, Naming(arguments.id, arguments.version, arguments.expires), arguments)
     return 0
 
 

@@ -1,0 +1,97 @@
+"""What the verbs share that change the apps directory: as whom they do it, how they talk, and whom they tell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from cogd.cli.common import add_settings_arguments
+from cogd.control import request
+from cogd.errors import ConfigError, RolledBackError
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from cogd.settings import Settings
+
+_ANSWER_S = 60.0
+"""What a daemon may need, beyond its canary window, to load apps and answer."""
+
+
+def add_change_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where, with what patience, and for whom."""
+    add_settings_arguments(parser)
+    parser.add_argument(
+        "--wait", type=float, default=30.0, metavar="SECONDS", help="for another installation to end (%(default)g)"
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def check_wait(arguments: argparse.Namespace) -> float:
+    """The patience that was asked for.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    wait_s: float = arguments.wait
+    if not 0 <= wait_s <= 86400:
+        raise ConfigError(f"--wait {wait_s:g} is not within 0..86400", hint="give seconds")
+    return wait_s
+
+
+def act_as_owner(directory: Path) -> None:
+    """As root, become the owner of the apps directory before anything of a bundle is looked at.
+
+    What is written then belongs to the daemon's user, a bundle never meets root's rights, and no link that this user
+    might have put into its own folder leads root anywhere.
+    """
+    os.umask(0o022)  # the appliance's dashboard reads what is written here as another user
+    if os.geteuid() != 0:
+        return
+    with contextlib.suppress(FileNotFoundError):
+        owner = directory.stat()
+        if owner.st_uid != 0:
+            os.setgroups([])
+            os.setgid(owner.st_gid)
+            os.setuid(owner.st_uid)
+
+
+def say(text: str) -> None:
+    """Tell somebody at a terminal what is being done; quiet over a pipe."""
+    if sys.stderr.isatty():
+        print(f"cogd: {text} ...", file=sys.stderr)
+
+
+def tell_daemon(settings: Settings, app_id: str) -> dict[str, object] | None:
+    """Have a running daemon take what has changed; returns what became of the app there, None without a daemon.
+
+    Raises:
+        RolledBackError: it went back, or refused the app; the message has its reason.
+        ControlError, PermissionDeniedError: it does not answer.
+    """
+    say("telling the running daemon, if there is one")
+    answer = request(settings.control_socket, {"command": "reload"}, settings.canary_s + _ANSWER_S)
+    if answer is None:
+        return None
+    apps = answer.get("apps")
+    found = apps.get(app_id) if isinstance(apps, dict) else None
+    outcome: dict[str, object] = found if isinstance(found, dict) else {"outcome": "unchanged"}
+    if outcome["outcome"] in {"rolled_back", "rejected"}:
+        raise RolledBackError(f"{app_id}: the running daemon did not keep it: {outcome.get('reason')}")
+    return outcome
+
+
+def describe_daemon(outcome: dict[str, object] | None) -> str:
+    """One line for people."""
+    if outcome is None:
+        return "no daemon is running"
+    return {
+        "confirmed": "took it, and it has proven itself on live input",
+        "updated": "took it; it goes back by itself if the new version fails on live input",
+        "pending": "took it; it goes back by itself if the new version fails once there is live input",
+        "added": "runs it",
+        "removed": "runs it no more",
+    }.get(str(outcome["outcome"]), "had it already")

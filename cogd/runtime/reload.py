@@ -1,0 +1,242 @@
+"""Reload: read and load what is installed, on threads, and hand it over between two ticks.
+
+What it then does to the running apps is in `trials.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
+
+import structlog
+
+from cogd.errors import CogdError, ControlError, ModelError, StorageError
+from cogd.events import AppRolledBack
+from cogd.runtime.trials import AppOutcome, Failure, Found, RejectedApp, Result, Trials
+from cogd.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
+
+    from cogd.bundle.verify import VerifiedBundle
+    from cogd.runtime.app import App
+    from cogd.runtime.engine import Engine
+    from cogd.sources.base import Clock
+
+GRACE_S: Final = 5.0
+"""How much longer than the canary a request waits for its answer."""
+
+SCAN_LIMIT_S: Final = 60.0
+LOAD_LIMIT_S: Final = 120.0
+TAKE_BACK_LIMIT_S: Final = 20.0
+"""How long reading the apps, loading one and changing the installed version may take."""
+
+_T = TypeVar("_T")
+_Results = dict[str, Result]
+
+
+class Catalogue(Protocol):
+    """The installed apps. It is called on threads."""
+
+    def scan(self) -> tuple[list[VerifiedBundle], list[RejectedApp]]:
+        """What is installed, at most one bundle an app, and what is refused; trust is read anew.
+
+        Raises:
+            CogdError: the apps or the trusted keys can't be read.
+        """
+
+    def load(self, bundle: VerifiedBundle) -> App:
+        """Load an app.
+
+        Raises:
+            CogdError: it can't be run here. Any other exception is a backend's own.
+        """
+
+    def take_back(self, app_id: str, digest: str) -> None:
+        """Make the version before the installed one again, if `digest` still is the installed one.
+
+        Raises:
+            CogdError: it can't be done.
+        """
+
+
+class Reloader:
+    """Keeps what runs in step with what is installed.
+
+    Args:
+        engine: whose apps are changed, by `between_ticks` alone.
+        catalogue: what is installed; None: the apps of this daemon never change.
+        clock: where times come from.
+        canary_s: how long a new version is watched.
+        rejected: bundles of which was said already that they do not run.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        catalogue: Catalogue | None,
+        clock: Clock,
+        canary_s: float,
+        rejected: Iterable[RejectedApp] = (),
+    ) -> None:
+        self._engine, self._catalogue, self._canary_s = engine, catalogue, canary_s
+        self._trials = Trials(
+            engine, clock, canary_s, take_back=self._take_back, give_up=self._say_rolled_back, rejected=rejected
+        )
+        self._log = structlog.get_logger()
+        self._changes: deque[tuple[Found, asyncio.Future[_Results | None]]] = deque()
+        self._one_at_a_time = asyncio.Lock()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._signalled: set[asyncio.Task[object]] = set()
+        self._going_back: set[asyncio.Task[object]] = set()
+
+    def request(self) -> None:
+        """Reload without an answer; what goes wrong is logged."""
+        if len(self._signalled) < 2:  # one at work, and one that will see whatever was installed by now
+            self._start(self._change_or_log(), self._signalled)
+
+    async def reload(self) -> dict[str, AppOutcome]:
+        """Reload and tell what came of every app, `GRACE_S` after its canary should be over at the latest.
+
+        Whoever waits for it may go away: the reload goes on.
+
+        Raises:
+            ControlError: the apps of this daemon never change.
+            CogdError: what is installed can't be read; nothing was changed.
+        """
+        return await asyncio.shield(self._start(self._change_and_wait(), set()))
+
+    def trial(self, app_id: str) -> Literal["filling", "serving"] | None:
+        """How far the new version of an app is that has not proven itself yet, if there is one."""
+        return self._trials.state(app_id)
+
+    def between_ticks(self) -> None:
+        """Make the changes that are due, and see how new versions do. Waits for nothing."""
+        while self._changes:
+            found, made = self._changes.popleft()
+            if not made.cancelled():
+                made.set_result(None if self._going_back else self._trials.apply(found))
+        self._trials.watch()
+
+    async def close(self) -> None:
+        """End what is under way; a change that was not made yet is not made."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _change_or_log(self) -> None:
+        try:
+            await self._change()
+        except CogdError as error:
+            self._log.error("nothing reloaded", code=error.code, message=str(error), hint=error.hint)
+
+    async def _change_and_wait(self) -> dict[str, AppOutcome]:
+        results = await self._change()
+        if later := [result.done for result in results.values() if not result.done.done()]:
+            await asyncio.wait(later, timeout=self._canary_s + GRACE_S)
+        return {
+            app_id: result.done.result()
+            if result.done.done()
+            else AppOutcome(outcome="pending", version=result.version, reason="there was not enough input to prove it")
+            for app_id, result in sorted(results.items())
+        }
+
+    async def _change(self) -> _Results:
+        """Read what is installed, load what is new, and hand it over between two ticks."""
+        if self._catalogue is None:
+            raise ControlError("the apps of this daemon never change", hint="restart it with other ones")
+        async with self._one_at_a_time:
+            found = Found()
+            while True:
+                if self._going_back:  # else what is being taken back would be tried again
+                    await asyncio.wait(self._going_back)
+                found.bundles, found.rejected = await self._scan(self._catalogue)
+                for bundle in found.bundles:
+                    if bundle.digest not in self._trials.in_memory() | found.loaded.keys():
+                        found.loaded[bundle.digest] = await self._load(self._catalogue, bundle)
+                made: asyncio.Future[_Results | None] = asyncio.get_running_loop().create_future()
+                self._changes.append((found, made))
+                if (results := await made) is not None:
+                    return results
+
+    async def _scan(self, catalogue: Catalogue) -> tuple[list[VerifiedBundle], list[RejectedApp]]:
+        try:
+            return await _on_a_thread("scan apps", catalogue.scan, SCAN_LIMIT_S)
+        except TimeoutError as error:
+            raise StorageError(f"reading the apps took longer than {SCAN_LIMIT_S:g} s") from error
+
+    async def _load(self, catalogue: Catalogue, bundle: VerifiedBundle) -> App | CogdError:
+        app_id = bundle.manifest.id
+        try:
+            return await _on_a_thread(f"load {app_id}", partial(catalogue.load, bundle), LOAD_LIMIT_S)
+        except CogdError as error:
+            return error
+        except TimeoutError:
+            return ModelError(f"{app_id}: was not loaded within {LOAD_LIMIT_S:g} s")
+        except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
+            return ModelError(f"{app_id}: {type(error).__name__}: {error}")
+
+    def _take_back(self, failure: Failure, done: asyncio.Future[AppOutcome]) -> None:
+        self._start(self._taking_back(failure, done), self._going_back)
+
+    async def _taking_back(self, failure: Failure, done: asyncio.Future[AppOutcome]) -> None:
+        """Let the installed version go back too, then say so; in memory the version before serves already."""
+        version, kept = failure.bundle.manifest.version, False
+        try:
+            kept = await self._installed_goes_back(failure.to.id, failure.digests)
+        finally:  # it is said even if the daemon ends meanwhile
+            self._say_rolled_back(failure, kept)
+            reason, code = failure.reason, failure.code
+            done.set_result(AppOutcome(outcome="rolled_back", version=version, reason=reason, code=code, kept=kept))
+
+    async def _installed_goes_back(self, app_id: str, digests: Sequence[str]) -> bool:
+        if self._catalogue is None:
+            return False
+        try:
+            for digest in digests:
+                call = partial(self._catalogue.take_back, app_id, digest)
+                await _on_a_thread(f"take back {app_id}", call, TAKE_BACK_LIMIT_S)
+        except TimeoutError:
+            self._log.error("the failed version stays installed", app=app_id, message="the disk does not answer")
+            return False
+        except CogdError as error:
+            self._log.error("the failed version stays installed", app=app_id, code=error.code, message=str(error))
+            return False
+        return True
+
+    def _say_rolled_back(self, failure: Failure, kept: bool) -> None:  # noqa: FBT001
+        manifest, to = failure.bundle.manifest, failure.to.bundle
+        fields = AppRolledBack(
+            app=manifest.id,
+            version=manifest.version,
+            digest=failure.bundle.digest,
+            to_version=to.manifest.version,
+            to_digest=to.digest,
+            reason=failure.reason,
+            code=failure.code,
+            tick=failure.tick,
+            kept=kept,
+        )
+        self._engine.say("app.rolled_back", fields, "error")
+        self._log.error(
+            "went back to the version before", app=manifest.id, version=manifest.version, reason=failure.reason
+        )
+
+    def _start(self, work: Coroutine[object, object, _T], group: set[asyncio.Task[object]]) -> asyncio.Task[_T]:
+        """Run something that outlives whoever asked for it, until `close`."""
+        task = asyncio.create_task(work)
+        for tasks in (self._tasks, group):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        return task
+
+
+async def _on_a_thread(name: str, call: Callable[[], _T], limit_s: float) -> _T:
+    """Run a call on a thread of its own, which nobody has to wait for if it never returns."""
+    worker: Worker[_T] = Worker(name)
+    try:
+        return await asyncio.wait_for(worker.submit(call), limit_s)
+    finally:
+        worker.close()

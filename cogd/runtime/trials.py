@@ -1,0 +1,287 @@
+"""What is installed takes the place of what runs: between two ticks, on trial, and back again if it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+import structlog
+
+from cogd.errors import CogdError, RevokedKeyError, ThresholdError, UnknownKeyError
+from cogd.events import AppRejected, AppRemoved, AppUpdated
+from cogd.runtime.canary import Canary, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from cogd.bundle.verify import VerifiedBundle
+    from cogd.runtime.app import App
+    from cogd.runtime.engine import Engine
+    from cogd.sources.base import Clock
+
+_DISTRUST: Final = (UnknownKeyError, RevokedKeyError, ThresholdError)
+"""Why an installed version is refused that make its app stop: who signed it is not believed any more."""
+
+
+@dataclass(frozen=True)
+class RejectedApp:
+    """A bundle that will not run; `id` is the app in whose place it lies, if that can be told."""
+
+    path: str
+    error: CogdError
+    id: str | None = None
+
+
+class AppOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reload did to one app.
+
+    Attributes:
+        outcome: `pending` is not proven yet; `rolled_back` failed, and the version before serves; `rejected` is not
+            run, and where an older version runs, that goes on.
+        version: that this is said of, if it is known.
+        reason: why it is pending, rejected, rolled back or removed.
+        code: the error's, if there is one.
+        kept: of `rolled_back`: whether the installed version went back too.
+    """
+
+    outcome: Literal["pending", "confirmed", "rolled_back", "added", "removed", "unchanged", "rejected"]
+    version: str | None = None
+    reason: str | None = None
+    code: str | None = None
+    kept: bool | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one app, known now or later."""
+
+    version: str | None
+    done: asyncio.Future[AppOutcome]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A version that failed, and what serves instead.
+
+    Attributes:
+        bundle: of the version.
+        digests: of the installed versions to take back, in this order: its own, and those of versions that it came on
+            top of before they had proven themselves.
+        to: what serves.
+        tick: the first of which the failed version serves no frame.
+        reason: what was wrong.
+        code: the error's, where it could not be loaded.
+    """
+
+    bundle: VerifiedBundle
+    digests: Sequence[str]
+    to: App
+    tick: int
+    reason: str
+    code: str | None = None
+
+
+@dataclass
+class Found:
+    """What is installed, and what was loaded of it, by digest; of what can't be loaded the error."""
+
+    bundles: Sequence[VerifiedBundle] = ()
+    rejected: Sequence[RejectedApp] = ()
+    loaded: dict[str, App | CogdError] = field(default_factory=dict)
+
+
+@dataclass
+class _Trial:
+    """A new version that has not proven itself yet."""
+
+    app: App
+    previous: App
+    canary: Canary
+    digests: Sequence[str]
+    done: asyncio.Future[AppOutcome]
+    serves: bool = False
+
+    @property
+    def version(self) -> str:
+        return self.app.bundle.manifest.version
+
+
+class Trials:
+    """Changes the apps of an engine. Every method is called between two ticks and waits for nothing.
+
+    Args:
+        engine: whose apps are changed.
+        clock: where times come from.
+        canary_s: how long a new version is watched.
+        take_back: told of every version that failed and of the future that waits for its outcome.
+        give_up: told of every version that was given up for another; nothing is to be taken back.
+        rejected: bundles of which was said already that they do not run.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        canary_s: float,
+        *,
+        take_back: Callable[[Failure, asyncio.Future[AppOutcome]], None],
+        give_up: Callable[[Failure, bool], None],
+        rejected: Iterable[RejectedApp],
+    ) -> None:
+        self._engine, self._clock, self._canary_s = engine, clock, canary_s
+        self._take_back, self._give_up = take_back, give_up
+        self._told = {(item.path, str(item.error)) for item in rejected}
+        self._trials: dict[str, _Trial] = {}
+        self._log = structlog.get_logger()
+
+    def state(self, app_id: str) -> Literal["filling", "serving"] | None:
+        """How far the new version of an app is that has not proven itself yet, if there is one."""
+        trial = self._trials.get(app_id)
+        if trial is None:
+            return None
+        return "serving" if trial.serves else "filling"
+
+    def in_memory(self) -> set[str]:
+        """Digests of what is loaded: what runs, what is tried and what stands by."""
+        tried = [app for trial in self._trials.values() for app in (trial.app, trial.previous)]
+        return {app.bundle.digest for app in [*self._engine.apps, *tried]}
+
+    def apply(self, found: Found) -> dict[str, Result] | None:
+        """Let what is installed run; None where something that it needs has left the memory since it was read."""
+        here = self.in_memory() | found.loaded.keys()
+        if any(bundle.digest not in here for bundle in found.bundles):
+            return None
+        told, self._told = self._told, set()
+        results = {bundle.manifest.id: self._install(bundle, found.loaded, told) for bundle in found.bundles}
+        for item in found.rejected:
+            self._say_rejected(item, told)
+            if item.id not in results:
+                results[item.id or item.path] = self._refuse(item)
+        for app in self._engine.apps:
+            if app.id not in results:
+                results[app.id] = self._remove(app, "it is no longer installed")
+        return results
+
+    def watch(self) -> None:
+        """See how the new versions do."""
+        for trial in list(self._trials.values()):
+            if not trial.serves and self._engine.ready(trial.app.id):
+                self._engine.replace(trial.app.id)
+                trial.serves = True
+                trial.canary.serves()
+                self._say_updated(trial.app, trial.previous)
+                continue
+            seen = self._engine.progress(trial.app.id)
+            verdict = trial.canary.observe(self._clock.monotonic_s(), seen.windows, seen.events, seen.failure)
+            if verdict is Verdict.CONFIRMED:
+                self._confirm(trial)
+            elif verdict is Verdict.FAILED:
+                self._take_back(self._revert(trial, trial.canary.reason), trial.done)
+
+    def _install(
+        self, bundle: VerifiedBundle, loaded: dict[str, App | CogdError], told: set[tuple[str, str]]
+    ) -> Result:
+        app_id, version = bundle.manifest.id, bundle.manifest.version
+        place, trial = self._engine.place(app_id), self._trials.get(app_id)
+        if trial is not None and bundle.digest == trial.app.bundle.digest:
+            return Result(version, trial.done)
+        if trial is not None and bundle.digest == trial.previous.bundle.digest:
+            self._abandon(trial, f"{version} was installed again", kept=True)
+            return _now(AppOutcome(outcome="confirmed", version=version))
+        if place is not None and bundle.digest == place.active.app.bundle.digest:
+            return _now(AppOutcome(outcome="unchanged", version=version))
+        app = loaded[bundle.digest]
+        if isinstance(app, CogdError):
+            if place is None:
+                self._say_rejected(RejectedApp(app_id, app), told)
+                return _now(AppOutcome(outcome="rejected", version=version, reason=str(app), code=app.code))
+            result = Result(version, _future())
+            failure = Failure(bundle, [bundle.digest], place.active.app, self._next_tick, str(app), app.code)
+            self._take_back(failure, result.done)
+            return result
+        if place is None:
+            self._engine.add(app)
+            self._say_updated(app, None)
+            return _now(AppOutcome(outcome="added", version=version))
+        digests = [bundle.digest]
+        if trial is not None:
+            digests += trial.digests
+            self._abandon(trial, f"{version} came before it had proven itself", kept=False)
+        return self._try(app, place.active.app, digests)
+
+    def _try(self, app: App, previous: App, digests: Sequence[str]) -> Result:
+        rates_hz = previous.bundle.manifest.input.rate_hz, app.bundle.manifest.input.rate_hz
+        trial = _Trial(app, previous, Canary(self._canary_s, *rates_hz), digests, _future())
+        self._trials[app.id] = trial
+        self._engine.prepare(app)
+        return Result(trial.version, trial.done)
+
+    def _confirm(self, trial: _Trial) -> None:
+        del self._trials[trial.app.id]
+        self._engine.settle(trial.app.id)
+        self._log.info("new version confirmed", app=trial.app.id, version=trial.version)
+        trial.done.set_result(AppOutcome(outcome="confirmed", version=trial.version))
+
+    def _abandon(self, trial: _Trial, reason: str, *, kept: bool) -> None:
+        """Go back from a version in whose place another was installed before it had proven itself."""
+        self._give_up(self._revert(trial, reason), kept)
+        trial.done.set_result(AppOutcome(outcome="rolled_back", version=trial.version, reason=reason, kept=kept))
+
+    def _revert(self, trial: _Trial, reason: str) -> Failure:
+        del self._trials[trial.app.id]
+        self._engine.revert(trial.app.id)
+        return Failure(trial.app.bundle, trial.digests, trial.previous, self._next_tick, reason)
+
+    def _refuse(self, item: RejectedApp) -> Result:
+        """An installed version that may not run: where its signers are not believed, what runs of the app stops too."""
+        place = self._engine.place(item.id) if item.id is not None else None
+        if place is not None and isinstance(item.error, _DISTRUST):
+            self._remove(place.active.app, str(item.error))
+        return _now(AppOutcome(outcome="rejected", reason=str(item.error), code=item.error.code))
+
+    def _remove(self, app: App, reason: str) -> Result:
+        version, digest = app.bundle.manifest.version, app.bundle.digest
+        outcome = AppOutcome(outcome="removed", version=version, reason=reason)
+        self._engine.remove(app.id)
+        if (trial := self._trials.pop(app.id, None)) is not None:
+            trial.done.set_result(outcome)
+        self._engine.say("app.removed", AppRemoved(app=app.id, version=version, digest=digest, reason=reason), "warn")
+        return _now(outcome)
+
+    def _say_updated(self, app: App, previous: App | None) -> None:
+        fields = AppUpdated(
+            app=app.id,
+            version=app.bundle.manifest.version,
+            digest=app.bundle.digest,
+            backend=app.backend,
+            previous_version=previous.bundle.manifest.version if previous is not None else None,
+            previous_digest=previous.bundle.digest if previous is not None else None,
+            tick=self._next_tick,
+            canary_s=self._canary_s if previous is not None else 0.0,
+        )
+        self._engine.say("app.updated", fields)
+
+    def _say_rejected(self, item: RejectedApp, told: set[tuple[str, str]]) -> None:
+        """Say why a bundle does not run, unless it was said when it was last looked at."""
+        what, error = (item.path, str(item.error)), item.error
+        self._told.add(what)
+        if what not in told:
+            fields = AppRejected(path=item.path, code=error.code, message=str(error), hint=error.hint)
+            self._engine.say("app.rejected", fields, "error")
+            self._log.error("app rejected", path=item.path, code=error.code, message=str(error), hint=error.hint)
+
+    @property
+    def _next_tick(self) -> int:
+        return self._engine.ticks + 1
+
+
+def _future() -> asyncio.Future[AppOutcome]:
+    return asyncio.get_running_loop().create_future()
+
+
+def _now(outcome: AppOutcome) -> Result:
+    result = Result(outcome.version, _future())
+    result.done.set_result(outcome)
+    return result
