@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+# Messages name what others wrote - keys, file names, URLs. A terminal must not obey it, nor a log take it for a line.
+_VISIBLE = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
+
 
 class CogdError(Exception):
     """Base of every error that cogd raises on purpose.
@@ -23,7 +26,7 @@ class CogdError(Exception):
     hint: str = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(message.translate(_VISIBLE))
         if hint is not None:
             self.hint = hint
 

@@ -33,6 +33,8 @@ def daemon(tmp_path):
                     over.wait(10)
                 else:
                     connection.sendall(answer)
+                    if answer.endswith(b"\n"):
+                        over.wait(10)  # an answer is over at its newline, whoever hangs up first
 
         thread = threading.Thread(target=serve)
         thread.start()

@@ -90,7 +90,15 @@ def test_reasons_and_states_are_documented():
     text = read("docs/input.md")
     for word in (*DROP_REASONS, *Reset, *LinkState):
         assert f"`{word}`" in text
-    for word in ("overload", "inference_failed", "too_many_nodes", "stopping", "sink_overload", "sink_failed"):
+    for word in (
+        "overload",
+        "inference_failed",
+        "below_min_confidence",
+        "too_many_nodes",
+        "stopping",
+        "sink_overload",
+        "sink_failed",
+    ):
         assert f"`{word}`" in read("docs/events.md")
 
 

@@ -53,7 +53,7 @@ def load_bundle(path: Path, trust: TrustStore, *, cogd_version: str = cogd.__ver
     """
     if not _is_directory(path):
         return verify_bundle(read_archive_file(path), trust, cogd_version=cogd_version)
-    if (path / CURRENT).is_symlink():
+    if is_installed(path):
         return _load_installed(path, trust, cogd_version)
     return load_folder(path, trust, cogd_version=cogd_version)
 

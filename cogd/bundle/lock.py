@@ -24,7 +24,7 @@ def locked(path: Path, wait_s: float, *, sleep: Callable[[float], None] = time.s
 
     Raises:
         LockedError: another process holds it, and still does after `wait_s`.
-        PermissionDeniedError, NoSpaceError, StorageError: the file can't be opened.
+        PermissionDeniedError, NoSpaceError, StorageError: the file can't be opened or locked.
     """
     try:
         # For its owner only: whoever can open a file, if only for reading, can keep others out by locking it.
@@ -33,18 +33,30 @@ def locked(path: Path, wait_s: float, *, sleep: Callable[[float], None] = time.s
         raise storage_error(error, f"the lock {path}") from error
     try:
         deadline_s = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline_s:
-                    holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
-                    raise LockedError(f"{path}: held by process {holder or '?'} for over {wait_s:g} s") from None
+        while not _take(fd, path):
+            if time.monotonic() >= deadline_s:
+                raise LockedError(f"{path}: held by process {_holder(fd)} for over {wait_s:g} s")
             sleep(_LOOK_AGAIN_S)
         with contextlib.suppress(OSError):  # a full disk: the number only serves the message above
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
-        os.close(fd)
+        with contextlib.suppress(OSError):  # nothing in it counts
+            os.close(fd)
+
+
+def _take(fd: int, path: Path) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise storage_error(error, f"the lock {path}") from error
+    return True
+
+
+def _holder(fd: int) -> str:
+    with contextlib.suppress(OSError):
+        return os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "?"
+    return "?"

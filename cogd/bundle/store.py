@@ -38,11 +38,8 @@ class Store:
             StorageError: a record is damaged.
         """
         installed = self.installed(app_id)
-        if installed is None or installed.previous is None:
-            return None
-        if not self.layout.version(app_id, installed.previous).is_dir():
-            return None
-        return self.record(app_id, installed.previous)
+        folder = self._kept(installed) if installed is not None else None
+        return self.record(app_id, folder.name) if folder is not None else None
 
     def previous_folder(self, app_id: str) -> Path:
         """The folder of the version that a rollback goes back to.
@@ -55,9 +52,10 @@ class Store:
         installed = self.installed(app_id)
         if installed is None:
             raise NoAppError(f"there is no app {app_id} in {self.layout.apps}")
-        if installed.previous is None or not self.layout.version(app_id, installed.previous).is_dir():
+        folder = self._kept(installed)
+        if folder is None:
             raise NothingToRollBackError(f"{app_id} {installed.version}: no earlier version is kept")
-        return self.layout.version(app_id, installed.previous)
+        return folder
 
     def memory(self, app_id: str) -> Memory | None:
         """What is remembered of an app, installed or not.
@@ -98,6 +96,15 @@ class Store:
         if raw is None:
             raise StorageError(f"{path}: is missing", hint=f"`cogd remove {app_id}`, then install it again")
         return parse(raw, Record, path)
+
+    def _kept(self, installed: Record) -> Path | None:
+        if installed.previous is None:
+            return None
+        folder = self.layout.version(installed.id, installed.previous)
+        try:
+            return folder if folder.is_dir() else None
+        except OSError as error:
+            raise storage_error(error, str(folder)) from error
 
 
 def _read(path: Path) -> bytes | None:

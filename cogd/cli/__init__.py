@@ -6,6 +6,7 @@ A verb's module has `HELP`, `add_arguments(parser)` and `run(arguments) -> int`,
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -71,11 +72,12 @@ def dispatch(program: str, description: str, package: str, verbs: Mapping[str, s
         finally:
             sys.stdout.flush()  # here, where a reader that has gone can be dealt with
     except CogdError as error:
-        print(f"{program}: {error.code}: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"{program}: hint: {error.hint}", file=sys.stderr)
-        if "--json" in argv:
-            print(_as_json(error))
+        with contextlib.suppress(OSError):  # whoever called us may have gone; the exit status says it too
+            print(f"{program}: {error.code}: {error}", file=sys.stderr)
+            if error.hint:
+                print(f"{program}: hint: {error.hint}", file=sys.stderr)
+            if "--json" in argv:
+                print(_as_json(error), flush=True)
         return error.exit_status
     except BrokenPipeError:  # whoever read our output has gone; there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

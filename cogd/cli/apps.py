@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cogd
 from cogd.cli.common import add_settings_arguments
 from cogd.control import request
-from cogd.errors import ConfigError, RolledBackError
+from cogd.errors import ConfigError, PermissionDeniedError, RolledBackError
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from cogd.settings import Settings
 
@@ -47,6 +48,9 @@ def act_as_owner(directory: Path) -> None:
 
     What is written then belongs to the daemon's user, a bundle never meets root's rights, and no link that this user
     might have put into its own folder leads root anywhere.
+
+    Raises:
+        PermissionDeniedError: that owner can't read cogd itself, and so could not run the apps either.
     """
     os.umask(0o022)  # the appliance's dashboard reads what is written here as another user
     if os.geteuid() != 0:
@@ -57,6 +61,11 @@ def act_as_owner(directory: Path) -> None:
             os.setgroups([])
             os.setgid(owner.st_gid)
             os.setuid(owner.st_uid)
+            if not os.access(cogd.__file__, os.R_OK):
+                raise PermissionDeniedError(
+                    f"{Path(cogd.__file__).parent}: can't be read by the owner of {directory}, who runs the apps",
+                    hint="install cogd where every user can read it, for example into /opt/cogd",
+                )
 
 
 def say(text: str) -> None:

@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     for variable in unknown_variables(os.environ):
         structlog.get_logger().warning("not a setting", variable=variable)
     installed = catalogue(arguments, settings)
+    installed.collect()
     apps, rejected = load_all(installed)
     if not apps:
         raise no_app(settings, rejected)

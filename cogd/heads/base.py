@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One event in the making: its level and fields. The engine adds the latency."""
+    """One event in the making: its level and fields, and the calibrated probability that it is right, if known.
+
+    The engine adds the latency, and keeps back an event whose confidence is below the app's `min_confidence`.
+    """
 
     level: Level
     fields: InferenceFields
+    confidence: float | None = None
 
 
 class Head(Protocol):

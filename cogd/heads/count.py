@@ -95,7 +95,7 @@ class CountHead:
             probs=np.round(probabilities, DECIMALS).tolist(),
             classes=self._counts,
         )
-        return Reading("info" if known else "warn", fields)
+        return Reading("info" if known else "warn", fields, confidence)
 
 
 def _p95_range(probabilities: NDArray[np.float64], best: int) -> tuple[int, int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from cogd.bundle.changes import changing
 from cogd.bundle.load import load_apps, load_archives
 from cogd.bundle.store import Store
+from cogd.errors import LockedError, NoSpaceError, PermissionDeniedError, StorageError
 from cogd.runtime.app import App, load_app
 from cogd.runtime.daemon import RejectedApp
 
@@ -51,6 +53,14 @@ class AppsCatalogue:
             BundleError, PluginError: it can't run here.
         """
         return load_app(bundle, self._min_confidence.get(bundle.manifest.id, 0.0))
+
+    def collect(self) -> None:
+        """Clear away what an interrupted installation left behind, if nobody is installing."""
+        if self._archives is None and self._directory.is_dir():
+            # Who may not write here can run the apps nevertheless; another time is as good.
+            in_the_way = (LockedError, PermissionDeniedError, NoSpaceError, StorageError)
+            with contextlib.suppress(*in_the_way), changing(Store(self._directory), 0):
+                pass
 
     def take_back(self, app_id: str, digest: str) -> None:
         """Go back to the version before on the disk, if the bundle with `digest` is still the installed one.

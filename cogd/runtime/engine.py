@@ -210,6 +210,9 @@ class Engine:
         now_s, unix_s = self._clock.monotonic_s(), self._clock.unix_s()
         for answer in answers:
             reading, app = answer.reading, answer.runner.app
+            if reading.confidence is not None and reading.confidence < app.min_confidence:
+                self.dropped["below_min_confidence"] += 1
+                continue
             reading.fields.latency_ms = round((now_s - answer.pending.frame.arrival_s) * 1e3, 3)
             self._emit(Event(ts=unix_s, level=reading.level, event=app.head.event, fields=reading.fields))
             self.inferences[app.id] += 1

@@ -27,6 +27,7 @@ NODES = 2
 RATE_HZ = 50
 SOURCE = f"sim:?nodes={NODES}&rate={RATE_HZ}&seed=5"
 CANARY_S = 0.5
+TICK_S = 0.04
 
 
 class ListSink:
@@ -91,6 +92,9 @@ class Run:
         ticks = [fields.tick for fields in events]
         assert ticks == sorted(ticks)
         assert ticks[-1] <= stopped.ticks
+        beats = stopped.uptime_s / TICK_S
+        assert beats - 1 <= stopped.ticks + stopped.missed_ticks <= beats + 3  # none vanished; the last two are extra
+        assert stopped.missed_ticks <= 5  # as on any busy machine; without an update it is the same
         assert not self.sink.named("app.failed")
         assert not self.sink.named("window.reset")
 

@@ -1,0 +1,87 @@
+"""The real catalogue of apps, on a real apps directory."""
+
+import os
+
+import pytest
+
+from cogd.bundle.changes import changing
+from cogd.bundle.store import Store
+from cogd.errors import LockedError, NothingToRollBackError, UnknownKeyError
+from cogd.runtime import catalogue as module
+from cogd.runtime.catalogue import AppsCatalogue
+from tests.bundle.apps import install, installed
+from tests.bundle.factory import KEY, OTHER_KEY, trust
+
+from .factory import runnable_bundle
+
+APP = "pose-app"
+
+
+@pytest.fixture
+def apps(tmp_path):
+    installed(tmp_path / "apps", runnable_bundle())
+    return tmp_path / "apps"
+
+
+def test_scan_and_load(apps):
+    (apps / APP / "config.json").write_text('{"min_confidence": 0.25}')
+    installed(apps, runnable_bundle("count", keys=[OTHER_KEY]))
+    catalogue = AppsCatalogue(apps, trust)
+    (bundle,), (rejected,) = catalogue.scan()
+    assert (rejected.id, rejected.path, type(rejected.error)) == ("count-app", str(apps / "count-app"), UnknownKeyError)
+    app = catalogue.load(bundle)
+    assert (app.id, app.min_confidence) == (APP, 0.25)
+
+
+def test_the_keys_are_read_anew(apps):
+    keys = [KEY]
+    catalogue = AppsCatalogue(apps, lambda: trust(*keys))
+    assert len(catalogue.scan()[0]) == 1
+    keys[:] = [OTHER_KEY]
+    assert catalogue.scan()[0] == []
+
+
+def test_archives_are_run_as_they_are(tmp_path):
+    path = runnable_bundle().save(tmp_path / "pose.tar")
+    (tmp_path / "bad.tar").write_bytes(b"")
+    catalogue = AppsCatalogue(tmp_path, trust, archives=[path, tmp_path / "bad.tar"])
+    (bundle,), (rejected,) = catalogue.scan()
+    assert (catalogue.load(bundle).id, rejected.id) == (APP, "bad")
+    catalogue.collect()
+    assert sorted(os.listdir(tmp_path)) == ["bad.tar", "pose.tar"]
+
+
+def test_take_back(apps):
+    catalogue, store = AppsCatalogue(apps, trust), Store(apps)
+    newer = runnable_bundle(version="2.0.0")
+    install(apps, newer)
+    catalogue.take_back(APP, "sha256:another")
+    assert store.installed(APP).version == "2.0.0"
+    catalogue.take_back(APP, newer.verified().digest)
+    assert store.installed(APP).version == "1.2.3"
+    with pytest.raises(NothingToRollBackError):
+        catalogue.take_back(APP, store.installed(APP).digest)
+    catalogue.take_back("nobody", "sha256:0")
+
+
+def test_collect_clears_left_overs_unless_somebody_is_installing(apps, monkeypatch):
+    left = apps / ".cogd" / "staging" / "new"
+    left.mkdir()
+    catalogue = AppsCatalogue(apps, trust)
+    with changing(Store(apps), 0):
+        left.mkdir()
+        catalogue.collect()
+        assert left.exists()
+        monkeypatch.setattr(module, "_LOCK_WAIT_S", 0.0)
+        with pytest.raises(LockedError):
+            catalogue.take_back(APP, "sha256:0")
+    catalogue.collect()
+    assert not left.exists()
+    AppsCatalogue(apps / "missing", trust).collect()
+    assert not (apps / "missing").exists()
+
+
+def test_collect_where_this_user_may_not_write(open_path, ordinary_user):
+    installed(open_path / "apps", runnable_bundle())
+    with ordinary_user():
+        AppsCatalogue(open_path / "apps", trust).collect()
