@@ -23,7 +23,8 @@ VERSIONS: Final = "versions"
 CONFIG_NAME: Final = "config.json"
 ADR100_MANIFEST_NAME: Final = "manifest.json"
 RECORD_NAME: Final = ".install.json"
-"""No bundle can hold a file of this name: their names start with a letter or a digit."""
+"""No bundle can hold a file of this name, or the next: their names start with a letter or a digit."""
+PROBATION_NAME: Final = ".probation.json"
 LINKED: Final = (MANIFEST_NAME, ENVELOPE_NAME, ADR100_MANIFEST_NAME)
 
 _VERSION_NAME = re.compile(r"([1-9][0-9]{0,8})-[0-9A-Za-z.-]{1,64}")

@@ -14,7 +14,7 @@ from cogd.settings import Loaded, Settings, load_settings
 if TYPE_CHECKING:
     from cogd.runtime.app import App
     from cogd.runtime.catalogue import AppsCatalogue
-    from cogd.runtime.daemon import RejectedApp
+    from cogd.runtime.trials import RejectedApp
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,15 +71,15 @@ def catalogue(arguments: argparse.Namespace, settings: Settings) -> AppsCatalogu
     return AppsCatalogue(settings.apps_dir, lambda: read_trust(arguments, settings.trust_dir), archives=archives)
 
 
-def load_all(apps_catalogue: AppsCatalogue) -> tuple[list[App], list[RejectedApp]]:
-    """Every app that can run, and every one that can't, with the reason."""
-    from cogd.runtime.daemon import RejectedApp
+def load_all(apps_catalogue: AppsCatalogue, *, for_daemon: bool = False) -> tuple[list[App], list[RejectedApp]]:
+    """Every app that can run, and every one that can't, with the reason; for the daemon, those that it begins with."""
+    from cogd.runtime.trials import RejectedApp
 
-    bundles, rejected = apps_catalogue.scan()
+    bundles, rejected = apps_catalogue.scan_first() if for_daemon else apps_catalogue.scan()
     apps: list[App] = []
     for bundle in bundles:
         try:
-            apps.append(apps_catalogue.load(bundle))
+            apps.append(apps_catalogue.load(bundle, to_serve=for_daemon))
         except CogdError as error:
             app_id = bundle.manifest.id
             rejected.append(RejectedApp(app_id, error, id=app_id))

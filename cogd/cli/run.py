@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         structlog.get_logger().warning("not a setting", variable=variable)
     installed = catalogue(arguments, settings)
     installed.collect()
-    apps, rejected = load_all(installed)
-    if not apps:
+    apps, rejected = load_all(installed, for_daemon=True)
+    if not apps and not installed.on_trial:  # else the version on trial may do where the one before does not
         raise no_app(settings, rejected)
 
     async def main() -> None:

@@ -55,12 +55,17 @@ class Node:
     def __init__(self, name: str, specs: Iterable[WindowSpec], limits: LinkLimits, *, believe_simulated: bool) -> None:
         self.name = name
         self.link = Link(limits)
-        self.windows = {spec: Window(spec) for spec in specs}
+        self.windows: dict[WindowSpec, Window] = {}
+        self.want(specs)
         self.frames = 0
         self.lost = 0
         self.dropped: Counter[str] = Counter()
         self._believe_simulated = believe_simulated
         self._told: set[WindowSpec] = set()
+
+    def want(self, specs: Iterable[WindowSpec]) -> None:
+        """Keep these windows and no others; new ones begin empty."""
+        self.windows = {spec: self.windows[spec] if spec in self.windows else Window(spec) for spec in specs}
 
     def take(self, frame: Frame) -> Taken:
         """Take one frame; frames come in the order of their arrival."""

@@ -6,11 +6,12 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from cogd.bundle.changes import changing
-from cogd.bundle.load import load_apps, load_archives
+from cogd.bundle.load import load_apps, load_archives, load_folder
+from cogd.bundle.probation import MAX_TRIES, is_on_trial, note_outcome, note_try
 from cogd.bundle.store import Store
-from cogd.errors import LockedError, NoSpaceError, PermissionDeniedError, StorageError
+from cogd.errors import CogdError, LockedError, ModelError, NoSpaceError, PermissionDeniedError, StorageError
 from cogd.runtime.app import App, load_app
-from cogd.runtime.daemon import RejectedApp
+from cogd.runtime.trials import RejectedApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ class AppsCatalogue:
         self, directory: Path, read_trust: Callable[[], TrustStore], *, archives: Sequence[Path] | None = None
     ) -> None:
         self._directory, self._read_trust, self._archives = directory, read_trust, archives
+        self.on_trial = False
         self._min_confidence: dict[str, float] = {}
 
     def scan(self) -> tuple[list[VerifiedBundle], list[RejectedApp]]:
@@ -46,13 +48,60 @@ class AppsCatalogue:
         rejected = [RejectedApp(str(item.path), item.error, id=item.path.stem) for item in refused]
         return [app.bundle for app in apps], rejected
 
-    def load(self, bundle: VerifiedBundle) -> App:
-        """Load one of them.
+    def scan_first(self) -> tuple[list[VerifiedBundle], list[RejectedApp]]:
+        """What a daemon begins with: as `scan`, but where a version is on trial the one before, if it is good.
 
         Raises:
-            BundleError, PluginError: it can't run here.
+            CogdError: the directory or the keys can't be read.
         """
-        return load_app(bundle, self._min_confidence.get(bundle.manifest.id, 0.0))
+        trust, store = self._read_trust(), Store(self._directory)
+        bundles, rejected = self.scan()
+        if self._archives is None:
+            for place, bundle in enumerate(bundles):
+                with contextlib.suppress(CogdError):  # then it begins with the installed one
+                    if is_on_trial(store, bundle.manifest.id):
+                        bundles[place] = load_folder(store.previous_folder(bundle.manifest.id), trust)
+                        self.on_trial = True
+        return bundles, rejected
+
+    def load(self, bundle: VerifiedBundle, *, to_serve: bool = True) -> App:
+        """Load one of them; where it is on trial and is `to_serve`, this counts as one more try.
+
+        Raises:
+            BundleError, PluginError: it can't run here, or too many daemons have died over it.
+        """
+        app_id = bundle.manifest.id
+        if to_serve and self._archives is None:
+            self._count_try(app_id, bundle)
+        return load_app(bundle, self._min_confidence.get(app_id, 0.0))
+
+    def _count_try(self, app_id: str, bundle: VerifiedBundle) -> None:
+        store, tries = Store(self._directory), 0
+        with contextlib.suppress(CogdError):  # what can't be noted does not count
+            installed = store.installed(app_id)
+            if installed is not None and installed.digest == bundle.digest and is_on_trial(store, app_id):
+                tries = note_try(store, app_id)
+        if tries >= MAX_TRIES:
+            raise ModelError(
+                f"{app_id} {bundle.manifest.version}: {tries} daemons have died while they tried it",
+                hint="report it to the publisher: a model that ends its program",
+            )
+
+    def note_proven(self, app_id: str, digest: str) -> None:
+        """Remember that a version has proven itself.
+
+        Raises:
+            CogdError: it can't be done.
+        """
+        note_outcome(Store(self._directory), app_id, digest, proven=True)
+
+    def note_untried(self, app_id: str, digest: str) -> None:
+        """Remember that the daemon ended as it should while a version was tried.
+
+        Raises:
+            CogdError: it can't be done.
+        """
+        note_outcome(Store(self._directory), app_id, digest, proven=False)
 
     def collect(self) -> None:
         """Clear away what an interrupted installation left behind, if nobody is installing."""

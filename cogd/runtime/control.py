@@ -100,7 +100,8 @@ class ControlServer:
             else:
                 answer = await self._reply(reader)
             writer.write(answer)
-            await asyncio.wait_for(writer.drain(), IDLE_S)
+            async with asyncio.timeout(IDLE_S):  # `wait_for` may swallow being cancelled
+                await writer.drain()
         except (OSError, TimeoutError):  # the client has gone
             pass
         finally:
@@ -110,7 +111,8 @@ class ControlServer:
     async def _reply(self, reader: asyncio.StreamReader) -> bytes:
         """One line, whatever was asked."""
         try:
-            line = await asyncio.wait_for(reader.readuntil(b"\n"), IDLE_S)
+            async with asyncio.timeout(IDLE_S):
+                line = await reader.readuntil(b"\n")
             command = _DECODER.decode(line).command
         except TimeoutError:
             return _refusal(ControlError(f"no request within {IDLE_S:g} s", hint="send one line of JSON"))
@@ -146,7 +148,7 @@ def _remove_stale(path: Path) -> None:
     """Take away the socket of a daemon that was killed.
 
     Raises:
-        OSError: something else is there, or a daemon listens.
+        OSError: something else is there, or a daemon listens, be it too busy to answer.
     """
     try:
         mode = path.lstat().st_mode
@@ -161,6 +163,4 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
-        except BlockingIOError:  # somebody listens, with more to do than it can
-            pass
     raise FileExistsError(None, "another daemon listens on it")

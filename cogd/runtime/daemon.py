@@ -23,7 +23,6 @@ from cogd.runtime.engine import Engine
 from cogd.runtime.intake import SourceIntake
 from cogd.runtime.plugins import load_plugin
 from cogd.runtime.reload import Reloader
-from cogd.runtime.trials import RejectedApp
 from cogd.sources.base import SourceOptions, SystemClock
 
 if TYPE_CHECKING:
@@ -32,11 +31,10 @@ if TYPE_CHECKING:
     from cogd.runtime.app import App
     from cogd.runtime.control import Command
     from cogd.runtime.reload import Catalogue
+    from cogd.runtime.trials import RejectedApp
     from cogd.settings import Settings
     from cogd.sinks.base import Sink
     from cogd.sources.base import Clock, Source
-
-__all__ = ["Daemon", "RejectedApp", "make_sink", "make_sources"]
 
 _LAST_TICK_S = 0.8
 """What inference gets to finish after the stop, and the sinks after that: together with the rest less than 2 s."""
@@ -51,7 +49,8 @@ _FIRST_RESTART_S, _MAX_RESTART_S = 1.0, 60.0
 class Daemon:
     """Runs apps on sources until told to stop, until every source has ended, or for a given time.
 
-    With a catalogue it takes what was installed meanwhile, when its control socket or SIGHUP tells it to.
+    With a catalogue it takes what was installed meanwhile, when its control socket or SIGHUP tells it to; at once, if
+    there is a version that has not proven itself yet.
 
     Raises:
         ConfigError: a sink can't be made of its URL.
@@ -83,6 +82,7 @@ class Daemon:
             believe_simulated=lambda source: settings.believe_simulated or source in simulators,
             max_pending=settings.max_pending,
         )
+        self._begin_with_trials = catalogue is not None and catalogue.on_trial
         self._reloader = Reloader(self._engine, catalogue, self._clock, settings.canary_s, rejected)
         self._control = ControlServer(settings.control_socket, self._answer)
         now_s = self._clock.monotonic_s()
@@ -124,6 +124,8 @@ class Daemon:
         for sink in self._sinks:
             self._guard(sink, sink.open)
         self._say_started()
+        if self._begin_with_trials:
+            self._reloader.request()
         await self._control.open()
         failure: SourceError | None = None
         hurrying = asyncio.create_task(self._hurry.wait(), name="hurry")

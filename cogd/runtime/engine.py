@@ -19,7 +19,6 @@ import numpy as np
 from cogd.csi.frame import Origin
 from cogd.csi.link import LinkState
 from cogd.csi.node import Node
-from cogd.csi.window import Window
 from cogd.events import AppFailed, Event, LinkChanged, NodeTotals, WindowInfo, WindowReset
 from cogd.runtime.app import MAX_BATCH
 from cogd.runtime.place import Answer, Ledger, Place
@@ -331,8 +330,7 @@ class Engine:
         self._specs = tuple(dict.fromkeys([*serving, *filling]))
         self._pending = {spec: self._pending.get(spec, deque()) for spec in serving}
         for node in self._nodes.values():
-            kept = node.windows
-            node.windows = {spec: kept[spec] if spec in kept else Window(spec) for spec in self._specs}
+            node.want(self._specs)
         self._room.set()  # whoever waited for room in a queue that is no more
 
     def close(self) -> None:

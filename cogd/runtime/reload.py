@@ -33,12 +33,21 @@ LOAD_LIMIT_S: Final = 120.0
 TAKE_BACK_LIMIT_S: Final = 20.0
 """How long reading the apps, loading one and changing the installed version may take."""
 
+_LAST_NOTE_LIMIT_S: Final = 0.3
+"""The same while the daemon ends, within 2 s in all."""
+
 _T = TypeVar("_T")
 _Results = dict[str, Result]
 
 
 class Catalogue(Protocol):
-    """The installed apps. It is called on threads."""
+    """The installed apps. It is called on threads.
+
+    Attributes:
+        on_trial: whether the daemon began with a version before the installed one, which has not proven itself yet.
+    """
+
+    on_trial: bool
 
     def scan(self) -> tuple[list[VerifiedBundle], list[RejectedApp]]:
         """What is installed, at most one bundle an app, and what is refused; trust is read anew.
@@ -52,6 +61,20 @@ class Catalogue(Protocol):
 
         Raises:
             CogdError: it can't be run here. Any other exception is a backend's own.
+        """
+
+    def note_proven(self, app_id: str, digest: str) -> None:
+        """Remember that a version has proven itself: the daemon may begin with it.
+
+        Raises:
+            CogdError: it can't be done.
+        """
+
+    def note_untried(self, app_id: str, digest: str) -> None:
+        """Remember that the daemon ended as it should while a version was tried: this was no fault of the version.
+
+        Raises:
+            CogdError: it can't be done.
         """
 
     def take_back(self, app_id: str, digest: str) -> None:
@@ -83,7 +106,13 @@ class Reloader:
     ) -> None:
         self._engine, self._catalogue, self._canary_s = engine, catalogue, canary_s
         self._trials = Trials(
-            engine, clock, canary_s, take_back=self._take_back, give_up=self._say_rolled_back, rejected=rejected
+            engine,
+            clock,
+            canary_s,
+            proven=self._note_proven,
+            take_back=self._take_back,
+            give_up=self._say_rolled_back,
+            rejected=rejected,
         )
         self._log = structlog.get_logger()
         self._changes: deque[tuple[Found, asyncio.Future[_Results | None]]] = deque()
@@ -91,6 +120,7 @@ class Reloader:
         self._tasks: set[asyncio.Task[object]] = set()
         self._signalled: set[asyncio.Task[object]] = set()
         self._going_back: set[asyncio.Task[object]] = set()
+        self._noting: set[asyncio.Task[object]] = set()
 
     def request(self) -> None:
         """Reload without an answer; what goes wrong is logged."""
@@ -117,11 +147,16 @@ class Reloader:
         while self._changes:
             found, made = self._changes.popleft()
             if not made.cancelled():
-                made.set_result(None if self._going_back else self._trials.apply(found))
+                made.set_result(self._trials.apply(found))
         self._trials.watch()
 
     async def close(self) -> None:
         """End what is under way; a change that was not made yet is not made."""
+        if self._catalogue is not None:
+            for app in self._trials.unproven():
+                self._start(self._note(self._catalogue.note_untried, app, _LAST_NOTE_LIMIT_S), self._noting)
+        if self._noting:
+            await asyncio.wait(self._noting, timeout=_LAST_NOTE_LIMIT_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -177,6 +212,17 @@ class Reloader:
             return ModelError(f"{app_id}: was not loaded within {LOAD_LIMIT_S:g} s")
         except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
             return ModelError(f"{app_id}: {type(error).__name__}: {error}")
+
+    def _note_proven(self, app: App) -> None:
+        if self._catalogue is not None:
+            self._start(self._note(self._catalogue.note_proven, app, TAKE_BACK_LIMIT_S), self._noting)
+
+    async def _note(self, note: Callable[[str, str], None], app: App, limit_s: float) -> None:
+        """Remember something of a version; without it the version is tried again after the next start."""
+        try:
+            await _on_a_thread(f"note {app.id}", partial(note, app.id, app.bundle.digest), limit_s)
+        except (CogdError, TimeoutError) as error:
+            self._log.warning("how a new version does can't be noted", app=app.id, message=str(error))
 
     def _take_back(self, failure: Failure, done: asyncio.Future[AppOutcome]) -> None:
         self._start(self._taking_back(failure, done), self._going_back)
@@ -237,6 +283,7 @@ async def _on_a_thread(name: str, call: Callable[[], _T], limit_s: float) -> _T:
     """Run a call on a thread of its own, which nobody has to wait for if it never returns."""
     worker: Worker[_T] = Worker(name)
     try:
-        return await asyncio.wait_for(worker.submit(call), limit_s)
+        async with asyncio.timeout(limit_s):  # `wait_for` may swallow being cancelled
+            return await worker.submit(call)
     finally:
         worker.close()

@@ -62,7 +62,8 @@ class Runner:
         if future is None:
             return Inferred(nothing, late)
         try:
-            outputs = await asyncio.wait_for(future, INFERENCE_LIMIT_S)
+            async with asyncio.timeout(INFERENCE_LIMIT_S):  # `wait_for` may swallow being cancelled
+                outputs = await future
         except TimeoutError:
             return Inferred(nothing, late)
         except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way

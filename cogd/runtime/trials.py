@@ -115,6 +115,7 @@ class Trials:
         engine: whose apps are changed.
         clock: where times come from.
         canary_s: how long a new version is watched.
+        proven: told of every version that has proven itself.
         take_back: told of every version that failed and of the future that waits for its outcome.
         give_up: told of every version that was given up for another; nothing is to be taken back.
         rejected: bundles of which was said already that they do not run.
@@ -126,12 +127,13 @@ class Trials:
         clock: Clock,
         canary_s: float,
         *,
+        proven: Callable[[App], None],
         take_back: Callable[[Failure, asyncio.Future[AppOutcome]], None],
         give_up: Callable[[Failure, bool], None],
         rejected: Iterable[RejectedApp],
     ) -> None:
         self._engine, self._clock, self._canary_s = engine, clock, canary_s
-        self._take_back, self._give_up = take_back, give_up
+        self._proven, self._take_back, self._give_up = proven, take_back, give_up
         self._told = {(item.path, str(item.error)) for item in rejected}
         self._trials: dict[str, _Trial] = {}
         self._log = structlog.get_logger()
@@ -142,6 +144,10 @@ class Trials:
         if trial is None:
             return None
         return "serving" if trial.serves else "filling"
+
+    def unproven(self) -> list[App]:
+        """The new versions that have not proven themselves yet."""
+        return [trial.app for trial in self._trials.values()]
 
     def in_memory(self) -> set[str]:
         """Digests of what is loaded: what runs, what is tried and what stands by."""
@@ -222,6 +228,7 @@ class Trials:
         del self._trials[trial.app.id]
         self._engine.settle(trial.app.id)
         self._log.info("new version confirmed", app=trial.app.id, version=trial.version)
+        self._proven(trial.app)
         trial.done.set_result(AppOutcome(outcome="confirmed", version=trial.version))
 
     def _abandon(self, trial: _Trial, reason: str, *, kept: bool) -> None:

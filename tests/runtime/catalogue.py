@@ -21,7 +21,8 @@ class FakeCatalogue:
         broken: what loading the app of a digest raises.
         unreadable: what `scan` raises.
         gate: loading waits for it.
-        loads, taken_back: what was asked for.
+        loads, taken_back, proven, untried: what was asked for.
+        on_trial: whether the daemon is to try what is installed as soon as it runs.
     """
 
     def __init__(self, *apps: App) -> None:
@@ -35,6 +36,9 @@ class FakeCatalogue:
         self.threads: set[int] = set()
         self.loads: list[str] = []
         self.taken_back: list[str] = []
+        self.on_trial = False
+        self.proven: list[str] = []
+        self.untried: list[str] = []
         for app in apps:
             self.install(app)
 
@@ -76,3 +80,16 @@ class FakeCatalogue:
         if len(versions) == 1:
             raise NothingToRollBackError(f"{app_id}: no earlier version is kept")
         self.taken_back.append(versions.pop().bundle.manifest.version)
+
+    def note_proven(self, app_id: str, digest: str) -> None:
+        self._may_write()
+        self.proven.append(digest)
+
+    def note_untried(self, app_id: str, digest: str) -> None:
+        self._may_write()
+        self.untried.append(digest)
+
+    def _may_write(self) -> None:
+        self.threads.add(threading.get_ident())
+        if self.read_only is not None:
+            raise self.read_only

@@ -8,7 +8,8 @@ import pytest
 
 from cogd.errors import ConfigError, ModelError, PluginError, SinkError, SourceError
 from cogd.runtime import daemon as daemon_module
-from cogd.runtime.daemon import Daemon, RejectedApp, make_sink, make_sources
+from cogd.runtime.daemon import Daemon, make_sink, make_sources
+from cogd.runtime.trials import RejectedApp
 from cogd.settings import Settings
 from cogd.sources.base import SystemClock
 

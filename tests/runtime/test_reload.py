@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import threading
+import time
 
 import pytest
 
@@ -166,8 +167,13 @@ class TestANewVersion:
     async def test_goes_on_though_nobody_waits_for_the_answer(self, rig):
         r = await rig()
         r.catalogue.install(new_version())
-        asked = await r.changed()
+        r.catalogue.gate.clear()
+        asked = asyncio.create_task(r.reloader.reload())
+        await r.run(0.5)
         asked.cancel()
+        await r.run(0.5)
+        r.catalogue.gate.set()
+        await r.until(lambda: r.named("app.updated"))
         await r.run(CANARY_S + 0.1)
         assert r.versions == {"pose-app": "2.0.0"}
         assert r.reloader.trial("pose-app") is None
@@ -186,8 +192,7 @@ class TestANewVersion:
         r = await rig()
         r.catalogue.install(new_version())
         await r.changed()
-        newest = fake_app("count")
-        r.catalogue.install(newest)
+        r.catalogue.install(fake_app("count", "z-is-read-last"))
         r.catalogue.gate.clear()
         second = asyncio.create_task(r.reloader.reload())
         r.engine.place("pose-app").active.app._session.spoil = lambda outputs: {}
@@ -225,11 +230,12 @@ class TestAVersionThatFails:
     async def test_to_give_events_at_the_rate_of_the_one_before_goes_back(self, rig):
         r = await rig()
         r.catalogue.install(new_version(min_gap_s=0.075))
-        await r.changed()
+        asked = await r.changed()
         await r.run(CANARY_S + 0.5)
         assert r.versions == {"pose-app": "1.2.3"}
+        assert await r.answer(asked) == {"pose-app": ("rolled_back", "2.0.0")}
         (told,) = r.named("app.rolled_back")
-        assert told.reason.endswith("events within 2 s, where the version before would have given 41")
+        assert "events within 2 s, where the version before would have given 4" in told.reason
 
     async def test_to_fill_its_windows_goes_back_and_never_served(self, rig):
         r = await rig()
@@ -293,6 +299,20 @@ class TestAVersionThatFails:
         await asyncio.sleep(0)
         await r.reloader.close()
         assert [told.version for told in r.named("app.rolled_back")] == ["2.0.0"]
+
+    async def test_is_not_tried_again_while_it_is_taken_back(self, rig, monkeypatch):
+        r, gate = await rig(), threading.Event()
+        take_back = r.catalogue.take_back
+        monkeypatch.setattr(r.catalogue, "take_back", lambda *what: gate.wait(PATIENCE_S) and take_back(*what))
+        r.catalogue.install(new_version(behaviour="raises"))
+        await r.changed()
+        await r.run(0.5)
+        again = asyncio.create_task(r.reloader.reload())
+        await r.run(0.5)
+        await asyncio.sleep(0.05)
+        gate.set()
+        assert await r.answer(again) == {"pose-app": ("unchanged", "1.2.3")}
+        assert r.catalogue.loads == ["2.0.0"]
 
 
 class TestAnotherUpdateDuringACanary:
@@ -445,6 +465,20 @@ class TestAReload:
             await asyncio.wait_for(r.reloader.reload(), PATIENCE_S)
         gate.set()
 
+    @pytest.mark.parametrize("steps", range(6))
+    async def test_ends_at_once_with_the_daemon_though_the_disk_answers_at_that_moment(self, rig, steps):
+        r = await rig()
+        asked = asyncio.create_task(r.reloader.reload())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        time.sleep(0.02)  # noqa: ASYNC251  # the thread is done, the loop does not know it yet
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(r.reloader.close(), PATIENCE_S)
+        await asyncio.gather(asked, return_exceptions=True)
+        assert not r.reloader._tasks
+
     async def test_without_a_catalogue_is_refused(self, bench):
         b = bench(fake_app())
         reloader = Reloader(b.engine, None, b.clock, CANARY_S)
@@ -453,3 +487,33 @@ class TestAReload:
         reloader.request()
         await asyncio.sleep(0)
         await reloader.close()
+
+
+class TestWhatIsNoted:
+    async def test_a_version_that_has_proven_itself(self, rig):
+        r, new = await rig(), new_version()
+        r.catalogue.install(new)
+        asked = await r.changed()
+        assert r.catalogue.proven == []
+        await r.run(CANARY_S + 0.1)
+        await r.answer(asked)
+        await r.reloader.close()
+        assert (r.catalogue.proven, r.catalogue.untried) == ([new.bundle.digest], [])
+        assert threading.get_ident() not in r.catalogue.threads
+
+    async def test_a_trial_that_the_end_of_the_daemon_interrupts(self, rig):
+        r, new = await rig(), new_version()
+        r.catalogue.install(new)
+        await r.changed()
+        await r.reloader.close()
+        assert (r.catalogue.proven, r.catalogue.untried) == ([], [new.bundle.digest])
+
+    async def test_what_can_not_be_noted_is_no_failure(self, rig):
+        r = await rig()
+        r.catalogue.install(new_version())
+        asked = await r.changed()
+        r.catalogue.read_only = PermissionDeniedError("the disk is read-only")
+        await r.run(CANARY_S + 0.1)
+        assert await r.answer(asked) == {"pose-app": ("confirmed", "2.0.0")}
+        await r.reloader.close()
+        assert r.catalogue.proven == []

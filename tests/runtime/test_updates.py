@@ -44,6 +44,10 @@ def update(b: Bench, app) -> None:
     b.engine.replace(app.id)
 
 
+def threads(app_id: str) -> int:
+    return sum(thread.name == f"infer {app_id}" for thread in threading.enumerate())
+
+
 def served(b: Bench) -> list[tuple[str, float, str]]:
     return [(fields.node, fields.time, fields.version) for fields in b.named("pose.frame")]
 
@@ -106,21 +110,23 @@ class TestAnUpdate:
         await b.play(frames_of("a/1", 3, first=12))
         assert not b.named("window.reset")
 
-    async def test_that_is_settled_ends_the_thread_and_the_windows_of_the_version_before(self, bench):
-        b = bench(fake_app(app_id="a-settled-one"))
+    @pytest.mark.parametrize("end", ["settle", "revert"])
+    async def test_that_is_over_ends_the_thread_and_the_windows_of_the_version_that_goes(self, bench, end):
+        old, new = fake_app(app_id=f"to-{end}"), fake_app(app_id=f"to-{end}", version="2.0.0", frames=5)
+        b = bench(old)
         await b.play(frames_of("a/1", 10))
-        names = Counter(thread.name for thread in threading.enumerate())
-        new = fake_app(app_id="a-settled-one", version="2.0.0", frames=5)
         b.engine.prepare(new)
         await b.play(frames_of("a/1", 5, first=10))
         b.engine.replace(new.id)
         await b.engine.tick()
         assert {len(node.windows) for node in b.engine._nodes.values()} == {2}
-        b.engine.settle(new.id)
-        assert {tuple(node.windows) for node in b.engine._nodes.values()} == {(new.window,)}
-        assert list(b.engine._pending) == [new.window]
+        assert threads(new.id) == 2
+        getattr(b.engine, end)(new.id)
+        kept = new if end == "settle" else old
+        assert {tuple(node.windows) for node in b.engine._nodes.values()} == {(kept.window,)}
+        assert list(b.engine._pending) == [kept.window]
         async with asyncio.timeout(10):
-            while Counter(thread.name for thread in threading.enumerate()) != names:  # noqa: ASYNC110  # a thread
+            while threads(new.id) > 1:  # noqa: ASYNC110  # a thread
                 await asyncio.sleep(0)
 
     async def test_costs_nothing_once_it_is_over(self, bench):
@@ -209,6 +215,19 @@ class TestANewVersionThatFails:
         b.engine.revert("pose-app")
         await b.play(frames[15:])
         assert [time for _, time, _ in served(b)] == [frame.time_s for frame in frames[FRAMES - 1 :]]
+
+    async def test_goes_back_before_it_served_and_nothing_that_waits_is_lost(self, bench):
+        b = bench(fake_app())
+        frames = frames_of("a/1", 20)
+        for frame in frames[:8]:
+            b.engine.take(frame)
+        update(b, new_version())
+        for frame in frames[8:10]:
+            b.engine.take(frame)
+        b.engine.revert("pose-app")
+        await b.play(frames[10:])
+        assert [time for _, time, _ in served(b)] == [frame.time_s for frame in frames[FRAMES - 1 :]]
+        assert {version for *_, version in served(b)} == {"1.2.3"}
 
     async def test_does_not_touch_the_other_apps(self, bench):
         b = bench(fake_app(), fake_app("count", frames=6))
