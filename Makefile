@@ -3,14 +3,19 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SSHD := /usr/sbin/sshd
+SECONDS ?= 900
 
-.PHONY: run test quick lint format types demo clean
+.PHONY: run test fuzz quick lint format types demo clean
 
 run: $(VENV)/run.stamp  ## live events from the packaged bundles on simulated nodes; Ctrl-C ends it
 	$(BIN)/cogd run --demo
 
 test: $(SSHD) $(VENV)/dev.stamp lint types  ## everything
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore=tests/bundle
+	$(BIN)/pytest tests/bundle --cov=cogd.bundle --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
+
+fuzz: $(VENV)/dev.stamp  ## fuzz what reads bundles, SECONDS=900 for each of the four targets; needs atheris
+	PATH="$(abspath $(BIN)):$$PATH" tests/fuzz/run $(SECONDS)
 
 quick: $(VENV)/dev.stamp  ## what every commit must pass; no training
 	$(BIN)/pytest -m "not slow and not train"
