@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cogd
-from cogd.cli.common import add_settings_arguments
+from cogd.cli.common import add_folder_arguments
 from cogd.control import request
 from cogd.errors import ConfigError, PermissionDeniedError, RolledBackError
 
@@ -24,7 +24,7 @@ _ANSWER_S = 60.0
 
 def add_change_arguments(parser: argparse.ArgumentParser) -> None:
     """Where, with what patience, and for whom."""
-    add_settings_arguments(parser)
+    add_folder_arguments(parser)
     parser.add_argument(
         "--wait", type=float, default=30.0, metavar="SECONDS", help="for another installation to end (%(default)g)"
     )

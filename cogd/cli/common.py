@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where settings, apps and trust come from; or the packaged apps."""
+    add_folder_arguments(parser)
+    add_demo_argument(parser)
+
+
+def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
     """Where settings, apps and trust come from."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default /etc/cogd/cogd.toml)")
     parser.add_argument("--apps-dir", metavar="DIR", help="folder of installed apps")
     parser.add_argument("--trust-dir", metavar="DIR", help="folder of trusted public keys, *.pub")
-    add_trust_arguments(parser)
+    add_trust_argument(parser)
 
 
 def add_every_setting(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +46,15 @@ def add_every_setting(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(flag, metavar="VALUE", help=f"{text} (default {field.default})")
 
 
-def add_trust_arguments(parser: argparse.ArgumentParser) -> None:
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
     """Whom to trust beyond the trust directory."""
     parser.add_argument(
         "--trust", type=Path, action="append", default=[], metavar="FILE", help="trust this public key too"
     )
+
+
+def add_demo_argument(parser: argparse.ArgumentParser) -> None:
+    """The packaged bundles, for verbs that change nothing."""
     parser.add_argument(
         "--demo", action="store_true", help="use the packaged bundles, and trust the key that signed them"
     )
@@ -53,14 +63,18 @@ def add_trust_arguments(parser: argparse.ArgumentParser) -> None:
 def read_settings(arguments: argparse.Namespace) -> Loaded:
     """Settings of all layers; the flags are those arguments that are named as a setting is."""
     flags = {key: getattr(arguments, key, None) for key in Settings.model_fields}
-    preset = {"apps_dir": str(demo.APPS), "sources": demo.SOURCES} if arguments.demo else None
+    preset = {"apps_dir": str(demo.APPS), "sources": demo.SOURCES} if _is_demo(arguments) else None
     return load_settings(flags, arguments.config, preset)
 
 
 def read_trust(arguments: argparse.Namespace, directory: Path) -> TrustStore:
-    """The trust directory's keys, those named by `--trust`, and with `--demo` the demo key."""
-    extra = [demo.PUBLIC_KEY] if arguments.demo else []
+    """The trust directory's keys, those named by `--trust`, and with `--demo` the key of the packaged bundles."""
+    extra = [demo.PUBLIC_KEY] if _is_demo(arguments) else []
     return TrustStore.load([directory], files=[*arguments.trust, *extra])
+
+
+def _is_demo(arguments: argparse.Namespace) -> bool:
+    return getattr(arguments, "demo", False)
 
 
 def catalogue(arguments: argparse.Namespace, settings: Settings) -> AppsCatalogue:

@@ -10,7 +10,7 @@ import msgspec
 
 from cogd.bundle.load import load_apps
 from cogd.bundle.store import Store
-from cogd.cli.common import add_settings_arguments, read_settings, read_trust
+from cogd.cli.common import add_folder_arguments, read_settings, read_trust
 from cogd.errors import StorageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to look."""
-    add_settings_arguments(parser)
+    add_folder_arguments(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
 
 

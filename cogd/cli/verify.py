@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cogd.bundle.load import load_bundle
 from cogd.bundle.manifest import check_expiry
-from cogd.cli.common import add_trust_arguments, read_trust
+from cogd.cli.common import add_demo_argument, add_trust_argument, read_trust
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to verify, and whom to trust."""
     parser.add_argument("bundle", type=Path, help="bundle.tar, or the folder of an app")
     parser.add_argument("--trust-dir", type=Path, default=Path("/etc/cogd/trust.d"), metavar="DIR", help="trusted keys")
-    add_trust_arguments(parser)
+    add_trust_argument(parser)
+    add_demo_argument(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
 
 

@@ -29,5 +29,5 @@ def run(arguments: argparse.Namespace) -> int:
     keys.save_public(public, key.public)
     print(f"key id {key.public.key_id}")
     print(f"secret {secret}: keep it off the devices; it signs bundles")
-    print(f"public {public}: copy it into a device's /etc/cogd/trust.d")
+    print(f"public {public}: on a device, `cogd trust add {public.name}`")
     return 0
