@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-# Messages name what others wrote - keys, file names, URLs. A terminal must not obey it, nor a log take it for a line.
-_VISIBLE = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
-
 
 class CogdError(Exception):
     """Base of every error that cogd raises on purpose.
@@ -26,9 +23,15 @@ class CogdError(Exception):
     hint: str = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message.translate(_VISIBLE))
+        super().__init__(_visible(message))
         if hint is not None:
             self.hint = hint
+
+
+def _visible(text: str) -> str:
+    # Messages name what others wrote - keys, file names, URLs. A terminal must not obey it, nor a log take it for a
+    # line, nor a reader be misled by characters that can't be seen.
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class ConfigError(CogdError):

@@ -85,6 +85,9 @@ def install(
             before, last_verdict = store.installed(app), verdict()
             say("switching")
             changes.install(bundle, _record(bundle, last_verdict, int(now_unix_s), record.proofs))
+    elif not rehearse:
+        with changing(store, wait_s):
+            pass  # what put it in place may have been killed before that was durable, or before it had tidied up
     return Installation(record, first_verdict.change, before.version if before is not None else None, done)
 
 
@@ -101,9 +104,9 @@ def roll_back(
         bundle = load_folder(folder, trust)
         say(f"proving {app_id} {bundle.manifest.version} on this device")
         prove(bundle)
+        record = store.record(app_id, folder.name)
         say("switching")
         changes.roll_back(app_id)
-        record = store.record(app_id, folder.name)
     return Installation(record, "downgrade", before.version if before is not None else None, done=True)
 
 

@@ -33,7 +33,7 @@ from cogd.bundle.record import encode, remember
 from cogd.errors import CogdError, NoAppError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from cogd.bundle.record import Record
@@ -85,14 +85,22 @@ class Changes:
         if before is not None and before.digest == record.digest:
             name = before.previous  # a repair: it goes back to where it went back to
         record = msgspec.structs.replace(record, previous=name)
+        memory = self._layout.memory(app)
+        learnt = self._layout.staging / "memory"
         try:
-            durable.make_directory(self._layout.staging)
+            for folder in (self._layout.staging, memory.parent):
+                durable.make_directory(folder)
+            # Written before the switch, so that a disk that is full here too leaves all as it was.
+            durable.write_file(learnt, encode(remember(self._store.memory(app), record)))
             self._put(bundle, record)
+            with contextlib.suppress(OSError):
+                durable.move(learnt, memory)
         except OSError as error:
             raise durable.storage_error(error, f"{app} {record.version} was not installed") from error
         finally:
             self._clear(app)
-        self._remember(app)
+        with contextlib.suppress(OSError):
+            self._remember(app)
 
     def roll_back(self, app_id: str) -> None:
         """Go back to the version before.
@@ -103,6 +111,7 @@ class Changes:
         """
         previous = self._store.previous_folder(app_id)
         try:
+            self._remember(app_id)
             self._point(app_id, previous.name)
         except OSError as error:
             raise durable.storage_error(error, f"{app_id} was not rolled back") from error
@@ -115,29 +124,48 @@ class Changes:
             NoAppError: there is no such app, and nothing is remembered that could be forgotten.
             NoSpaceError, PermissionDeniedError, StorageError: it could not be done; all is as it was.
         """
-        memory = self._layout.memory(app_id)
-        installed = is_installed(self._layout.app(app_id))
-        if not installed and not (forget and memory.exists()):
-            raise NoAppError(f"there is no app {app_id} in {self._layout.apps}")
+        folder, memory, staging = self._layout.app(app_id), self._layout.memory(app_id), self._layout.staging
         try:
-            if installed:
-                durable.make_directory(self._layout.staging)
-                _move_or_undo(self._layout.app(app_id), self._layout.staging / "removed")
-            if forget:
-                durable.remove_file(memory)
-                with contextlib.suppress(FileNotFoundError):
-                    durable.sync_directory(memory.parent)
+            moves = {folder: staging / "removed"} if is_installed(folder) else {}
+            if forget and memory.exists():
+                moves[memory] = staging / "forgotten"
+            if not moves:
+                raise NoAppError(f"there is no app {app_id} in {self._layout.apps}")
+            if not forget:
+                self._remember(app_id)
+            durable.make_directory(staging)
+            _move_all_or_none(moves)
         except OSError as error:
             raise durable.storage_error(error, f"{app_id} was not removed") from error
         self._clear(app_id)
 
     def collect(self) -> None:
-        """Clear away what interrupted changes left behind, and remember what they had no time to remember."""
+        """Clear away what interrupted changes left behind, and remember what they had no time to remember.
+
+        Raises:
+            PermissionDeniedError, NoSpaceError, StorageError: what they changed last can't be made durable.
+        """
+        self._settle()
         self._clear(None)
         for folder in self._folders():
             self._clear(folder.name)
             if is_installed(folder):
-                self._remember(folder.name)
+                with contextlib.suppress(OSError):
+                    self._remember(folder.name)
+
+    def _settle(self) -> None:
+        """Make durable what a killed process had no time to, before anything is built on it or cleared away for it."""
+        layout = self._layout
+        folders = [layout.apps, layout.private, layout.staging, layout.memory("any").parent]
+        try:
+            for folder in layout.apps.parents:
+                with contextlib.suppress(OSError):  # other users' folders, which this one need not be able to open
+                    durable.sync_directory(folder)
+            for folder in [*folders, *filter(is_installed, self._folders())]:
+                with contextlib.suppress(FileNotFoundError, PermissionError):  # or: nobody here has changed it
+                    durable.sync_directory(folder)
+        except OSError as error:
+            raise durable.storage_error(error, f"the apps directory {layout.apps}") from error
 
     def _put(self, bundle: VerifiedBundle, record: Record) -> None:
         app, staged = record.id, self._layout.staging / "new"
@@ -150,7 +178,7 @@ class Changes:
             durable.write_file(staged / CONFIG_NAME, DEFAULT_CONFIG)
             _write_links(staged)
             durable.make_link(staged / CURRENT, pointer_target(name))
-            _move_or_undo(staged, folder)
+            _move_all_or_none({staged: folder})
             return
         if not is_installed(folder):
             _check_unused(folder)
@@ -175,11 +203,15 @@ class Changes:
             raise
 
     def _remember(self, app_id: str) -> None:
-        """Bring the memory up to what is installed.
+        """Bring the memory up to what is installed, unless one of the two is damaged.
 
-        Where that fails, the next change tries again; `judge` does not depend on it as long as the app is there.
+        Where that fails, the next change tries again: `judge` does not depend on it as long as the app is there. What
+        takes the app or its version away must not go on.
+
+        Raises:
+            OSError: it can't be written.
         """
-        with contextlib.suppress(OSError, CogdError):
+        with contextlib.suppress(CogdError):
             record = self._store.installed(app_id)
             before = self._store.memory(app_id)
             after = remember(before, record) if record is not None else before
@@ -216,19 +248,22 @@ class Changes:
         return []
 
 
-def _move_or_undo(source: Path, target: Path) -> None:
+def _move_all_or_none(moves: Mapping[Path, Path]) -> None:
     try:
-        durable.move(source, target)
+        for source, target in moves.items():
+            durable.move(source, target)
     except OSError:
-        with contextlib.suppress(OSError):
-            os.rename(target, source)
+        for source, target in moves.items():
+            with contextlib.suppress(OSError):
+                if not os.path.lexists(source):
+                    os.rename(target, source)
         raise
 
 
 def _next_number(folder: Path) -> int:
     try:
         names = os.listdir(folder / VERSIONS)
-    except OSError:
+    except FileNotFoundError:
         return 1
     return max((version_number(name) for name in names), default=0) + 1
 

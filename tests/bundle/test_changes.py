@@ -279,7 +279,6 @@ def test_an_installation_that_fails_takes_everything_away_again(tmp_path, monkey
     before = files(tmp_path)
     for call, number, kind in (
         ("write", errno.ENOSPC, NoSpaceError),
-        ("fsync", errno.EIO, StorageError),
         ("rename", errno.EACCES, PermissionDeniedError),
         ("symlink", errno.EDQUOT, NoSpaceError),
     ):
@@ -290,6 +289,16 @@ def test_an_installation_that_fails_takes_everything_away_again(tmp_path, monkey
         assert files(tmp_path) == before
     assert store.installed(APP).version == "1.0.0"
     install(tmp_path, TWO)
+
+
+def test_what_was_changed_last_must_be_durable_before_anything_else(tmp_path, monkeypatch):
+    install(tmp_path, ONE)
+    before = files(tmp_path)
+    failing_at(monkeypatch, "fsync")
+    with pytest.raises(StorageError, match=r"the apps directory .*\(/somewhere\)"):
+        install(tmp_path, TWO)
+    monkeypatch.undo()
+    assert files(tmp_path) == before
 
 
 def test_a_switch_that_is_not_durable_is_taken_back(tmp_path, monkeypatch):
@@ -361,15 +370,41 @@ def test_a_removal_that_fails_leaves_the_app(tmp_path, monkeypatch):
 def test_memory_that_can_not_be_written_now_is_written_later(tmp_path, monkeypatch):
     from cogd.bundle import durable
 
-    def full(path, data, *, mode):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    real = durable.move
 
-    monkeypatch.setattr(durable, "replace_file", full)
+    def fail(*_arguments, **_keywords):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(durable, "replace_file", fail)
+    monkeypatch.setattr(durable, "move", lambda a, b: fail() if b.parent.name == "memory" else real(a, b))
     store, _ = install(tmp_path, ONE)
     assert store.memory(APP) is None
+    with changing(store, 0):  # still not, but this is no reason to stop
+        assert store.memory(APP) is None
+    with pytest.raises(StorageError, match="person-count was not removed"):  # but to forget is
+        remove(store)
     monkeypatch.undo()
     with changing(store, 0):
         assert store.memory(APP) is not None
+
+
+def test_forgetting_that_fails_takes_the_removal_back(tmp_path, monkeypatch):
+    store, _ = install(tmp_path, ONE)
+    before = files(tmp_path)
+    from cogd.bundle import durable
+
+    real = durable.move
+
+    def move(source, target):
+        real(source, target)
+        if target.name == "forgotten":
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(durable, "move", move)
+    with pytest.raises(StorageError):
+        remove(store, forget=True)
+    monkeypatch.undo()
+    assert files(tmp_path) == before
 
 
 def test_clearing_that_fails_is_left_for_the_next_time(tmp_path, monkeypatch):
@@ -403,6 +438,18 @@ def test_previous_that_is_no_longer_there(tmp_path):
     with pytest.raises(NothingToRollBackError):
         roll_back(store)
     assert store.installed("nobody") is store.previous("nobody") is None
+
+
+def test_a_version_before_that_can_not_be_looked_at(tmp_path, monkeypatch):
+    install(tmp_path, ONE)
+    store, _ = install(tmp_path, TWO)
+
+    def fail(_path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("pathlib.Path.is_dir", fail)
+    with pytest.raises(StorageError, match=r"1-1\.0\.0: Input/output error"):
+        store.previous(APP)
 
 
 def test_records_that_can_not_be_read(tmp_path):

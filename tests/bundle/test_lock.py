@@ -69,3 +69,21 @@ def test_no_place_for_it(tmp_path):
     with pytest.raises(StorageError, match="the lock"), locked(tmp_path / "lock", 0):
         pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_system_that_knows_no_locks(tmp_path, monkeypatch):
+    def refuse(*_arguments):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("cogd.bundle.lock.fcntl.flock", refuse)
+    with pytest.raises(StorageError, match=r"the lock .*: No locks available"), locked(tmp_path / "lock", 0):
+        pass
+
+
+def test_a_holder_whose_number_can_not_be_read(tmp_path, holder, monkeypatch):
+    def fail(*_arguments):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("cogd.bundle.lock.os.pread", fail)
+    with pytest.raises(LockedError, match=r"held by process [?]"), locked(tmp_path / "lock", 0):
+        pass
