@@ -72,23 +72,24 @@ def install(
     read_config(store.layout.app(app))  # a bad one would keep the app from running
     before = store.installed(app)
 
-    def verdict() -> Verdict:
+    def judge_now() -> Verdict:
         return judge(bundle, store.installed(app), store.memory(app), trust, allow_downgrade=allow_downgrade)
 
-    first_verdict = verdict()
+    verdict = judge_now()
     say(f"proving {app} {bundle.manifest.version} on this device")
-    record = _record(bundle, first_verdict, int(now_unix_s), prove(bundle))
-    done = not rehearse and not (first_verdict.change == "same" and _intact(bundle, store, trust))
+    record = _record(bundle, verdict, int(now_unix_s), prove(bundle))
+    done = not rehearse and not (verdict.change == "same" and _intact(bundle, store, trust))
     if done:
         with changing(store, wait_s) as changes:
             # Judged again, because another installation may have come first.
-            before, last_verdict = store.installed(app), verdict()
+            before, verdict = store.installed(app), judge_now()
+            record = _record(bundle, verdict, int(now_unix_s), record.proofs)
             say("switching")
-            changes.install(bundle, _record(bundle, last_verdict, int(now_unix_s), record.proofs))
+            changes.install(bundle, record)
     elif not rehearse:
         with changing(store, wait_s):
             pass  # what put it in place may have been killed before that was durable, or before it had tidied up
-    return Installation(record, first_verdict.change, before.version if before is not None else None, done)
+    return Installation(record, verdict.change, before.version if before is not None else None, done)
 
 
 def roll_back(
@@ -120,6 +121,7 @@ def _record(bundle: VerifiedBundle, verdict: Verdict, installed_at: int, proofs:
         installed_at=installed_at,
         previous=None,
         proofs=proofs,
+        older_than=verdict.older_than,
     )
 
 

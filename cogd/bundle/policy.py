@@ -30,11 +30,13 @@ class Verdict:
         change: what it is to what is installed; `same` is the very same bundle.
         key_ids: the keys that count for it, sorted.
         pinned: the keys that may sign the app from now on, sorted.
+        older_than: a higher version that was there before, where it was let pass on purpose.
     """
 
     change: Change
     key_ids: tuple[str, ...]
     pinned: tuple[str, ...]
+    older_than: str | None = None
 
 
 def judge(
@@ -67,9 +69,14 @@ def judge(
     pinned = _check_pins(bundle, signers, memory, trust)
     _check_same_version(bundle, installed, memory)
     change = _change(bundle, installed)
-    if not allow_downgrade and change != "same":  # what is installed may be repaired, after a rollback too
-        _check_downgrade(bundle, signers, installed, memory, trust)
-    return Verdict(change, tuple(sorted(signers)), tuple(sorted(pinned)))
+    # What is installed may be repaired, after a rollback too.
+    older_than = _higher_before(bundle, signers, installed, memory, trust) if change != "same" else None
+    if older_than is not None and not allow_downgrade:
+        raise DowngradeError(
+            f"{_name(bundle)}: {older_than} was installed before",
+            hint=f"to go back on purpose: `cogd rollback {bundle.manifest.id}`, or install with --allow-downgrade",
+        )
+    return Verdict(change, tuple(sorted(signers)), tuple(sorted(pinned)), older_than)
 
 
 def _present_signers(bundle: VerifiedBundle, trust: TrustStore) -> frozenset[str]:
@@ -103,24 +110,20 @@ def _check_same_version(bundle: VerifiedBundle, installed: Record | None, memory
             raise SameVersionError(f"{_name(bundle)}: it is {bundle.digest}, but {before.digest} was installed before")
 
 
-def _check_downgrade(
+def _higher_before(
     bundle: VerifiedBundle,
     signers: frozenset[str],
     installed: Record | None,
     memory: Memory | None,
     trust: TrustStore,
-) -> None:
+) -> str | None:
+    """The highest version that was there before and binds this bundle, if it is higher."""
     before = [seen for key_id, seen in _highest(memory).items() if key_id in signers]
     # What keys signed that are no longer in use does not bind: a thief of the old key may have signed it.
     if installed is not None and trust.current(installed.key_ids):
         before += _seen(installed)
-    for seen in before:
-        if precedence(bundle.manifest.version) < precedence(seen.version):
-            app = bundle.manifest.id
-            raise DowngradeError(
-                f"{_name(bundle)}: {seen.version} was installed before",
-                hint=f"to go back on purpose: `cogd rollback {app}`, or install with --allow-downgrade",
-            )
+    highest = max((seen.version for seen in before), key=precedence, default=bundle.manifest.version)
+    return highest if precedence(bundle.manifest.version) < precedence(highest) else None
 
 
 def _change(bundle: VerifiedBundle, installed: Record | None) -> Change:

@@ -57,6 +57,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         installed_at: unix seconds.
         previous: name of the version folder that a rollback goes back to, if it is still there.
         proofs: of each variant that this device would use; the first is the one that runs.
+        older_than: a higher version that was there before, where an older one was let pass on purpose.
     """
 
     format: Literal["cogd.install/1"] = "cogd.install/1"
@@ -68,6 +69,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     installed_at: Annotated[int, Meta(ge=0)]
     previous: str | None
     proofs: list[VariantProof]
+    older_than: str | None = None
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

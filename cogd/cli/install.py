@@ -50,9 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         say=say,
     )
     record = installation.record
-    if installation.done and installation.change == "downgrade":
-        before = installation.previous_version
-        print(f"cogd: allowed downgrade: {record.id} {before} -> {record.version}", file=sys.stderr)
+    if record.older_than is not None:
+        print(f"cogd: allowed: {record.id} {record.version}, older than {record.older_than}", file=sys.stderr)
     daemon = None
     if installation.done:
         try:

@@ -61,12 +61,13 @@ def _row(store: Store, app_id: str, error: CogdError | None) -> dict[str, object
 
 def _facts(record: Record | None) -> dict[str, object]:
     if record is None:
-        return dict.fromkeys(("version", "digest", "key_ids", "installed_at", "proofs"))
+        return dict.fromkeys(("version", "digest", "key_ids", "installed_at", "older_than", "proofs"))
     return {
         "version": record.version,
         "digest": record.digest,
         "key_ids": record.key_ids,
         "installed_at": record.installed_at,
+        "older_than": record.older_than,
         "proofs": [msgspec.to_builtins(proof) for proof in record.proofs],
     }
 

@@ -51,7 +51,7 @@ def test_install_for_machines(put):
     put()
     facts = json.loads(put("--json", version="2.0.0").out)
     assert facts.keys() == {
-        *("id", "version", "digest", "key_ids", "pinned", "installed_at", "proofs"),
+        *("id", "version", "digest", "key_ids", "pinned", "installed_at", "proofs", "older_than"),
         *("change", "previous_version", "done", "daemon"),
     }
     assert (facts["change"], facts["previous_version"], facts["done"], facts["daemon"]) == (
@@ -127,11 +127,17 @@ def test_what_this_cogd_can_not_run(put, requires, status):
     assert put(archive=write_archive(members)).status == status
 
 
-def test_downgrade_on_purpose_is_logged(put):
+def test_downgrade_on_purpose_is_logged(put, cogd, home):
     put()
     result = put("--allow-downgrade", version="1.0.0")
     assert result.status == 0
-    assert result.err == "cogd: allowed downgrade: pose-app 1.2.3 -> 1.0.0\n"
+    assert result.err == "cogd: allowed: pose-app 1.0.0, older than 1.2.3\n"
+    assert shown(cogd, home)[APP]["older_than"] == "1.2.3"
+    result = put("--allow-downgrade", version="1.1.0")  # an upgrade, but below what was there before
+    assert result.err == "cogd: allowed: pose-app 1.1.0, older than 1.2.3\n"
+    result = put("--allow-downgrade", version="2.0.0")
+    assert (result.status, result.err) == (0, "")
+    assert shown(cogd, home)[APP]["older_than"] is None
 
 
 def test_pinned_revoked_and_too_few_keys(put, cogd, home, tmp_path):
