@@ -14,7 +14,7 @@ test: $(SSHD) $(VENV)/dev.stamp lint types  ## everything
 	$(BIN)/pytest --ignore=tests/bundle
 	$(BIN)/pytest tests/bundle --cov=cogd.bundle --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 
-fuzz: $(VENV)/dev.stamp  ## fuzz what reads bundles, SECONDS=900 for each of the four targets; needs atheris
+fuzz: $(VENV)/dev.stamp  ## fuzz what reads bundles, SECONDS=900 for each of the four targets
 	PATH="$(abspath $(BIN)):$$PATH" tests/fuzz/run $(SECONDS)
 
 quick: $(VENV)/dev.stamp  ## what every commit must pass; no training
