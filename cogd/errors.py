@@ -23,14 +23,17 @@ class CogdError(Exception):
     hint: str = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(_visible(message))
+        super().__init__(visible(message))
         if hint is not None:
             self.hint = hint
 
 
-def _visible(text: str) -> str:
-    # Messages name what others wrote - keys, file names, URLs. A terminal must not obey it, nor a log take it for a
-    # line, nor a reader be misled by characters that can't be seen.
+def visible(text: str) -> str:
+    """Text with escapes in the place of what can't be seen.
+
+    Messages name what others wrote - keys, file names, URLs. A terminal must not obey it, nor a log take it for a
+    line, nor a reader be misled.
+    """
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
@@ -270,7 +273,7 @@ class RolledBackError(CogdError):
 
     code = "rolled-back"
     exit_status = 35
-    hint = "the version from before runs on; tell the publisher the reason"
+    hint = "`cogd list` shows what is installed now; tell the publisher the reason"
 
 
 class PushError(CogdError):
@@ -294,7 +297,7 @@ class ControlError(CogdError):
 
     code = "control"
     exit_status = 38
-    hint = "what was installed stays installed; restart the daemon to run it: systemctl restart cogd"
+    hint = "`cogd list` shows what is installed; to have the daemon run it, restart the daemon: systemctl restart cogd"
 
 
 class HealthError(CogdError):

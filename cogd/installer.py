@@ -100,6 +100,7 @@ def roll_back(
     Raises:
         CogdError: there is none, it is refused, or it could not be done; then all is as it was.
     """
+    store.previous_folder(app_id)  # there is one; else nothing is made to find out
     with changing(store, wait_s) as changes:
         folder, before = store.previous_folder(app_id), store.installed(app_id)
         bundle = load_folder(folder, trust)

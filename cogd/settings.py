@@ -43,7 +43,7 @@ class Settings(BaseSettings):
         description="where frames come from, as URLs; `#name` names one",
     )
     sinks: _Words = Field(default=("stdout:",), min_length=1, description="where events go, as URLs")
-    apps_dir: Path = Field(default=Path("/var/lib/cognitum/apps"), description="folder of bundles: *.tar and <id>/")
+    apps_dir: Path = Field(default=Path("/var/lib/cognitum/apps"), description="folder of installed apps")
     trust_dir: Path = Field(default=Path("/etc/cogd/trust.d"), description="folder of trusted public keys, *.pub")
     tick_ms: int = Field(
         default=40, ge=5, le=1000, description="the beat: windows are inferred and servers polled on it"

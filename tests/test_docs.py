@@ -151,7 +151,14 @@ def test_the_apps_config_and_layout_are_documented():
     text = read("docs/install.md")
     for word in (*AppConfig.__struct_fields__, "below_min_confidence"):
         assert f"`{word}`" in text
-    for word in (layout.CURRENT, layout.VERSIONS, layout.CONFIG_NAME, layout.RECORD_NAME, *layout.LINKED):
+    for word in (
+        layout.CURRENT,
+        layout.VERSIONS,
+        layout.CONFIG_NAME,
+        layout.RECORD_NAME,
+        layout.PROBATION_NAME,
+        *layout.LINKED,
+    ):
         assert word in text
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-from typing import TYPE_CHECKING, Final
+import secrets
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,21 +26,20 @@ from cogd.bundle.layout import (
     version_name,
     version_number,
 )
+from cogd.bundle.leftovers import check_unused, clear_app, clear_staging, folders, is_link_to
 from cogd.bundle.load import is_installed
 from cogd.bundle.lock import locked
-from cogd.bundle.members import APPLIANCE_NAMES
+from cogd.bundle.probation import is_on_trial
 from cogd.bundle.record import encode, remember
-from cogd.errors import CogdError, NoAppError, StorageError
+from cogd.errors import CogdError, NoAppError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from cogd.bundle.record import Record
+    from cogd.bundle.record import Memory, Record
     from cogd.bundle.store import Store
     from cogd.bundle.verify import VerifiedBundle
-
-_TEMPORARY: Final = re.compile(r"\.[0-9a-f]{16}")  # what `durable` names its temporary files
 
 
 @contextlib.contextmanager
@@ -69,24 +68,21 @@ class Changes:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._layout = store.layout
+        self._token = secrets.token_hex(4)
 
     def install(self, bundle: VerifiedBundle, record: Record) -> None:
         """Put a bundle into place.
 
         Args:
             bundle: what to install.
-            record: of it; its `previous` is decided here.
+            record: of it; its `previous` and `last_good` are decided here.
 
         Raises:
             NoSpaceError, PermissionDeniedError, StorageError: it could not be done; all is as it was.
         """
         app = record.id
-        before, name = self._store.installed(app), self._store.current_name(app)
-        if before is not None and before.digest == record.digest:
-            name = before.previous  # a repair: it goes back to where it went back to
-        record = msgspec.structs.replace(record, previous=name)
-        memory = self._layout.memory(app)
-        learnt = self._layout.staging / "memory"
+        record = self._with_predecessors(record)
+        memory, learnt = self._layout.memory(app), self._staged("memory")
         try:
             for folder in (self._layout.staging, memory.parent):
                 durable.make_directory(folder)
@@ -98,7 +94,8 @@ class Changes:
         except OSError as error:
             raise durable.storage_error(error, f"{app} {record.version} was not installed") from error
         finally:
-            self._clear(app)
+            clear_staging(self._layout)
+            clear_app(self._store, app)
         with contextlib.suppress(OSError):
             self._remember(app)
 
@@ -109,13 +106,20 @@ class Changes:
             NoAppError, NothingToRollBackError: there is none.
             NoSpaceError, PermissionDeniedError, StorageError: it could not be done; all is as it was.
         """
-        previous = self._store.previous_folder(app_id)
+        self.go_back(app_id, self._store.previous_folder(app_id).name)
+
+    def go_back(self, app_id: str, name: str) -> None:
+        """Go back to the version in the folder `name`, which is there.
+
+        Raises:
+            NoSpaceError, PermissionDeniedError, StorageError: it could not be done; all is as it was.
+        """
         try:
             self._remember(app_id)
-            self._point(app_id, previous.name)
+            self._point(app_id, name)
         except OSError as error:
             raise durable.storage_error(error, f"{app_id} was not rolled back") from error
-        self._clear(app_id)
+        clear_app(self._store, app_id)
 
     def remove(self, app_id: str, *, forget: bool) -> None:
         """Take an app away, its `config.json` included; `forget` also its pins and its ratchet.
@@ -124,20 +128,43 @@ class Changes:
             NoAppError: there is no such app, and nothing is remembered that could be forgotten.
             NoSpaceError, PermissionDeniedError, StorageError: it could not be done; all is as it was.
         """
-        folder, memory, staging = self._layout.app(app_id), self._layout.memory(app_id), self._layout.staging
+        folder, memory = self._layout.app(app_id), self._layout.memory(app_id)
         try:
-            moves = {folder: staging / "removed"} if is_installed(folder) else {}
+            moves = {folder: self._staged("removed")} if is_installed(folder) else {}
             if forget and memory.exists():
-                moves[memory] = staging / "forgotten"
+                moves[memory] = self._staged("forgotten")
             if not moves:
                 raise NoAppError(f"there is no app {app_id} in {self._layout.apps}")
             if not forget:
                 self._remember(app_id)
-            durable.make_directory(staging)
+            durable.make_directory(self._layout.staging)
             _move_all_or_none(moves)
         except OSError as error:
             raise durable.storage_error(error, f"{app_id} was not removed") from error
-        self._clear(app_id)
+        clear_staging(self._layout)
+
+    def undo_first(self, app_id: str, memory: Memory | None) -> None:
+        """Take a first installation back: what was in the folder before stays, and `memory` is what it was before.
+
+        Raises:
+            NoSpaceError, PermissionDeniedError, StorageError: it could not be done.
+        """
+        folder = self._layout.app(app_id)
+        try:
+            if _is_ours_alone(folder):
+                self.remove(app_id, forget=False)
+            else:
+                durable.remove_file(folder / CURRENT)
+                durable.sync_directory(folder)
+                clear_app(self._store, app_id)
+            path = self._layout.memory(app_id)
+            if memory is not None:
+                durable.replace_file(path, encode(memory), mode=0o644)
+            else:
+                durable.remove_file(path)
+                durable.sync_directory(path.parent)
+        except OSError as error:
+            raise durable.storage_error(error, f"{app_id} was not taken back") from error
 
     def collect(self) -> None:
         """Clear away what interrupted changes left behind, and remember what they had no time to remember.
@@ -146,29 +173,43 @@ class Changes:
             PermissionDeniedError, NoSpaceError, StorageError: what they changed last can't be made durable.
         """
         self._settle()
-        self._clear(None)
-        for folder in self._folders():
-            self._clear(folder.name)
+        clear_staging(self._layout)
+        for folder in folders(self._layout):
+            clear_app(self._store, folder.name)
             if is_installed(folder):
                 with contextlib.suppress(OSError):
                     self._remember(folder.name)
 
+    def _staged(self, name: str) -> Path:
+        """A name that no other change has: what can't be taken away of an earlier one is in nobody's way."""
+        return self._layout.staging / f"{self._token}-{name}"
+
+    def _with_predecessors(self, record: Record) -> Record:
+        app = record.id
+        before, name = self._store.installed(app), self._store.current_name(app)
+        if before is None:
+            return msgspec.structs.replace(record, previous=None, last_good=None)
+        if before.digest == record.digest:  # a repair: it goes back to where it went back to
+            return msgspec.structs.replace(record, previous=before.previous, last_good=before.last_good)
+        last_good = before.last_good if is_on_trial(self._store, app) else name
+        return msgspec.structs.replace(record, previous=name, last_good=last_good)
+
     def _settle(self) -> None:
         """Make durable what a killed process had no time to, before anything is built on it or cleared away for it."""
         layout = self._layout
-        folders = [layout.apps, layout.private, layout.staging, layout.memory("any").parent]
+        ours = [layout.apps, layout.private, layout.staging, layout.memories]
         try:
             for folder in layout.apps.parents:
                 with contextlib.suppress(OSError):  # other users' folders, which this one need not be able to open
                     durable.sync_directory(folder)
-            for folder in [*folders, *filter(is_installed, self._folders())]:
+            for folder in [*ours, *filter(is_installed, folders(layout))]:
                 with contextlib.suppress(FileNotFoundError, PermissionError):  # or: nobody here has changed it
                     durable.sync_directory(folder)
         except OSError as error:
             raise durable.storage_error(error, f"the apps directory {layout.apps}") from error
 
     def _put(self, bundle: VerifiedBundle, record: Record) -> None:
-        app, staged = record.id, self._layout.staging / "new"
+        app, staged = record.id, self._staged("new")
         folder = self._layout.app(app)
         name = version_name(_next_number(folder), record.version)
         if not os.path.lexists(folder):
@@ -181,7 +222,7 @@ class Changes:
             _move_all_or_none({staged: folder})
             return
         if not is_installed(folder):
-            _check_unused(folder)
+            check_unused(folder)
             durable.make_directory(folder / VERSIONS)
         _write_version(staged, bundle, record)
         durable.move(staged, self._layout.version(app, name))
@@ -220,33 +261,6 @@ class Changes:
                 durable.make_directory(path.parent)
                 durable.replace_file(path, encode(after), mode=0o644)
 
-    def _clear(self, app_id: str | None) -> None:
-        """Take away what is staged, and of an app the versions that are neither installed nor the one before.
-
-        What can't be taken away is left for the next time: it is garbage, and whatever brought us here has its own
-        outcome.
-        """
-        _clear_folder(self._layout.staging)
-        if app_id is None:
-            _clear_temporaries(self._layout.memory("any").parent)
-            return
-        folder = self._layout.app(app_id)
-        with contextlib.suppress(OSError, CogdError):  # a damaged record: then everything is kept
-            _clear_temporaries(folder)
-            name = self._store.current_name(app_id)
-            if name is None:
-                _clear_beginnings(folder, self._layout.staging)
-                return
-            keep = {name, self._store.record(app_id, name).previous}
-            for entry in os.listdir(folder / VERSIONS):
-                if entry not in keep:
-                    durable.remove_tree(folder / VERSIONS / entry)
-
-    def _folders(self) -> list[Path]:
-        with contextlib.suppress(OSError):
-            return [path for path in self._layout.apps.iterdir() if not path.name.startswith(".")]
-        return []
-
 
 def _move_all_or_none(moves: Mapping[Path, Path]) -> None:
     try:
@@ -280,46 +294,13 @@ def _write_version(folder: Path, bundle: VerifiedBundle, record: Record) -> None
 def _write_links(folder: Path) -> None:
     """The constant links to the files of whatever version is installed."""
     for name in LINKED:
-        if not _is_link_to(folder / name, f"{CURRENT}/{name}"):
+        if not is_link_to(folder / name, f"{CURRENT}/{name}"):
             durable.make_link(folder / name, f"{CURRENT}/{name}")
 
 
-def _is_link_to(path: Path, target: str) -> bool:
-    return path.is_symlink() and os.readlink(path) == target
-
-
-def _check_unused(folder: Path) -> None:
-    """See that nobody else's app is in a folder; the appliance may have made it, and put its own files there."""
-    allowed = APPLIANCE_NAMES | {VERSIONS, *LINKED}
-    if foreign := sorted(set(os.listdir(folder)) - allowed):
-        hint = "another program's app has this id: remove it first"
-        raise StorageError(f"{folder}: holds {foreign[0]}, which cogd did not put there", hint=hint)
-
-
-def _clear_beginnings(folder: Path, staging: Path) -> None:
-    """Take away what an interrupted first installation left in a folder that was there before it."""
-    _check_unused(folder)
-    for name in LINKED:
-        if _is_link_to(folder / name, f"{CURRENT}/{name}"):
-            durable.remove_file(folder / name)
-    versions = folder / VERSIONS
-    for entry in os.listdir(versions):
-        if version_number(entry) and (versions / entry / RECORD_NAME).exists():
-            # As a whole, out of here first: what is only half gone could not be told from somebody else's.
-            durable.make_directory(staging)
-            durable.move(versions / entry, staging / entry)
-            durable.remove_tree(staging / entry)
-    os.rmdir(versions)  # fails where anything else is in it
-
-
-def _clear_temporaries(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        for entry in os.listdir(folder):
-            if _TEMPORARY.fullmatch(entry):
-                durable.remove_file(folder / entry)
-
-
-def _clear_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        for entry in os.listdir(folder):
-            durable.remove_tree(folder / entry)
+def _is_ours_alone(folder: Path) -> bool:
+    """Whether there is nothing in an app's folder but what a first installation puts there."""
+    config = folder / CONFIG_NAME
+    return (
+        set(os.listdir(folder)) == {CONFIG_NAME, CURRENT, VERSIONS, *LINKED} and config.read_bytes() == DEFAULT_CONFIG
+    )

@@ -1,4 +1,4 @@
-"""Changes on disk that outlast a pulled plug. Nothing else in this package writes.
+"""Changes on disk that outlast a pulled plug.
 
 What was written counts only after `fsync` of the file; a name that was made, moved or taken away counts only after
 `fsync` of its directory (fsync(2); rename(2) is atomic, but not durable by itself).
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _WRITE_BYTES = 1 << 20
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -149,4 +149,6 @@ def storage_error(error: OSError, what: str) -> CogdError:
         return PermissionDeniedError(message)
     if error.errno in _FULL:
         return NoSpaceError(message)
+    if error.errno == errno.EROFS:
+        return StorageError(message, hint="the file system is mounted read-only: remount it, or look why with dmesg")
     return StorageError(message)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME
+from cogd.errors import NoAppError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,7 @@ RECORD_NAME: Final = ".install.json"
 PROBATION_NAME: Final = ".probation.json"
 LINKED: Final = (MANIFEST_NAME, ENVELOPE_NAME, ADR100_MANIFEST_NAME)
 
+_APP_ID = re.compile(r"[a-z0-9-]{2,32}")
 _VERSION_NAME = re.compile(r"([1-9][0-9]{0,8})-[0-9A-Za-z.-]{1,64}")
 
 
@@ -51,13 +53,26 @@ class Layout:
         """What is not yet, or no longer, in place: garbage, but for the process that holds the lock."""
         return self.private / "staging"
 
+    @property
+    def memories(self) -> Path:
+        """The folder of what is remembered."""
+        return self.private / "memory"
+
     def memory(self, app_id: str) -> Path:
-        """What is remembered of an app."""
-        return self.private / "memory" / f"{app_id}.json"
+        """What is remembered of an app.
+
+        Raises:
+            NoAppError: this can't be an app's id.
+        """
+        return self.memories / f"{_checked(app_id)}.json"
 
     def app(self, app_id: str) -> Path:
-        """An app's folder."""
-        return self.apps / app_id
+        """An app's folder.
+
+        Raises:
+            NoAppError: this can't be an app's id.
+        """
+        return self.apps / _checked(app_id)
 
     def current(self, app_id: str) -> Path:
         """The pointer."""
@@ -66,6 +81,18 @@ class Layout:
     def version(self, app_id: str, name: str) -> Path:
         """The folder of one version."""
         return self.app(app_id) / VERSIONS / name
+
+
+def is_app_id(name: str) -> bool:
+    """Whether an app can be called so."""
+    return _APP_ID.fullmatch(name) is not None
+
+
+def _checked(app_id: str) -> str:
+    # Ids are typed by people, and become paths: none may lead anywhere else.
+    if not is_app_id(app_id):
+        raise NoAppError(f"{app_id[:100]!r} is no app's id", hint="`cogd list` shows the ids of what is installed")
+    return app_id
 
 
 def version_name(number: int, version: str) -> str:

@@ -1,8 +1,8 @@
 """Whether a verified bundle may take the place of what is installed. Pure: it reads and changes nothing.
 
 Against attacks on updates as The Update Framework lists them (theupdateframework.io, "Security"): arbitrary
-installation by another publisher (pins), rollback and fast-forward (a ratchet for each key, so that a leaked key's
-99.0.0 does not bind its successor), freeze (expiry).
+installation by another publisher (pins), rollback and fast-forward (a ratchet for each key, of which those in use
+count, so that a leaked key's 99.0.0 does not bind its successor), freeze (expiry).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def judge(
     _check_same_version(bundle, installed, memory)
     change = _change(bundle, installed)
     # What is installed may be repaired, after a rollback too.
-    older_than = _higher_before(bundle, signers, installed, memory, trust) if change != "same" else None
+    older_than = _higher_before(bundle, installed, memory, trust) if change != "same" else None
     if older_than is not None and not allow_downgrade:
         raise DowngradeError(
             f"{_name(bundle)}: {older_than} was installed before",
@@ -105,21 +105,18 @@ def _check_pins(
 
 
 def _check_same_version(bundle: VerifiedBundle, installed: Record | None, memory: Memory | None) -> None:
-    for before in [*_highest(memory).values(), *_seen(installed)]:
+    for before in [*(memory.seen if memory is not None else ()), *_seen(installed)]:
         if before.version == bundle.manifest.version and before.digest != bundle.digest:
             raise SameVersionError(f"{_name(bundle)}: it is {bundle.digest}, but {before.digest} was installed before")
 
 
 def _higher_before(
-    bundle: VerifiedBundle,
-    signers: frozenset[str],
-    installed: Record | None,
-    memory: Memory | None,
-    trust: TrustStore,
+    bundle: VerifiedBundle, installed: Record | None, memory: Memory | None, trust: TrustStore
 ) -> str | None:
     """The highest version that was there before and binds this bundle, if it is higher."""
-    before = [seen for key_id, seen in _highest(memory).items() if key_id in signers]
     # What keys signed that are no longer in use does not bind: a thief of the old key may have signed it.
+    highest_by_key = memory.highest if memory is not None else {}
+    before = [highest_by_key[key_id] for key_id in trust.current(highest_by_key)]
     if installed is not None and trust.current(installed.key_ids):
         before += _seen(installed)
     highest = max((seen.version for seen in before), key=precedence, default=bundle.manifest.version)
@@ -132,10 +129,6 @@ def _change(bundle: VerifiedBundle, installed: Record | None) -> Change:
     if installed.digest == bundle.digest:
         return "same"
     return "downgrade" if precedence(bundle.manifest.version) < precedence(installed.version) else "upgrade"
-
-
-def _highest(memory: Memory | None) -> dict[str, Seen]:
-    return memory.highest if memory is not None else {}
 
 
 def _seen(installed: Record | None) -> list[Seen]:

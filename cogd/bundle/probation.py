@@ -40,7 +40,7 @@ def is_on_trial(store: Store, app_id: str) -> bool:
     Raises:
         StorageError: the app's pointer or record is damaged.
     """
-    return store.previous(app_id) is not None and not _read(store, app_id).proven
+    return store.last_good(app_id) is not None and not _read(store, app_id).proven
 
 
 def note_try(store: Store, app_id: str) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_RECORD_BYTES: Final = 1 << 20
+MAX_SEEN: Final = 256
 
 _Semver = Annotated[str, Meta(pattern=rf"\A{SEMVER}\Z", max_length=MAX_LENGTH)]
 
@@ -56,6 +57,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         pinned: the keys that may sign the app, as they were known then, sorted.
         installed_at: unix seconds.
         previous: name of the version folder that a rollback goes back to, if it is still there.
+        last_good: name of the version folder that a daemon goes back to while this one is on trial: the last that has
+            proven itself, or that had no other before it.
         proofs: of each variant that this device would use; the first is the one that runs.
         older_than: a higher version that was there before, where an older one was let pass on purpose.
     """
@@ -68,6 +71,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pinned: list[str]
     installed_at: Annotated[int, Meta(ge=0)]
     previous: str | None
+    last_good: str | None = None
     proofs: list[VariantProof]
     older_than: str | None = None
 
@@ -85,11 +89,13 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         pinned: the keys that may sign it: those of the first installation and what they were rotated to.
         highest: the highest version that was installed, by the key that signed it.
+        seen: the newest `MAX_SEEN` versions that were installed, in the order of their installation.
     """
 
     format: Literal["cogd.memory/1"] = "cogd.memory/1"
     pinned: list[str]
     highest: dict[str, Seen]
+    seen: list[Seen] = []
 
 
 def remember(memory: Memory | None, record: Record) -> Memory:
@@ -101,7 +107,12 @@ def remember(memory: Memory | None, record: Record) -> Memory:
         if before is None or precedence(before.version) < precedence(record.version):
             highest[key_id] = seen
     pinned = set(record.pinned) | set(memory.pinned if memory is not None else ())
-    return Memory(pinned=sorted(pinned), highest=highest)
+    versions = memory.seen if memory is not None else []
+    return Memory(
+        pinned=sorted(pinned),
+        highest=highest,
+        seen=versions if seen in versions else [*versions, seen][-MAX_SEEN:],
+    )
 
 
 _Kind = TypeVar("_Kind", Record, Memory)
@@ -121,5 +132,5 @@ def parse(raw: bytes, kind: type[_Kind], path: Path) -> _Kind:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        hint = "the disk may be failing; `cogd remove ID`, then install the app again"
+        hint = "the disk may be failing; `cogd remove --forget ID`, then install the app again"
         raise StorageError(f"{path}: is damaged: {str(error)[:200]}", hint=hint) from error

@@ -38,8 +38,16 @@ class Store:
             StorageError: a record is damaged.
         """
         installed = self.installed(app_id)
-        folder = self._kept(installed) if installed is not None else None
-        return self.record(app_id, folder.name) if folder is not None else None
+        return self._kept(installed, installed.previous) if installed is not None else None
+
+    def last_good(self, app_id: str) -> Record | None:
+        """The record of the version that a daemon goes back to while the installed one is on trial, if one is kept.
+
+        Raises:
+            StorageError: a record is damaged.
+        """
+        installed = self.installed(app_id)
+        return self._kept(installed, installed.last_good) if installed is not None else None
 
     def previous_folder(self, app_id: str) -> Path:
         """The folder of the version that a rollback goes back to.
@@ -49,13 +57,17 @@ class Store:
             NothingToRollBackError: no earlier version is kept.
             StorageError: a record is damaged.
         """
-        installed = self.installed(app_id)
-        if installed is None:
-            raise NoAppError(f"there is no app {app_id} in {self.layout.apps}")
-        folder = self._kept(installed)
-        if folder is None:
-            raise NothingToRollBackError(f"{app_id} {installed.version}: no earlier version is kept")
-        return folder
+        installed = self._installed_or_raise(app_id)
+        return self._folder_or_raise(installed, installed.previous)
+
+    def last_good_folder(self, app_id: str) -> Path:
+        """The folder of the version that a daemon goes back to.
+
+        Raises:
+            NoAppError, NothingToRollBackError, StorageError: as `previous_folder`.
+        """
+        installed = self._installed_or_raise(app_id)
+        return self._folder_or_raise(installed, installed.last_good)
 
     def memory(self, app_id: str) -> Memory | None:
         """What is remembered of an app, installed or not.
@@ -82,7 +94,8 @@ class Store:
             raise storage_error(error, str(path)) from error
         name = pointed_name(target)
         if name is None:
-            raise StorageError(f"{path}: leads to {target[:100]!r}, which is no version of the app")
+            hint = f"`cogd remove {app_id}`, then install it again"
+            raise StorageError(f"{path}: leads to {target[:100]!r}, which is no version of the app", hint=hint)
         return name
 
     def record(self, app_id: str, name: str) -> Record:
@@ -97,10 +110,26 @@ class Store:
             raise StorageError(f"{path}: is missing", hint=f"`cogd remove {app_id}`, then install it again")
         return parse(raw, Record, path)
 
-    def _kept(self, installed: Record) -> Path | None:
-        if installed.previous is None:
+    def _installed_or_raise(self, app_id: str) -> Record:
+        installed = self.installed(app_id)
+        if installed is None:
+            raise NoAppError(f"there is no app {app_id} in {self.layout.apps}")
+        return installed
+
+    def _folder_or_raise(self, installed: Record, name: str | None) -> Path:
+        folder = self._folder(installed, name)
+        if folder is None:
+            raise NothingToRollBackError(f"{installed.id} {installed.version}: no earlier version is kept")
+        return folder
+
+    def _kept(self, installed: Record, name: str | None) -> Record | None:
+        folder = self._folder(installed, name)
+        return self.record(installed.id, folder.name) if folder is not None else None
+
+    def _folder(self, installed: Record, name: str | None) -> Path | None:
+        if name is None:
             return None
-        folder = self.layout.version(installed.id, installed.previous)
+        folder = self.layout.version(installed.id, name)
         try:
             return folder if folder.is_dir() else None
         except OSError as error:

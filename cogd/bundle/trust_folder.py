@@ -157,7 +157,7 @@ def _refuse_revoked(trust: TrustStore, key: PublicKey) -> None:
 
 
 def _write_key(folder: Path, key: PublicKey, name: str | None = None) -> Path:
-    file_name = f"{key.key_id[:_NAME_DIGITS] if name is None else name}{KEY_SUFFIX}"
+    file_name = (key.key_id[:_NAME_DIGITS] if name is None else name.removesuffix(KEY_SUFFIX)) + KEY_SUFFIX
     if not is_safe_name(file_name):
         raise ConfigError(f"{str(name)[:100]!r} can't name a file", hint="letters, digits, dots, dashes, underscores")
     path = folder / file_name

@@ -93,7 +93,7 @@ def load_all(apps_catalogue: AppsCatalogue, *, for_daemon: bool = False) -> tupl
     apps: list[App] = []
     for bundle in bundles:
         try:
-            apps.append(apps_catalogue.load(bundle, to_serve=for_daemon))
+            apps.append(apps_catalogue.load(bundle, trying=False))
         except CogdError as error:
             app_id = bundle.manifest.id
             rejected.append(RejectedApp(app_id, error, id=app_id))

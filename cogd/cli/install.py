@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -16,11 +17,15 @@ from cogd.bundle.receive import receive_bundle
 from cogd.bundle.store import Store
 from cogd.cli.apps import act_as_owner, add_change_arguments, check_wait, describe_daemon, say, tell_daemon
 from cogd.cli.common import read_settings, read_trust
-from cogd.errors import ArchiveError, NothingToRollBackError, RolledBackError
+from cogd.errors import ArchiveError, CogdError, NothingToRollBackError, RolledBackError
 from cogd.installer import Installation, install
 
 if TYPE_CHECKING:
     import argparse
+
+    from cogd.bundle.record import Memory, Record
+    from cogd.bundle.trust import TrustStore
+    from cogd.bundle.verify import VerifiedBundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,9 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings, wait_s = read_settings(arguments).settings, check_wait(arguments)
     trust = read_trust(arguments, settings.trust_dir)
     with _open(arguments.bundle) as stream:
-        act_as_owner(settings.apps_dir)
-        bundle = receive_bundle(stream, trust, progress=_progress)
+        act_as_owner(settings.apps_dir, create=not arguments.dry_run)
+        bundle = _receive(stream, trust)
     store = Store(settings.apps_dir)
+    memory = store.memory(bundle.manifest.id)
     installation = install(
         bundle,
         store,
@@ -53,18 +59,24 @@ def run(arguments: argparse.Namespace) -> int:
     if record.older_than is not None:
         print(f"cogd: allowed: {record.id} {record.version}, older than {record.older_than}", file=sys.stderr)
     daemon = None
-    if installation.done:
+    if not arguments.dry_run:
         try:
-            daemon = tell_daemon(settings, record.id)
+            daemon = tell_daemon(settings, record.id, to_run=True)
         except RolledBackError:
-            _take_back(store, record.id, record.digest, wait_s)
+            _take_back(store, record, memory, wait_s)
+            with contextlib.suppress(CogdError):  # so that the version from before runs again, if it was stopped
+                tell_daemon(settings, record.id)
             raise
-    print(_as_json(installation, daemon) if arguments.json else _as_text(installation, daemon, arguments.dry_run))
+    print(_as_json(installation, daemon) if arguments.json else _as_text(installation, arguments.dry_run))
+    if not arguments.json and not arguments.dry_run:
+        print(f"  daemon   {describe_daemon(settings, daemon)}")
     return 0
 
 
 def _open(name: str) -> IO[bytes]:
     if name == "-":
+        if sys.stdin is None:
+            raise ArchiveError("standard input is closed", hint="for example: cogd install - < bundle.tar")
         return sys.stdin.buffer
     try:
         return os.fdopen(os.open(Path(name), os.O_RDONLY | os.O_CLOEXEC), "rb", buffering=0)
@@ -72,22 +84,34 @@ def _open(name: str) -> IO[bytes]:
         raise ArchiveError(f"{name}: {error.strerror}", hint="give the path of a bundle.tar, or -") from error
 
 
-def _progress(received: int, expected: int) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if received >= expected else ""
-        print(f"\rcogd: received {received >> 10} of {expected >> 10} KiB", end=end, file=sys.stderr, flush=True)
+def _receive(stream: IO[bytes], trust: TrustStore) -> VerifiedBundle:
+    """Receive with progress on a terminal."""
+    shown = -1
+
+    def progress(received: int, expected: int) -> None:
+        nonlocal shown
+        percent = 100 * received // max(expected, 1)
+        if percent != shown and sys.stderr.isatty():
+            print(f"\rcogd: received {percent} % of {expected >> 10} KiB", end="", file=sys.stderr, flush=True)
+            shown = percent
+
+    try:
+        return receive_bundle(stream, trust, progress=progress)
+    finally:
+        if shown >= 0:
+            print(file=sys.stderr)
 
 
-def _take_back(store: Store, app_id: str, digest: str, wait_s: float) -> None:
+def _take_back(store: Store, record: Record, memory: Memory | None, wait_s: float) -> None:
     """What the daemon refuses must not stay; it may have gone back itself."""
     with changing(store, wait_s) as changes:
-        installed = store.installed(app_id)
-        if installed is None or installed.digest != digest:
+        installed = store.installed(record.id)
+        if installed is None or installed.digest != record.digest:
             return
         try:
-            changes.roll_back(app_id)
+            changes.roll_back(record.id)
         except NothingToRollBackError:
-            changes.remove(app_id, forget=False)
+            changes.undo_first(record.id, memory)
 
 
 def _as_json(installation: Installation, daemon: dict[str, object] | None) -> str:
@@ -97,10 +121,10 @@ def _as_json(installation: Installation, daemon: dict[str, object] | None) -> st
         "done": installation.done,
         "daemon": daemon,
     }
-    return json.dumps({key: value for key, value in facts.items() if key not in {"format", "previous"}})
+    return json.dumps({key: value for key, value in facts.items() if key not in {"format", "previous", "last_good"}})
 
 
-def _as_text(installation: Installation, daemon: dict[str, object] | None, dry_run: bool) -> str:  # noqa: FBT001
+def _as_text(installation: Installation, dry_run: bool) -> str:  # noqa: FBT001
     record, before = installation.record, installation.previous_version
     change = {
         "first": "installed",
@@ -117,6 +141,4 @@ def _as_text(installation: Installation, daemon: dict[str, object] | None, dry_r
         f" {proof.golden_tolerance:g}, {proof.latency_p50_ms:g} ms median of {proof.runs}"
         for proof in record.proofs
     ]
-    if installation.done:
-        lines.append(f"  daemon   {describe_daemon(daemon)}")
     return "\n".join(lines)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cogd.bundle.load import load_apps
+from cogd.bundle.probation import is_on_trial
 from cogd.bundle.store import Store
 from cogd.cli.common import add_folder_arguments, read_settings, read_trust
-from cogd.errors import StorageError
+from cogd.errors import CogdError, visible
 
 if TYPE_CHECKING:
     import argparse
 
     from cogd.bundle.record import Record
-    from cogd.errors import CogdError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,13 +46,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _row(store: Store, app_id: str, error: CogdError | None) -> dict[str, object]:
     try:
-        record, previous = store.installed(app_id), store.previous(app_id)
-    except StorageError as damage:
-        record, previous, error = None, None, error or damage
+        record, previous, on_trial = store.installed(app_id), store.previous(app_id), is_on_trial(store, app_id)
+    except CogdError as damage:
+        record, previous, on_trial, error = None, None, False, error or damage
     return {
         "id": app_id,
         **_facts(record),
         "previous_version": previous.version if previous is not None else None,
+        "on_trial": on_trial,
         "state": "ok" if error is None else error.code,
         "message": str(error) if error is not None else None,
         "hint": error.hint if error is not None else None,
@@ -74,8 +75,10 @@ def _facts(record: Record | None) -> dict[str, object]:
 
 def _text(row: dict[str, object]) -> str:
     at = row["installed_at"]
-    when = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M") if isinstance(at, int) else "-"
-    line = f"{row['id']:24} {row['version'] or '-':16} {when:16} UTC  {row['state']}"
+    when = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC") if isinstance(at, int) else "-"
+    line = f"{visible(str(row['id'])):24} {row['version'] or '-':16} {when:20}  {row['state']}"
+    if row["on_trial"]:
+        line += ", on trial"
     if row["previous_version"] is not None:
         line += f"  (before: {row['previous_version']})"
     return line + (f"\n    {row['message']}\n    hint: {row['hint']}" if row["message"] is not None else "")

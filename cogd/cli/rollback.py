@@ -31,5 +31,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"id": arguments.id, "version": version, "previous_version": before, "daemon": daemon}))
     else:
-        print(f"{arguments.id} is back at {version}, {before} before\n  daemon   {describe_daemon(daemon)}")
+        print(f"{arguments.id} is back at {version}, {before} before\n  daemon   {describe_daemon(settings, daemon)}")
     return 0

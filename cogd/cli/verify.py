@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cogd.bundle.load import load_bundle
 from cogd.bundle.manifest import check_expiry
-from cogd.cli.common import add_demo_argument, add_trust_argument, read_trust
+from cogd.cli.common import add_demo_argument, add_trust_argument, read_settings, read_trust
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to verify, and whom to trust."""
     parser.add_argument("bundle", type=Path, help="bundle.tar, or the folder of an app")
-    parser.add_argument("--trust-dir", type=Path, default=Path("/etc/cogd/trust.d"), metavar="DIR", help="trusted keys")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default /etc/cogd/cogd.toml)")
+    parser.add_argument("--trust-dir", metavar="DIR", help="folder of trusted public keys, *.pub")
     add_trust_argument(parser)
     add_demo_argument(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify as an installation would, and say what the bundle is."""
-    bundle = load_bundle(arguments.bundle, read_trust(arguments, arguments.trust_dir))
+    bundle = load_bundle(arguments.bundle, read_trust(arguments, read_settings(arguments).settings.trust_dir))
     manifest = bundle.manifest
     check_expiry(manifest, time.time())
     facts = {

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+import cogd
 from cogd.bundle.changes import changing
 from cogd.bundle.load import load_apps, load_archives, load_folder
 from cogd.bundle.probation import MAX_TRIES, is_on_trial, note_outcome, note_try
 from cogd.bundle.store import Store
+from cogd.bundle.verify import verify_manifest
 from cogd.errors import CogdError, LockedError, ModelError, NoSpaceError, PermissionDeniedError, StorageError
 from cogd.runtime.app import App, load_app
 from cogd.runtime.trials import RejectedApp
@@ -49,7 +51,7 @@ class AppsCatalogue:
         return [app.bundle for app in apps], rejected
 
     def scan_first(self) -> tuple[list[VerifiedBundle], list[RejectedApp]]:
-        """What a daemon begins with: as `scan`, but where a version is on trial the one before, if it is good.
+        """What a daemon begins with: as `scan`, but where a version is on trial the last good one, if it can be read.
 
         Raises:
             CogdError: the directory or the keys can't be read.
@@ -60,20 +62,37 @@ class AppsCatalogue:
             for place, bundle in enumerate(bundles):
                 with contextlib.suppress(CogdError):  # then it begins with the installed one
                     if is_on_trial(store, bundle.manifest.id):
-                        bundles[place] = load_folder(store.previous_folder(bundle.manifest.id), trust)
+                        bundles[place] = load_folder(store.last_good_folder(bundle.manifest.id), trust)
                         self.on_trial = True
         return bundles, rejected
 
-    def load(self, bundle: VerifiedBundle, *, to_serve: bool = True) -> App:
-        """Load one of them; where it is on trial and is `to_serve`, this counts as one more try.
+    def load(self, bundle: VerifiedBundle, *, trying: bool) -> App:
+        """Load one of them; `trying` counts as one more try, where it is on trial.
 
         Raises:
             BundleError, PluginError: it can't run here, or too many daemons have died over it.
         """
         app_id = bundle.manifest.id
-        if to_serve and self._archives is None:
+        if trying:
             self._count_try(app_id, bundle)
         return load_app(bundle, self._min_confidence.get(app_id, 0.0))
+
+    def needs_trial(self, bundle: VerifiedBundle) -> bool:
+        """Whether an installed version has still to prove itself. One that was gone back to has not."""
+        store, app_id = Store(self._directory), bundle.manifest.id
+        with contextlib.suppress(CogdError):
+            installed = store.installed(app_id)
+            return installed is None or installed.digest != bundle.digest or is_on_trial(store, app_id)
+        return True
+
+    def check_trust(self, bundle: VerifiedBundle) -> None:
+        """See that the keys that signed a bundle are still trusted.
+
+        Raises:
+            CogdError: they are not, or the keys can't be read.
+        """
+        trust = self._read_trust()
+        verify_manifest(bundle.manifest_bytes, bundle.envelope_bytes, trust, cogd_version=cogd.__version__)
 
     def _count_try(self, app_id: str, bundle: VerifiedBundle) -> None:
         store, tries = Store(self._directory), 0
@@ -112,7 +131,7 @@ class AppsCatalogue:
                 pass
 
     def take_back(self, app_id: str, digest: str) -> None:
-        """Go back to the version before on the disk, if the bundle with `digest` is still the installed one.
+        """Go back to the last good version on the disk, if the bundle with `digest` is still the installed one.
 
         Raises:
             CogdError: there is none, or it could not be done.
@@ -121,4 +140,4 @@ class AppsCatalogue:
         with changing(store, _LOCK_WAIT_S) as changes:
             installed = store.installed(app_id)
             if installed is not None and installed.digest == digest:
-                changes.roll_back(app_id)
+                changes.go_back(app_id, store.last_good_folder(app_id).name)

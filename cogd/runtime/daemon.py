@@ -83,7 +83,9 @@ class Daemon:
             max_pending=settings.max_pending,
         )
         self._begin_with_trials = catalogue is not None and catalogue.on_trial
-        self._reloader = Reloader(self._engine, catalogue, self._clock, settings.canary_s, rejected)
+        self._reloader = Reloader(
+            self._engine, catalogue, self._clock, settings.canary_s, settings.tick_ms / 1000, rejected
+        )
         self._control = ControlServer(settings.control_socket, self._answer)
         now_s = self._clock.monotonic_s()
         self._sources = [

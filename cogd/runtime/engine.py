@@ -152,6 +152,7 @@ class Engine:
                     self._room.set()
                     await self._infer_all(spec, batch, ledgers)
             for ledger in ledgers.values():
+                ledger.count()
                 await self._fall_back(ledger)
         finally:
             for ledger in ledgers.values():
@@ -293,20 +294,32 @@ class Engine:
         self._fit()
 
     def ready(self, app_id: str) -> bool:
-        """Whether the prepared version can serve every node that is heard and served now."""
+        """Whether the prepared version can serve every node that is heard and served now.
+
+        Where it wants other windows than the version before, it must be able to serve at least one: where nobody is
+        heard, nothing tells whether its windows can fill.
+        """
         place = self._places[app_id]
         if place.candidate is None:
             return False
         old, new = place.active.app.window, place.candidate.window
-        return all(
-            node.windows[new].complete or not node.windows[old].complete
-            for node in self._nodes.values()
-            if node.link.state in _HEARD
+        if old == new:
+            return True
+        heard = [node.windows for node in self._nodes.values() if node.link.state in _HEARD]
+        return any(windows[new].complete for windows in heard) and all(
+            windows[new].complete or not windows[old].complete for windows in heard
         )
 
     def replace(self, app_id: str) -> None:
         """Let the prepared version serve every frame from now on; the one before stands by."""
-        self._places[app_id].replace(self._serial + 1)
+        place = self._places[app_id]
+        spec = place.candidate.window if place.candidate is not None else None
+        full = [
+            name
+            for name, node in self._nodes.items()
+            if node.link.state in _HEARD and spec in node.windows and node.windows[spec].complete
+        ]
+        place.replace(self._serial + 1, full)
         self._fit()
 
     def progress(self, app_id: str) -> Progress:

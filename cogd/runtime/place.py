@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cogd.runtime.runner import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from cogd.csi.window import WindowSpec
     from cogd.heads.base import Reading
@@ -23,7 +23,8 @@ class Progress:
     """How a new version is doing, counted since its windows began to fill, and anew since it serves.
 
     Attributes:
-        windows: complete windows of the old version's shape; while the new one serves, those of its frames alone.
+        windows: complete windows of the old version's shape; while the new one serves, those of its frames alone, and
+            of each node only from the first time that its window of the new shape was full.
         events: that the new version gave.
         failure: why it could not infer a window, the first time that it could not.
     """
@@ -41,9 +42,10 @@ class Place:
         active: serves the frames from `since` on.
         since: the serial of the first of them.
         standby: the version before, while `active` is tried: it serves the frames before `since`, and those later ones
-            on which `active` fails.
+            on which `active` fails, or for which the windows of a node have not been full yet.
         candidate: a new version whose windows still fill; it serves nothing.
         progress: of the candidate, or of `active` while another stands by.
+        full_at: while another stands by: by node, the serial from which on its frames are up to `active`.
     """
 
     active: Runner
@@ -51,6 +53,7 @@ class Place:
     standby: Runner | None = None
     candidate: App | None = None
     progress: Progress = field(default_factory=Progress)
+    full_at: dict[str, int] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -74,12 +77,22 @@ class Place:
         """Let the windows of a new version fill."""
         self.candidate, self.progress = app, Progress()
 
-    def replace(self, since: int) -> None:
-        """Let the candidate serve the frames from `since` on; the version before stands by."""
+    def replace(self, since: int, full: Iterable[str] = ()) -> None:
+        """Let the candidate serve the frames from `since` on; the version before stands by.
+
+        Args:
+            since: a serial.
+            full: the nodes whose windows are full for the candidate.
+        """
         if self.candidate is None:
             raise ValueError(f"{self.id}: there is no version to go to")
         self.active, self.standby, self.since = Runner(self.candidate), self.active, since
         self.candidate, self.progress = None, Progress()
+        self.full_at = dict.fromkeys(full, since)
+
+    def fills(self, pending: Pending) -> bool:
+        """Whether the node's window was never full for `active` until this frame of the old version's shape."""
+        return pending.serial < self.full_at.get(pending.frame.node, pending.serial + 1)
 
     def settle(self) -> None:
         """The new version has proven itself; the one before goes."""
@@ -123,18 +136,31 @@ class Ledger:
         """Keep the windows that the standby may have to infer."""
         if spec == self.standby.app.window:
             self._spare += batch
-            self.place.progress.windows += len(self.place.own(batch))
 
     def active_gave(self, batch: Sequence[Pending], inferred: Inferred) -> None:
         """Note what the new version made of its frames."""
+        for pending in batch:
+            self.place.full_at.setdefault(pending.frame.node, pending.serial)
         self.place.progress.events += self._note(self.place.active, batch, inferred)
         self.place.progress.failure = self.place.progress.failure or inferred.failure
 
     def left(self) -> list[Pending]:
-        """What the standby has to infer: frames from before the change, and those that the new version could not."""
+        """What the standby has to infer, once the new version is done.
+
+        Frames from before the change, those that the new version could not infer, and those of nodes that joined after
+        the change as long as their windows fill.
+        """
         return [
-            pending for pending in self._spare if pending.serial < self.place.since or pending.serial in self._unserved
+            pending
+            for pending in self._spare
+            if pending.serial < self.place.since or pending.serial in self._unserved or self.place.fills(pending)
         ]
+
+    def count(self) -> None:
+        """Count the windows that the new version is measured against, once it is done."""
+        self.place.progress.windows += sum(
+            pending.serial >= self.place.since and not self.place.fills(pending) for pending in self._spare
+        )
 
     def standby_gave(self, batch: Sequence[Pending], inferred: Inferred) -> None:
         """Note what the standby made of a part of what was left."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 import structlog
 
-from cogd.errors import CogdError, ControlError, ModelError, StorageError
+from cogd.errors import BundleError, CogdError, ControlError, ModelError, StorageError
 from cogd.events import AppRolledBack
 from cogd.runtime.trials import AppOutcome, Failure, Found, RejectedApp, Result, Trials
 from cogd.runtime.worker import Worker
@@ -56,11 +56,26 @@ class Catalogue(Protocol):
             CogdError: the apps or the trusted keys can't be read.
         """
 
-    def load(self, bundle: VerifiedBundle) -> App:
+    def load(self, bundle: VerifiedBundle, *, trying: bool) -> App:
         """Load an app.
+
+        Args:
+            bundle: of the app.
+            trying: another version of the app runs and stands by: this counts as a try.
 
         Raises:
             CogdError: it can't be run here. Any other exception is a backend's own.
+        """
+
+    def needs_trial(self, bundle: VerifiedBundle) -> bool:
+        """Whether a version has still to prove itself; not so one that was gone back to, or that has proven itself."""
+
+    def check_trust(self, bundle: VerifiedBundle) -> None:
+        """See that the signers of a bundle that runs are still trusted.
+
+        Raises:
+            BundleError: they are not.
+            CogdError: the trusted keys can't be read.
         """
 
     def note_proven(self, app_id: str, digest: str) -> None:
@@ -93,6 +108,7 @@ class Reloader:
         catalogue: what is installed; None: the apps of this daemon never change.
         clock: where times come from.
         canary_s: how long a new version is watched.
+        tick_s: what there is time for to infer a batch.
         rejected: bundles of which was said already that they do not run.
     """
 
@@ -102,6 +118,7 @@ class Reloader:
         catalogue: Catalogue | None,
         clock: Clock,
         canary_s: float,
+        tick_s: float,
         rejected: Iterable[RejectedApp] = (),
     ) -> None:
         self._engine, self._catalogue, self._canary_s = engine, catalogue, canary_s
@@ -109,6 +126,7 @@ class Reloader:
             engine,
             clock,
             canary_s,
+            tick_s=tick_s,
             proven=self._note_proven,
             take_back=self._take_back,
             give_up=self._say_rolled_back,
@@ -190,7 +208,8 @@ class Reloader:
                 found.bundles, found.rejected = await self._scan(self._catalogue)
                 for bundle in found.bundles:
                     if bundle.digest not in self._trials.in_memory() | found.loaded.keys():
-                        found.loaded[bundle.digest] = await self._load(self._catalogue, bundle)
+                        await self._add(self._catalogue, bundle, found)
+                found.distrusted = await self._distrusted(self._catalogue, found.rejected)
                 made: asyncio.Future[_Results | None] = asyncio.get_running_loop().create_future()
                 self._changes.append((found, made))
                 if (results := await made) is not None:
@@ -202,10 +221,40 @@ class Reloader:
         except TimeoutError as error:
             raise StorageError(f"reading the apps took longer than {SCAN_LIMIT_S:g} s") from error
 
-    async def _load(self, catalogue: Catalogue, bundle: VerifiedBundle) -> App | CogdError:
+    async def _distrusted(self, catalogue: Catalogue, rejected: Iterable[RejectedApp]) -> dict[str, BundleError]:
+        """Of apps with a rejected bundle, the loaded versions that are not trusted any more, by digest."""
+        found: dict[str, BundleError] = {}
+        for item in rejected:
+            for app in self._trials.versions(item.id) if item.id is not None else ():
+                try:
+                    await _on_a_thread("check trust", partial(catalogue.check_trust, app.bundle), SCAN_LIMIT_S)
+                except BundleError as error:
+                    found[app.bundle.digest] = error
+                except TimeoutError as error:
+                    raise StorageError(f"reading the trusted keys took longer than {SCAN_LIMIT_S:g} s") from error
+        return found
+
+    async def _add(self, catalogue: Catalogue, bundle: VerifiedBundle, found: Found) -> None:
+        """Load a version, and see whether it has to prove itself beside the one that runs, if one does."""
+        place = self._engine.place(bundle.manifest.id)
+        trying = place is not None and place.active.app.bundle.digest != bundle.digest
+        app = found.loaded[bundle.digest] = await self._load(catalogue, bundle, trying=trying)
+        if trying and not isinstance(app, CogdError) and not await self._needs_trial(catalogue, bundle):
+            found.no_trial.add(bundle.digest)
+
+    async def _needs_trial(self, catalogue: Catalogue, bundle: VerifiedBundle) -> bool:
         app_id = bundle.manifest.id
         try:
-            return await _on_a_thread(f"load {app_id}", partial(catalogue.load, bundle), LOAD_LIMIT_S)
+            return await _on_a_thread(f"look at {app_id}", partial(catalogue.needs_trial, bundle), SCAN_LIMIT_S)
+        except (CogdError, TimeoutError) as error:
+            self._log.warning("a version is tried for want of an answer", app=app_id, message=str(error))
+            return True
+
+    async def _load(self, catalogue: Catalogue, bundle: VerifiedBundle, *, trying: bool) -> App | CogdError:
+        app_id = bundle.manifest.id
+        try:
+            call = partial(catalogue.load, bundle, trying=trying)
+            return await _on_a_thread(f"load {app_id}", call, LOAD_LIMIT_S)
         except CogdError as error:
             return error
         except TimeoutError:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 INFERENCE_LIMIT_S = 1.0
 """A backend that takes longer for one batch has failed; the other apps go on, and so does this one once it answers."""
+
+_REMEMBERED = 64
+"""Batches whose durations are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +56,25 @@ class Runner:
     def __init__(self, app: App) -> None:
         self.app = app
         self.worker: Worker[Outputs] = Worker(f"infer {app.id}")
+        self._took_s: deque[float] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def median_s(self) -> float | None:
+        """How long the model takes for a batch: the median of its last ones; None before the first."""
+        took_s = self._took_s.copy()  # the thread goes on
+        return statistics.median(took_s) if took_s else None
 
     def submit(self, windows: NDArray[np.float32]) -> asyncio.Future[Outputs] | None:
         """Begin with a batch; None where it still has not answered the one before."""
-        return None if self.worker.busy else self.worker.submit(partial(self.app.infer, windows))
+        return None if self.worker.busy else self.worker.submit(partial(self._infer, windows))
+
+    def _infer(self, windows: NDArray[np.float32]) -> Outputs:
+        """On the thread, so that a busy event loop does not count."""
+        started_s = time.perf_counter()
+        try:
+            return self.app.infer(windows)
+        finally:
+            self._took_s.append(time.perf_counter() - started_s)
 
     async def inferred(self, future: asyncio.Future[Outputs] | None, batch: Sequence[Pending], tick: int) -> Inferred:
         """What came of a batch that was submitted. Whatever the backend or the head does, it raises nothing."""

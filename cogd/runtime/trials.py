@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 import structlog
 
-from cogd.errors import CogdError, RevokedKeyError, ThresholdError, UnknownKeyError
+from cogd.errors import BundleError, CogdError
 from cogd.events import AppRejected, AppRemoved, AppUpdated
-from cogd.runtime.canary import Canary, Verdict
+from cogd.runtime.canary import Canary, Pace, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cogd.bundle.verify import VerifiedBundle
     from cogd.runtime.app import App
     from cogd.runtime.engine import Engine
     from cogd.sources.base import Clock
 
-_DISTRUST: Final = (UnknownKeyError, RevokedKeyError, ThresholdError)
-"""Why an installed version is refused that make its app stop: who signed it is not believed any more."""
+_FILLS: Final = 2.0
+"""So often the time that a window spans at its nominal rate may windows take to fill, where the canary is shorter."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +85,33 @@ class Failure:
 
 @dataclass
 class Found:
-    """What is installed, and what was loaded of it, by digest; of what can't be loaded the error."""
+    """What is installed.
+
+    Attributes:
+        bundles: that may run.
+        rejected: that may not.
+        loaded: what was loaded of them, by digest; of what can't be loaded the error.
+        no_trial: digests of those that are taken without a canary.
+        distrusted: by digest, why the signers of versions that are loaded already are not believed any more; of apps
+            with a rejected bundle alone.
+    """
 
     bundles: Sequence[VerifiedBundle] = ()
     rejected: Sequence[RejectedApp] = ()
     loaded: dict[str, App | CogdError] = field(default_factory=dict)
+    no_trial: set[str] = field(default_factory=set)
+    distrusted: dict[str, BundleError] = field(default_factory=dict)
 
 
 @dataclass
 class _Trial:
-    """A new version that has not proven itself yet."""
+    """A new version that has not proven itself yet, or, without a canary, one that need not but whose windows fill."""
 
     app: App
     previous: App
-    canary: Canary
+    canary: Canary | None
     digests: Sequence[str]
+    fill_until_s: float
     done: asyncio.Future[AppOutcome]
     serves: bool = False
 
@@ -115,6 +127,7 @@ class Trials:
         engine: whose apps are changed.
         clock: where times come from.
         canary_s: how long a new version is watched.
+        tick_s: what there is time for to infer a batch.
         proven: told of every version that has proven itself.
         take_back: told of every version that failed and of the future that waits for its outcome.
         give_up: told of every version that was given up for another; nothing is to be taken back.
@@ -127,12 +140,13 @@ class Trials:
         clock: Clock,
         canary_s: float,
         *,
+        tick_s: float,
         proven: Callable[[App], None],
         take_back: Callable[[Failure, asyncio.Future[AppOutcome]], None],
         give_up: Callable[[Failure, bool], None],
         rejected: Iterable[RejectedApp],
     ) -> None:
-        self._engine, self._clock, self._canary_s = engine, clock, canary_s
+        self._engine, self._clock, self._canary_s, self._tick_s = engine, clock, canary_s, tick_s
         self._proven, self._take_back, self._give_up = proven, take_back, give_up
         self._told = {(item.path, str(item.error)) for item in rejected}
         self._trials: dict[str, _Trial] = {}
@@ -146,8 +160,14 @@ class Trials:
         return "serving" if trial.serves else "filling"
 
     def unproven(self) -> list[App]:
-        """The new versions that have not proven themselves yet."""
-        return [trial.app for trial in self._trials.values()]
+        """The new versions that have not proven themselves yet, though they must."""
+        return [trial.app for trial in self._trials.values() if trial.canary is not None]
+
+    def versions(self, app_id: str) -> list[App]:
+        """What is loaded of an app: what serves, and what is tried or stands by."""
+        place, trial = self._engine.place(app_id), self._trials.get(app_id)
+        loaded = [place.active.app] if place is not None else []
+        return loaded + ([trial.app, trial.previous] if trial is not None else [])
 
     def in_memory(self) -> set[str]:
         """Digests of what is loaded: what runs, what is tried and what stands by."""
@@ -160,11 +180,11 @@ class Trials:
         if any(bundle.digest not in here for bundle in found.bundles):
             return None
         told, self._told = self._told, set()
-        results = {bundle.manifest.id: self._install(bundle, found.loaded, told) for bundle in found.bundles}
+        results = {bundle.manifest.id: self._install(bundle, found, told) for bundle in found.bundles}
         for item in found.rejected:
             self._say_rejected(item, told)
             if item.id not in results:
-                results[item.id or item.path] = self._refuse(item)
+                results[item.id or item.path] = self._refuse(item, found.distrusted)
         for app in self._engine.apps:
             if app.id not in results:
                 results[app.id] = self._remove(app, "it is no longer installed")
@@ -173,22 +193,35 @@ class Trials:
     def watch(self) -> None:
         """See how the new versions do."""
         for trial in list(self._trials.values()):
-            if not trial.serves and self._engine.ready(trial.app.id):
-                self._engine.replace(trial.app.id)
-                trial.serves = True
-                trial.canary.serves()
-                self._say_updated(trial.app, trial.previous)
-                continue
-            seen = self._engine.progress(trial.app.id)
-            verdict = trial.canary.observe(self._clock.monotonic_s(), seen.windows, seen.events, seen.failure)
-            if verdict is Verdict.CONFIRMED:
+            now_s = self._clock.monotonic_s()
+            if not trial.serves and (
+                self._engine.ready(trial.app.id) or (trial.canary is None and now_s >= trial.fill_until_s)
+            ):
+                self._serve(trial)
+            elif trial.canary is not None:
+                self._judge(trial, trial.canary, now_s)
+            elif trial.serves:  # for one tick: what waited for the version before is inferred
                 self._confirm(trial)
-            elif verdict is Verdict.FAILED:
-                self._take_back(self._revert(trial, trial.canary.reason), trial.done)
 
-    def _install(
-        self, bundle: VerifiedBundle, loaded: dict[str, App | CogdError], told: set[tuple[str, str]]
-    ) -> Result:
+    def _serve(self, trial: _Trial) -> None:
+        self._engine.replace(trial.app.id)
+        trial.serves = True
+        if trial.canary is not None:
+            trial.canary.serves()
+        self._say_updated(trial.app, trial.previous, self._canary_s if trial.canary is not None else 0.0)
+
+    def _judge(self, trial: _Trial, canary: Canary, now_s: float) -> None:
+        place, seen = self._engine.place(trial.app.id), self._engine.progress(trial.app.id)
+        pace = None
+        if place is not None and place.standby is not None:
+            pace = Pace(self._tick_s, place.active.median_s, place.standby.median_s)
+        verdict = canary.observe(now_s, seen.windows, seen.events, seen.failure, pace)
+        if verdict is Verdict.CONFIRMED:
+            self._confirm(trial)
+        elif verdict is Verdict.FAILED:
+            self._take_back(self._revert(trial, canary.reason), trial.done)
+
+    def _install(self, bundle: VerifiedBundle, found: Found, told: set[tuple[str, str]]) -> Result:
         app_id, version = bundle.manifest.id, bundle.manifest.version
         place, trial = self._engine.place(app_id), self._trials.get(app_id)
         if trial is not None and bundle.digest == trial.app.bundle.digest:
@@ -198,7 +231,7 @@ class Trials:
             return _now(AppOutcome(outcome="confirmed", version=version))
         if place is not None and bundle.digest == place.active.app.bundle.digest:
             return _now(AppOutcome(outcome="unchanged", version=version))
-        app = loaded[bundle.digest]
+        app = found.loaded[bundle.digest]
         if isinstance(app, CogdError):
             if place is None:
                 self._say_rejected(RejectedApp(app_id, app), told)
@@ -209,17 +242,22 @@ class Trials:
             return result
         if place is None:
             self._engine.add(app)
-            self._say_updated(app, None)
+            self._say_updated(app, None, 0.0)
             return _now(AppOutcome(outcome="added", version=version))
         digests = [bundle.digest]
-        if trial is not None:
+        if trial is not None and trial.canary is None and trial.serves:  # it has served for a tick
+            self._confirm(trial)
+        elif trial is not None:
             digests += trial.digests
             self._abandon(trial, f"{version} came before it had proven itself", kept=False)
-        return self._try(app, place.active.app, digests)
+        return self._try(app, place.active.app, digests, watched=bundle.digest not in found.no_trial)
 
-    def _try(self, app: App, previous: App, digests: Sequence[str]) -> Result:
-        rates_hz = previous.bundle.manifest.input.rate_hz, app.bundle.manifest.input.rate_hz
-        trial = _Trial(app, previous, Canary(self._canary_s, *rates_hz), digests, _future())
+    def _try(self, app: App, previous: App, digests: Sequence[str], *, watched: bool) -> Result:
+        old, new = previous.bundle.manifest.input, app.bundle.manifest.input
+        fill_s = max(self._canary_s, _FILLS * new.frames / new.rate_hz)
+        canary = Canary(self._canary_s, old.rate_hz, new.rate_hz, fill_s) if watched else None
+        until_s = self._clock.monotonic_s() + fill_s
+        trial = _Trial(app, previous, canary, digests if watched else [], until_s, _future())
         self._trials[app.id] = trial
         self._engine.prepare(app)
         return Result(trial.version, trial.done)
@@ -227,8 +265,9 @@ class Trials:
     def _confirm(self, trial: _Trial) -> None:
         del self._trials[trial.app.id]
         self._engine.settle(trial.app.id)
-        self._log.info("new version confirmed", app=trial.app.id, version=trial.version)
-        self._proven(trial.app)
+        if trial.canary is not None:
+            self._log.info("new version confirmed", app=trial.app.id, version=trial.version)
+            self._proven(trial.app)
         trial.done.set_result(AppOutcome(outcome="confirmed", version=trial.version))
 
     def _abandon(self, trial: _Trial, reason: str, *, kept: bool) -> None:
@@ -241,11 +280,20 @@ class Trials:
         self._engine.revert(trial.app.id)
         return Failure(trial.app.bundle, trial.digests, trial.previous, self._next_tick, reason)
 
-    def _refuse(self, item: RejectedApp) -> Result:
-        """An installed version that may not run: where its signers are not believed, what runs of the app stops too."""
+    def _refuse(self, item: RejectedApp, distrusted: Mapping[str, BundleError]) -> Result:
+        """An installed version that may not run: what runs of the app goes on, unless its own signers are not believed.
+
+        A version on trial of distrusted signers ends; whether the one before goes on is up to its own.
+        """
         place = self._engine.place(item.id) if item.id is not None else None
-        if place is not None and isinstance(item.error, _DISTRUST):
-            self._remove(place.active.app, str(item.error))
+        if place is not None:
+            trial = self._trials.get(place.id)
+            before = place.active.app if trial is None else trial.previous
+            if trial is not None and before.bundle.digest not in distrusted:
+                if (error := distrusted.get(trial.app.bundle.digest)) is not None:
+                    self._abandon(trial, str(error), kept=False)
+            elif (error := distrusted.get(place.active.app.bundle.digest)) is not None:
+                self._remove(place.active.app, str(error))
         return _now(AppOutcome(outcome="rejected", reason=str(item.error), code=item.error.code))
 
     def _remove(self, app: App, reason: str) -> Result:
@@ -257,7 +305,7 @@ class Trials:
         self._engine.say("app.removed", AppRemoved(app=app.id, version=version, digest=digest, reason=reason), "warn")
         return _now(outcome)
 
-    def _say_updated(self, app: App, previous: App | None) -> None:
+    def _say_updated(self, app: App, previous: App | None, canary_s: float) -> None:
         fields = AppUpdated(
             app=app.id,
             version=app.bundle.manifest.version,
@@ -266,7 +314,7 @@ class Trials:
             previous_version=previous.bundle.manifest.version if previous is not None else None,
             previous_digest=previous.bundle.digest if previous is not None else None,
             tick=self._next_tick,
-            canary_s=self._canary_s if previous is not None else 0.0,
+            canary_s=canary_s,
         )
         self._engine.say("app.updated", fields)
 

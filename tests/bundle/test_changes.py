@@ -10,6 +10,7 @@ import pytest
 
 from cogd.bundle.changes import changing
 from cogd.bundle.load import load_apps, load_bundle
+from cogd.bundle.probation import note_outcome
 from cogd.bundle.record import Record
 from cogd.bundle.store import Store
 from cogd.errors import (
@@ -99,13 +100,50 @@ def test_others_may_read_it_whatever_the_umask(tmp_path):
             assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
 
 
+def versions(folder):
+    return sorted(path.name for path in (folder / APP / "versions").iterdir())
+
+
+def proven(store):
+    """A daemon has seen the installed version work."""
+    note_outcome(store, APP, store.installed(APP).digest, proven=True)
+
+
 def test_upgrades_keep_the_version_before_and_no_other(tmp_path):
+    for made in (ONE, TWO, THREE):
+        store, _ = install(tmp_path, made)
+        proven(store)
+    with changing(store, 0):
+        assert versions(tmp_path) == ["2-2.0.0", "3-3.0.0"]
+    assert (store.installed(APP).version, store.previous(APP).version) == ("3.0.0", "2.0.0")
+    assert load_bundle(tmp_path / APP, trust()).manifest.version == "3.0.0"
+
+
+def test_while_one_is_on_trial_everything_can_be_as_it_was(tmp_path):
+    """Its failure goes back to the version before, and that can then go back to its own."""
+    for made in (ONE, TWO):
+        store, _ = install(tmp_path, made)
+        proven(store)
+    before = files(tmp_path / APP)
+    install(tmp_path, THREE)
+    assert versions(tmp_path) == ["1-1.0.0", "2-2.0.0", "3-3.0.0"]
+    with changing(store, 0) as changes:
+        changes.go_back(APP, store.last_good_folder(APP).name)
+    assert files(tmp_path / APP) == before
+    roll_back(store)
+    assert store.installed(APP).version == "1.0.0"
+
+
+def test_what_has_not_proven_itself_is_nothing_to_go_back_to_for_a_daemon(tmp_path):
     install(tmp_path, ONE)
     install(tmp_path, TWO)
     store, _ = install(tmp_path, THREE)
-    assert sorted(os.listdir(tmp_path / APP / "versions")) == ["2-2.0.0", "3-3.0.0"]
-    assert (store.installed(APP).version, store.previous(APP).version) == ("3.0.0", "2.0.0")
-    assert load_bundle(tmp_path / APP, trust()).manifest.version == "3.0.0"
+    assert (store.previous(APP).version, store.last_good(APP).version) == ("2.0.0", "1.0.0")
+    install(tmp_path, make_bundle(version="4.0.0"))
+    assert (store.previous(APP).version, store.last_good(APP).version) == ("3.0.0", "1.0.0")
+    assert versions(tmp_path) == ["1-1.0.0", "3-3.0.0", "4-4.0.0"]
+    roll_back(store)
+    assert (store.installed(APP).version, store.last_good(APP).version) == ("3.0.0", "1.0.0")
 
 
 def test_the_same_bundle_again_keeps_what_it_goes_back_to(tmp_path):
@@ -209,6 +247,7 @@ def test_left_overs_are_cleared_and_nothing_else(tmp_path):
         path.mkdir(parents=True)
         (path / "file").touch()
     (tmp_path / APP / f".{'0' * 16}").symlink_to("versions/9-9.0.0")
+    (tmp_path / APP / f".{'1' * 16}").symlink_to("current/bundle.json")
     (tmp_path / ".cogd" / "memory" / f".{'a' * 16}").touch()
     (tmp_path / APP / ".keep").touch()
     with changing(store, 0):
@@ -397,7 +436,7 @@ def test_forgetting_that_fails_takes_the_removal_back(tmp_path, monkeypatch):
 
     def move(source, target):
         real(source, target)
-        if target.name == "forgotten":
+        if target.name.endswith("forgotten"):
             raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(durable, "move", move)
@@ -408,14 +447,89 @@ def test_forgetting_that_fails_takes_the_removal_back(tmp_path, monkeypatch):
 
 
 def test_clearing_that_fails_is_left_for_the_next_time(tmp_path, monkeypatch):
-    install(tmp_path, ONE)
-    install(tmp_path, TWO)
+    for made in (ONE, TWO):
+        proven(install(tmp_path, made)[0])
+    proven(install(tmp_path, THREE)[0])
     failing_at(monkeypatch, "rmdir")
-    store, _ = install(tmp_path, THREE)
-    assert store.installed(APP).version == "3.0.0"
+    store, _ = install(tmp_path, make_bundle(version="4.0.0"))
+    assert store.installed(APP).version == "4.0.0"
     monkeypatch.undo()
     with changing(store, 0):
-        assert sorted(os.listdir(tmp_path / APP / "versions")) == ["2-2.0.0", "3-3.0.0"]
+        assert versions(tmp_path) == ["2-2.0.0", "3-3.0.0", "4-4.0.0"]
+
+
+def test_what_can_not_be_cleared_away_is_in_nobodys_way(tmp_path, monkeypatch):
+    store, _ = install(tmp_path, ONE)
+    monkeypatch.setattr("cogd.bundle.durable.remove_tree", lambda _path: (_ for _ in ()).throw(OSError(1, "no")))
+    for _ in range(2):
+        remove(store)
+        install(tmp_path, ONE)
+    monkeypatch.undo()
+    with changing(store, 0):
+        assert not list(store.layout.staging.iterdir())
+
+
+def test_nothing_of_others_is_cleared_away(tmp_path):
+    apps, outside = tmp_path / "apps", tmp_path / "outside"
+    install(apps, ONE)
+    outside.mkdir()
+    for folder in (outside, apps / APP, apps / "other"):
+        folder.mkdir(exist_ok=True)
+        (folder / f".{'0' * 16}").write_text("precious")
+        (folder / f".{'1' * 16}").symlink_to("/etc")
+    (apps / "linked").symlink_to(outside)
+    before = files(tmp_path)
+    with changing(Store(apps), 0):
+        pass
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("app_id", ["../other", "..", ".", "a", "", "/etc", "A-B", "x" * 33, "a/b", ".cogd"])
+def test_ids_that_lead_elsewhere(tmp_path, app_id):
+    store, _ = install(tmp_path / "apps", ONE)
+    installed(tmp_path, make_bundle(id="other"))
+    before = files(tmp_path)
+    for forget in (False, True):
+        with changing(store, 0) as changes, pytest.raises(NoAppError, match="is no app's id"):
+            changes.remove(app_id, forget=forget)
+    with pytest.raises(NoAppError):
+        store.installed(app_id)
+    assert files(tmp_path) == before
+
+
+class TestUndoingTheFirst:
+    def undo(self, store, memory):
+        with changing(store, 0) as changes:
+            changes.undo_first(APP, memory)
+
+    def test_leaves_nothing(self, tmp_path):
+        store, _ = install(tmp_path, ONE)
+        self.undo(store, None)
+        assert files(tmp_path) == {}
+
+    def test_leaves_what_the_appliance_had_there(self, tmp_path):
+        (tmp_path / APP).mkdir()
+        for name in ("config.json", "output.log"):
+            (tmp_path / APP / name).write_text("theirs")
+        before = files(tmp_path)
+        store, _ = install(tmp_path, ONE)
+        self.undo(store, None)
+        assert files(tmp_path) == before
+
+    def test_leaves_what_was_remembered(self, tmp_path):
+        store, _ = install(tmp_path, ONE)
+        remove(store)
+        before, memory = files(tmp_path), store.memory(APP)
+        install(tmp_path, TWO)
+        self.undo(store, memory)
+        assert files(tmp_path) == before
+
+    def test_may_fail(self, tmp_path, monkeypatch):
+        store, _ = install(tmp_path, ONE)
+        (tmp_path / APP / "output.log").touch()
+        failing_at(monkeypatch, "unlink")
+        with changing(store, 0) as changes, pytest.raises(StorageError, match="was not taken back"):
+            changes.undo_first(APP, None)
 
 
 def test_no_place_for_the_apps_directory(tmp_path, monkeypatch):

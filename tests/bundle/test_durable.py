@@ -163,7 +163,7 @@ def test_everything_written_is_synced(tmp_path, monkeypatch):
         (errno.EDQUOT, NoSpaceError),
         (errno.EACCES, PermissionDeniedError),
         (errno.EPERM, PermissionDeniedError),
-        (errno.EROFS, PermissionDeniedError),
+        (errno.EROFS, StorageError),
         (errno.EIO, StorageError),
         (errno.ENOENT, StorageError),
     ],

@@ -8,6 +8,7 @@ import pytest
 from cogd.bundle.appliance import AppConfig
 from cogd.bundle.changes import changing
 from cogd.bundle.load import app_folders, load_apps, load_archives, load_bundle
+from cogd.bundle.probation import note_outcome
 from cogd.bundle.store import Store
 from cogd.errors import (
     ArchiveError,
@@ -196,13 +197,14 @@ def test_the_version_is_taken_away_while_it_is_read(tmp_path, monkeypatch):
 
     def replaced(path, *args, **kwargs):
         monkeypatch.undo()
-        install(tmp_path, newer)
-        install(tmp_path, make_bundle(version="3.0.0"))
+        for made in (newer, make_bundle(version="3.0.0"), make_bundle(version="4.0.0")):
+            store, _ = install(tmp_path, made)
+            note_outcome(store, "person-count", made.verified().digest, proven=True)
         assert not path.exists()
         return real(path, *args, **kwargs)
 
     monkeypatch.setattr("cogd.bundle.load.load_folder", replaced)
-    assert load_bundle(folder, trust()).manifest.version == "3.0.0"
+    assert load_bundle(folder, trust()).manifest.version == "4.0.0"
 
 
 def test_the_app_is_removed_while_it_is_read(tmp_path, monkeypatch):

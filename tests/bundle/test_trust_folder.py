@@ -77,6 +77,9 @@ class TestAdd:
         assert (tmp_path / "etc/cogd").stat().st_mode & 0o777 == 0o755
         assert list(TrustStore.load([tmp_path / "etc/cogd/trust.d"])) == [A]
 
+    def test_under_a_name_with_its_suffix(self, folder, pub):
+        assert trust_folder.add(folder, pub(OTHER_KEY), "bob.pub").path.name == "bob.pub"
+
     def test_in_a_folder_named_from_here(self, tmp_path, pub, monkeypatch):
         monkeypatch.chdir(tmp_path)
         added = trust_folder.add(Path("here"), pub(KEY))
@@ -286,7 +289,7 @@ class TestWhatCanNotBeWritten:
         [
             (errno.EACCES, PermissionDeniedError),
             (errno.EPERM, PermissionDeniedError),
-            (errno.EROFS, PermissionDeniedError),
+            (errno.EROFS, StorageError),
             (errno.ENOSPC, NoSpaceError),
             (errno.EDQUOT, NoSpaceError),
             (errno.EIO, StorageError),

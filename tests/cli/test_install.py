@@ -211,7 +211,7 @@ def test_list(put, cogd, home):
     assert "storage" in lines[0]
     pose = next(line for line in lines if line.startswith(APP))
     assert pose.split()[1] == "2.0.0"
-    assert pose.endswith("ok  (before: 1.2.3)")
+    assert pose.endswith("ok, on trial  (before: 1.2.3)")
     rows = shown(cogd, home)
     assert {name: row["state"] for name, row in rows.items()} == {
         "count-app": "storage",
@@ -219,6 +219,7 @@ def test_list(put, cogd, home):
         "stranger": "unknown-key",
     }
     assert rows["stranger"]["hint"]
+    assert [rows[name]["on_trial"] for name in ("count-app", APP, "stranger")] == [False, True, False]
     assert rows[APP]["proofs"][0]["backend"] == "ort"
 
 
@@ -280,3 +281,71 @@ def test_where_this_user_may_not_write(open_home, ordinary_user, cogd, tmp_path)
         result = cogd("install", bundle, *open_home.flags)
     assert result.status == 33
     assert "sudo" in result.err
+
+
+def test_closed_standard_input(cogd, home, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    result = cogd("install", "-", *home.flags)
+    assert (result.status, "standard input is closed" in result.err) == (11, True)
+
+
+@pytest.mark.parametrize("verb", ["remove", "rollback"])
+@pytest.mark.parametrize("app_id", ["../other", "nobody"])
+def test_looking_for_an_app_makes_nothing(cogd, tmp_path, verb, app_id):
+    result = cogd(verb, app_id, "--apps-dir", tmp_path / "apps", "--trust-dir", tmp_path / "trust")
+    assert result.status == 21
+    assert not (tmp_path / "apps").exists()
+
+
+class TestWhatADaemonAnswers:
+    """Whatever it is, there is no traceback, and nothing is left that it refused."""
+
+    @pytest.fixture
+    def answers(self, monkeypatch):
+        asked = []
+
+        def say(*answers):
+            def request(_path, command, _timeout_s):
+                asked.append(command)
+                return answers[min(len(asked), len(answers)) - 1]
+
+            monkeypatch.setattr("cogd.cli.apps.request", request)
+            return asked
+
+        return say
+
+    @pytest.mark.parametrize(
+        "answer",
+        [{}, {"apps": []}, {"apps": {APP: []}}, {"apps": {APP: {}}}, {"apps": {APP: {"outcome": ["x"]}}}, {"apps": {}}],
+    )
+    def test_that_does_not_name_the_app(self, put, answers, answer):
+        answers(answer)
+        result = put()
+        assert result.status == 0
+        assert "runs other apps than those of" in result.out
+
+    def test_again_is_told_again(self, put, answers):
+        put()
+        asked = answers({"apps": {APP: {"outcome": "unchanged"}}})
+        result = put()
+        assert (result.status, len(asked)) == (0, 1)
+        assert "is installed already" in result.out
+        assert "runs it already" in result.out
+        put("--dry-run")
+        assert len(asked) == 1
+
+    @pytest.mark.parametrize("outcome", ["rejected", "removed"])
+    def test_no_to_a_first_installation_leaves_what_was_there(self, put, home, answers, outcome):
+        (home.apps / APP).mkdir()
+        (home.apps / APP / "config.json").write_text("{}")
+        asked = answers({"apps": {APP: {"outcome": outcome, "reason": "no"}}}, None)
+        result = put()
+        assert (result.status, len(asked)) == (35, 2)
+        assert [path.name for path in (home.apps / APP).iterdir()] == ["config.json"]
+        assert Store(home.apps).memory(APP) is None
+
+    def test_no_to_an_upgrade_leaves_the_version_from_before(self, put, home, answers):
+        put()
+        answers({"apps": {APP: {"outcome": "rejected", "reason": "no"}}}, None)
+        assert put(version="2.0.0").status == 35
+        assert Store(home.apps).installed(APP).version == "1.2.3"

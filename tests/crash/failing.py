@@ -29,7 +29,7 @@ EXPECTED = {
     errno.EDQUOT: NoSpaceError,
     errno.EIO: StorageError,
     errno.EACCES: PermissionDeniedError,
-    errno.EROFS: PermissionDeniedError,
+    errno.EROFS: StorageError,
 }
 _CHANGING = frozenset(
     {

@@ -48,7 +48,7 @@ _FAULTS = {
     "no directory is synced": (os, "fsync", _sync_files_only),
     "no file is synced": (os, "fsync", _sync_directories_only),
     "the switch is not atomic": (durable, "make_link", _link_in_two_steps),
-    "nothing is cleared away": (Changes, "_clear", _nothing),
+    "nothing is cleared away": (changes, "clear_app", _nothing),
     "nothing is remembered": (Changes, "_remember", _nothing),
     "nothing is undone": (changes, "_move_all_or_none", _move_and_never_undo),
     "there is no lock": (changes, "locked", lambda *_: contextlib.nullcontext()),

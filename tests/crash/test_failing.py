@@ -6,6 +6,8 @@ import os
 import pytest
 
 from cogd.bundle import durable
+from cogd.bundle.record import encode, remember
+from cogd.bundle.store import Store
 from cogd.errors import NoSpaceError
 
 from .failing import EXPECTED, fail_everywhere, fail_in_kernel
@@ -51,7 +53,9 @@ def test_what_can_not_be_remembered_is_not_taken_away(name, tmp_path, monkeypatc
     with proven():
         known = reference(OPERATIONS[name], tmp_path)
         apps = apps_of(known.disk)
-        (apps / ".cogd" / "memory" / "pose-app.json").unlink()
+        store = Store(apps)
+        older = encode(remember(None, store.previous("pose-app")))
+        (apps / ".cogd" / "memory" / "pose-app.json").write_bytes(older)
         before = state_of(apps)
         with monkeypatch.context() as patch:
             patch.setattr(durable, "replace_file", full)

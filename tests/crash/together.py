@@ -102,7 +102,8 @@ def _check(apps: Path, version: str, outcomes: set[str]) -> None:
     assert [app[0] for app in state.view["apps"]] == [version]
     assert {seen.version for seen in state.memory.highest.values()} == {version}
     layout, record = Layout(apps), Store(apps).installed(APP)
-    kept = {Store(apps).current_name(APP), record.previous}
+    # No daemon has seen any of them work: all that came over the first are on trial.
+    kept = {Store(apps).current_name(APP), record.previous, record.last_good}
     assert set(os.listdir(layout.app(APP) / "versions")) == kept, "garbage"
     assert set(os.listdir(layout.app(APP))) == {"current", "versions", "config.json", *LINKED}, "garbage"
     assert os.listdir(layout.staging) == [], "garbage"

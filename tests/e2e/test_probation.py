@@ -59,3 +59,31 @@ def test_looking_at_an_app_does_not_count(device):
         for _ in range(4):
             assert device.command(verb).returncode == 0
     assert sorted((str(path), path.lstat().st_mtime_ns) for path in device.apps.rglob("*")) == before
+
+
+def test_a_fix_over_a_version_on_trial_begins_with_the_last_good_one(device):
+    """What daemons died over is no version to begin with, though it is the one before."""
+    device.put("1.0.0")
+    device.put("2.0.0")
+    daemon = device.daemon()
+    daemon.until("app.updated")
+    daemon.end(signal.SIGKILL)
+    device.put("3.0.0")
+    daemon = device.daemon()
+    assert daemon.started == "1.0.0"
+    updated = daemon.until("app.updated")
+    assert (updated["version"], updated["previous_version"]) == ("3.0.0", "1.0.0")
+    daemon.end(signal.SIGTERM)
+    assert device.version == "3.0.0"
+
+
+def test_where_there_is_no_last_good_one_any_more_nothing_is_counted(device):
+    device.put("1.0.0")
+    device.put("2.0.0")
+    (device.apps / "count-app" / "versions" / "1-1.0.0" / "bundle.json").write_bytes(b"damaged")
+    for _ in range(5):
+        daemon = device.daemon()
+        assert daemon.started == "2.0.0"
+        daemon.until("count")
+        daemon.end(signal.SIGKILL)
+    assert device.version == "2.0.0"

@@ -21,6 +21,9 @@ class FakeCatalogue:
         broken: what loading the app of a digest raises.
         unreadable: what `scan` raises.
         gate: loading waits for it.
+        no_trial: digests of versions that are taken without a canary.
+        distrusted: what `check_trust` raises, by digest.
+        tries: the versions that were loaded to be tried.
         loads, taken_back, proven, untried: what was asked for.
         on_trial: whether the daemon is to try what is installed as soon as it runs.
     """
@@ -36,6 +39,9 @@ class FakeCatalogue:
         self.threads: set[int] = set()
         self.loads: list[str] = []
         self.taken_back: list[str] = []
+        self.no_trial: set[str] = set()
+        self.distrusted: dict[str, CogdError] = {}
+        self.tries: list[str] = []
         self.on_trial = False
         self.proven: list[str] = []
         self.untried: list[str] = []
@@ -62,13 +68,24 @@ class FakeCatalogue:
         bundles = [versions[-1].bundle for app_id, versions in sorted(self._versions.items()) if app_id not in refused]
         return bundles, list(self.rejected)
 
-    def load(self, bundle: VerifiedBundle) -> App:
+    def load(self, bundle: VerifiedBundle, *, trying: bool = False) -> App:
         self.threads.add(threading.get_ident())
         assert self.gate.wait(10)
         self.loads.append(bundle.manifest.version)
+        if trying:
+            self.tries.append(bundle.manifest.version)
         if (error := self.broken.get(bundle.digest)) is not None:
             raise error
         return next(app for app in self._versions[bundle.manifest.id] if app.bundle.digest == bundle.digest)
+
+    def needs_trial(self, bundle: VerifiedBundle) -> bool:
+        self.threads.add(threading.get_ident())
+        return bundle.digest not in self.no_trial
+
+    def check_trust(self, bundle: VerifiedBundle) -> None:
+        self.threads.add(threading.get_ident())
+        if (error := self.distrusted.get(bundle.digest)) is not None:
+            raise error
 
     def take_back(self, app_id: str, digest: str) -> None:
         self.threads.add(threading.get_ident())

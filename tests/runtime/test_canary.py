@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogd.runtime.canary import SHARE, SILENCE_S, Canary, Verdict
+from cogd.runtime.canary import SHARE, SILENCE_S, Canary, Pace, Verdict
 
 STEP = st.tuples(
     st.floats(0, 5),  # seconds since the step before
@@ -62,12 +62,46 @@ class TestANewVersionThatServes:
         assert steady(serving(), 19.9, rate_hz=0.5) is Verdict.PENDING
         assert steady(serving(), 30.0, rate_hz=0.5) is Verdict.CONFIRMED
 
+    @pytest.mark.parametrize(
+        ("new_s", "old_s", "verdict"),
+        [
+            (None, None, Verdict.CONFIRMED),
+            (0.04, 0.001, Verdict.CONFIRMED),  # there is time for it
+            (0.11, 0.06, Verdict.CONFIRMED),  # the one before missed the tick too
+            (0.13, 0.06, Verdict.FAILED),
+            (0.06, None, Verdict.FAILED),
+        ],
+    )
+    def test_must_keep_up_with_the_tick_as_the_one_before_did(self, new_s, old_s, verdict):
+        canary = serving(0.5)
+        for number in range(12):
+            canary.observe(number * 0.05, number + 1, number + 1, None, Pace(0.05, new_s, old_s))
+        assert canary.verdict is verdict
+
+    def test_says_how_slow_it_was(self):
+        assert (
+            Pace(0.05, 0.13, 0.06).too_slow
+            == "its batches take 130 ms, where the tick is 50 ms and the version before 60 ms"
+        )
+
 
 class TestANewVersionWhoseWindowsFill:
     def test_fails_if_they_do_not_within_the_time(self):
         canary = Canary(10.0, 20.0, 20.0)
         assert steady(canary, 9.9, share=0) is Verdict.PENDING
         assert steady(Canary(10.0, 20.0, 20.0), 10.1, share=0) is Verdict.FAILED
+
+    def test_may_take_the_time_that_long_windows_need_and_is_watched_no_longer_for_it(self):
+        assert steady(Canary(10.0, 20.0, 20.0, fill_s=30.0), 29.9, share=0) is Verdict.PENDING
+        canary = Canary(10.0, 20.0, 20.0, fill_s=30.0)
+        assert steady(canary, 30.1, share=0) is Verdict.FAILED
+        assert canary.reason.startswith("its windows did not fill within 30 s")
+        canary = Canary(10.0, 20.0, 20.0, fill_s=30.0)
+        canary.serves()
+        assert steady(canary, 10.1) is Verdict.CONFIRMED
+
+    def test_has_the_canary_at_the_least(self):
+        assert steady(Canary(10.0, 20.0, 20.0, fill_s=1.0), 9.9, share=0) is Verdict.PENDING
 
     def test_is_pending_without_input(self):
         canary = Canary(10.0, 20.0, 20.0)

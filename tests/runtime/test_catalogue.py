@@ -6,7 +6,7 @@ import pytest
 
 from cogd.bundle.changes import changing
 from cogd.bundle.store import Store
-from cogd.errors import LockedError, NothingToRollBackError, UnknownKeyError
+from cogd.errors import LockedError, ModelError, NothingToRollBackError, UnknownKeyError
 from cogd.runtime import catalogue as module
 from cogd.runtime.catalogue import AppsCatalogue
 from tests.bundle.apps import install, installed
@@ -29,7 +29,7 @@ def test_scan_and_load(apps):
     catalogue = AppsCatalogue(apps, trust)
     (bundle,), (rejected,) = catalogue.scan()
     assert (rejected.id, rejected.path, type(rejected.error)) == ("count-app", str(apps / "count-app"), UnknownKeyError)
-    app = catalogue.load(bundle)
+    app = catalogue.load(bundle, trying=False)
     assert (app.id, app.min_confidence) == (APP, 0.25)
 
 
@@ -46,7 +46,7 @@ def test_archives_are_run_as_they_are(tmp_path):
     (tmp_path / "bad.tar").write_bytes(b"")
     catalogue = AppsCatalogue(tmp_path, trust, archives=[path, tmp_path / "bad.tar"])
     (bundle,), (rejected,) = catalogue.scan()
-    assert (catalogue.load(bundle).id, rejected.id) == (APP, "bad")
+    assert (catalogue.load(bundle, trying=False).id, rejected.id) == (APP, "bad")
     catalogue.collect()
     assert sorted(os.listdir(tmp_path)) == ["bad.tar", "pose.tar"]
 
@@ -85,3 +85,54 @@ def test_collect_where_this_user_may_not_write(open_path, ordinary_user):
     installed(open_path / "apps", runnable_bundle())
     with ordinary_user():
         AppsCatalogue(open_path / "apps", trust).collect()
+
+
+def test_what_needs_a_trial(apps):
+    catalogue, store = AppsCatalogue(apps, trust), Store(apps)
+    old, new = runnable_bundle().verified(), runnable_bundle(version="2.0.0").verified()
+    install(apps, runnable_bundle(version="2.0.0"))
+    assert catalogue.needs_trial(new)
+    catalogue.note_untried(APP, new.digest)
+    assert catalogue.needs_trial(new)
+    with changing(store, 0) as changes:
+        changes.roll_back(APP)
+    assert not catalogue.needs_trial(old)  # somebody has decided
+    install(apps, runnable_bundle(version="2.0.0"))
+    catalogue.note_proven(APP, new.digest)
+    assert not catalogue.needs_trial(new)
+    (apps / APP / "current" / ".install.json").write_bytes(b"")
+    assert catalogue.needs_trial(new)
+
+
+def test_tries_are_counted_where_one_is_tried(apps):
+    catalogue = AppsCatalogue(apps, trust)
+    new = runnable_bundle(version="2.0.0")
+    install(apps, new)
+    for _ in range(5):
+        catalogue.load(new.verified(), trying=False)
+    for _ in range(3):
+        catalogue.load(new.verified(), trying=True)
+    with pytest.raises(ModelError, match="3 daemons have died"):
+        catalogue.load(new.verified(), trying=True)
+
+
+def test_a_daemon_begins_with_the_last_good_version(apps):
+    catalogue = AppsCatalogue(apps, trust)
+    assert [bundle.manifest.version for bundle in catalogue.scan_first()[0]] == ["1.2.3"]
+    assert not catalogue.on_trial
+    for version in ("2.0.0", "3.0.0"):
+        install(apps, runnable_bundle(version=version))
+    assert [bundle.manifest.version for bundle in catalogue.scan_first()[0]] == ["1.2.3"]
+    assert catalogue.on_trial
+    catalogue.take_back(APP, runnable_bundle(version="3.0.0").verified().digest)
+    assert Store(apps).installed(APP).version == "1.2.3"
+
+
+def test_trust_in_what_runs(apps):
+    keys = [KEY]
+    catalogue = AppsCatalogue(apps, lambda: trust(*keys))
+    bundle = runnable_bundle().verified()
+    catalogue.check_trust(bundle)
+    keys[:] = [OTHER_KEY]
+    with pytest.raises(UnknownKeyError):
+        catalogue.check_trust(bundle)

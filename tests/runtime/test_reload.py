@@ -11,6 +11,7 @@ from cogd.errors import (
     BundleError,
     ControlError,
     DigestError,
+    KeyFileError,
     ModelError,
     PermissionDeniedError,
     RevokedKeyError,
@@ -27,6 +28,7 @@ from .factory import FRAMES, fake_app, frames_of
 from .test_updates import new_version
 
 CANARY_S = 2.0
+TICK_S = 0.05
 PATIENCE_S = 10.0
 RATE_HZ = 20
 
@@ -34,10 +36,10 @@ RATE_HZ = 20
 class Rig(Bench):
     """A bench whose apps are reloaded from a catalogue."""
 
-    def __init__(self, *apps, rejected=(), catalogue=None):
+    def __init__(self, *apps, rejected=(), catalogue=None, tick_s=TICK_S):
         super().__init__(*apps)
         self.catalogue = catalogue or FakeCatalogue(*apps)
-        self.reloader = Reloader(self.engine, self.catalogue, self.clock, CANARY_S, rejected)
+        self.reloader = Reloader(self.engine, self.catalogue, self.clock, CANARY_S, tick_s, rejected)
         self._frames = (frame for first in itertools.count(step=100) for frame in frames_of("a/1", 100, first=first))
 
     async def run(self, seconds: float = 0.0) -> None:
@@ -205,8 +207,110 @@ class TestANewVersion:
         assert r.catalogue.loads.count("2.0.0") == 2
         second.cancel()
 
+    async def test_of_long_windows_has_the_time_that_they_need(self, rig):
+        r = await rig()
+        r.catalogue.install(new_version(frames=60))  # 3 s, where the canary is 2 s
+        asked = await r.changed()
+        await r.run(2.9)
+        assert r.reloader.trial("pose-app") == "filling"
+        await r.run(0.2)
+        assert r.reloader.trial("pose-app") == "serving"
+        await r.run(CANARY_S + 0.1)
+        assert await r.answer(asked) == {"pose-app": ("confirmed", "2.0.0")}
+        r.assert_no_frame_lost()
+
+    async def test_of_another_window_waits_for_input(self, rig):
+        r = Rig(fake_app())
+        r.catalogue.install(new_version(frames=8))
+        asked = await r.changed()
+        await r.until(lambda: r.engine.ticks > 20)
+        assert r.reloader.trial("pose-app") == "filling"
+        await r.run(1.0)
+        assert r.reloader.trial("pose-app") == "serving"
+        asked.cancel()
+        await r.reloader.close()
+        r.engine.close()
+
+    async def test_counts_as_a_try_only_where_another_one_runs(self, rig):
+        r = await rig()
+        r.catalogue.install(new_version())
+        r.catalogue.install(fake_app("count"))
+        asked = await r.changed()
+        assert sorted(r.catalogue.loads) == ["1.2.3", "2.0.0"]
+        assert r.catalogue.tries == ["2.0.0"]
+        await r.run(CANARY_S + 0.1)
+        await r.answer(asked)
+
+
+class TestAVersionThatNeedsNoTrial:
+    @pytest.mark.parametrize("spec", [{}, {"frames": 6}], ids=["same window", "another window"])
+    async def test_takes_the_place_of_the_one_before_without_a_gap_and_without_a_canary(self, rig, spec):
+        r, new = await rig(), new_version(**spec)
+        r.catalogue.install(new)
+        r.catalogue.no_trial = {new.bundle.digest}
+        asked = await r.changed()
+        await r.run(0.5)
+        assert await r.answer(asked) == {"pose-app": ("confirmed", "2.0.0")}
+        assert r.engine.place("pose-app").standby is None
+        assert [told.canary_s for told in r.named("app.updated")] == [0]
+        r.assert_no_frame_lost()
+        await r.reloader.close()
+        assert r.catalogue.proven == r.catalogue.untried == []
+
+    async def test_does_not_go_back_though_it_fails(self, rig):
+        r, new = await rig(), new_version(behaviour="raises")
+        r.catalogue.install(new)
+        r.catalogue.no_trial = {new.bundle.digest}
+        asked = await r.changed()
+        await r.run(CANARY_S + 1.0)
+        assert await r.answer(asked) == {"pose-app": ("confirmed", "2.0.0")}
+        assert r.versions == {"pose-app": "2.0.0"}
+        assert r.named("app.failed")
+        assert not r.named("app.rolled_back")
+
+    async def test_is_taken_though_its_windows_do_not_fill(self, rig):
+        r, new = await rig(), new_version(frames=8, max_gap_s=0.04)
+        r.catalogue.install(new)
+        r.catalogue.no_trial = {new.bundle.digest}
+        asked = await r.changed()
+        await r.run(CANARY_S - 0.1)
+        assert r.versions == {"pose-app": "1.2.3"}
+        await r.run(0.3)
+        assert await r.answer(asked) == {"pose-app": ("confirmed", "2.0.0")}
+        assert r.versions == {"pose-app": "2.0.0"}
+
+    async def test_that_can_not_be_loaded_leaves_what_runs_alone(self, rig):
+        r, new = await rig(), new_version()
+        r.catalogue.install(new, broken=ModelError("no weights"))
+        r.catalogue.no_trial = {new.bundle.digest}
+        assert await r.answer(await r.changed()) == {"pose-app": ("rolled_back", "2.0.0")}
+        assert r.versions == {"pose-app": "1.2.3"}
+
+    @pytest.mark.parametrize("seconds", [0.0, 0.1])
+    async def test_is_not_taken_back_with_the_one_that_follows_it(self, rig, seconds):
+        r, second, third = await rig(), new_version(frames=6), new_version("3.0.0", "raises")
+        r.catalogue.install(second)
+        r.catalogue.no_trial = {second.bundle.digest}
+        await r.changed()
+        await r.run(seconds)
+        r.catalogue.install(third)
+        asked = asyncio.create_task(r.reloader.reload())
+        await r.until(lambda: r.versions == {"pose-app": "3.0.0"})
+        await r.run(1.0)
+        assert await r.answer(asked) == {"pose-app": ("rolled_back", "3.0.0")}
+        assert r.catalogue.taken_back == ["3.0.0"]
+
 
 class TestAVersionThatFails:
+    async def test_to_keep_up_with_the_tick_goes_back(self, rig):
+        r, new = await rig(tick_s=0.005), new_version()
+        new._session.spoil = lambda outputs: time.sleep(0.01) or outputs
+        r.catalogue.install(new)
+        asked = await r.changed()
+        await r.run(CANARY_S + 0.1)
+        assert await r.answer(asked) == {"pose-app": ("rolled_back", "2.0.0")}
+        assert "where the tick is 5 ms and the version before" in r.named("app.rolled_back")[0].reason
+
     @pytest.mark.parametrize("behaviour", ["raises", "not finite", "half"])
     async def test_goes_back_in_memory_and_on_the_disk_and_says_so(self, rig, behaviour):
         old, new = fake_app(), new_version(behaviour=behaviour)
@@ -413,12 +517,58 @@ class TestAReload:
         r.catalogue.install(new_version())
         first = await r.changed()
         r.catalogue.rejected = [RejectedApp("/apps/pose-app", kind("not yours"), "pose-app")]
+        r.catalogue.distrusted = {app.bundle.digest: kind("not yours") for app in r.catalogue._versions["pose-app"]}
         second = asyncio.create_task(r.reloader.reload())
         assert await r.answer(second) == {"pose-app": ("rejected", None)}
         assert await r.answer(first) == {"pose-app": ("removed", "2.0.0")}
         assert r.versions == {}
         assert [told.code for told in r.named("app.rejected")] == [kind.code]
         assert [told.reason for told in r.named("app.removed")] == ["not yours"]
+
+    async def test_leaves_an_app_running_whose_own_signers_are_trusted_whoever_signed_the_installed_version(self, rig):
+        r = await rig()
+        r.catalogue.rejected = [RejectedApp("/apps/pose-app", UnknownKeyError("not yours"), "pose-app")]
+        assert await r.answer(asyncio.create_task(r.reloader.reload())) == {"pose-app": ("rejected", None)}
+        assert [told.message for told in r.named("app.rejected")] == ["not yours"]
+        assert not r.named("app.removed")
+        assert threading.get_ident() not in r.catalogue.threads
+        await r.run(1.0)
+        r.assert_no_frame_lost()
+
+    async def test_stops_an_app_whose_signers_are_not_trusted_though_another_one_is_damaged(self, rig):
+        old = fake_app()
+        r = await rig(old)
+        r.catalogue.rejected = [RejectedApp("/apps/pose-app", DigestError("a byte is wrong"), "pose-app")]
+        r.catalogue.distrusted = {old.bundle.digest: RevokedKeyError("not yours")}
+        assert await r.answer(asyncio.create_task(r.reloader.reload())) == {"pose-app": ("rejected", None)}
+        assert [told.reason for told in r.named("app.removed")] == ["not yours"]
+
+    @pytest.mark.parametrize("spec", [{}, {"frames": 60}], ids=["serving", "filling"])
+    async def test_ends_a_trial_of_signers_that_are_not_trusted_any_more_and_the_version_before_goes_on(
+        self, rig, spec
+    ):
+        r, new = await rig(), new_version(**spec)
+        r.catalogue.install(new)
+        first = await r.changed()
+        await r.run(0.5)
+        r.catalogue.rejected = [RejectedApp("/apps/pose-app", RevokedKeyError("not yours"), "pose-app")]
+        r.catalogue.distrusted = {new.bundle.digest: RevokedKeyError("not yours")}
+        second = asyncio.create_task(r.reloader.reload())
+        assert await r.answer(second) == {"pose-app": ("rejected", None)}
+        assert await r.answer(first) == {"pose-app": ("rolled_back", "2.0.0")}
+        assert r.versions == {"pose-app": "1.2.3"}
+        assert r.reloader.trial("pose-app") is None
+        await r.run(0.5)
+        r.assert_no_frame_lost()
+
+    async def test_changes_nothing_where_the_keys_can_not_be_read(self, rig):
+        old = fake_app()
+        r = await rig(old)
+        r.catalogue.rejected = [RejectedApp("/apps/pose-app", UnknownKeyError("not yours"), "pose-app")]
+        r.catalogue.distrusted = {old.bundle.digest: KeyFileError("no such folder")}
+        with pytest.raises(KeyFileError):
+            await asyncio.wait_for(r.reloader.reload(), PATIENCE_S)
+        assert r.versions == {"pose-app": "1.2.3"}
 
     async def test_leaves_an_app_running_whose_installed_version_is_broken(self, rig):
         r = await rig()
@@ -481,7 +631,7 @@ class TestAReload:
 
     async def test_without_a_catalogue_is_refused(self, bench):
         b = bench(fake_app())
-        reloader = Reloader(b.engine, None, b.clock, CANARY_S)
+        reloader = Reloader(b.engine, None, b.clock, CANARY_S, TICK_S)
         with pytest.raises(ControlError, match="never change"):
             await reloader.reload()
         reloader.request()

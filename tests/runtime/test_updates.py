@@ -93,6 +93,37 @@ class TestAnUpdate:
         assert [time for _, time, _ in served(b)] == [frame.time_s for frame in frames[FRAMES - 1 :]]
         assert [version for *_, version in served(b)].index("2.0.0") == 20 - FRAMES + 1
 
+    async def test_to_another_window_waits_until_somebody_is_heard(self, bench):
+        b = bench(fake_app())
+        b.engine.prepare(new_version(frames=6))
+        assert not b.engine.ready("pose-app")
+        await b.play(frames_of("a/1", 5))
+        assert not b.engine.ready("pose-app")
+        await b.play(frames_of("a/1", 1, first=5))
+        assert b.engine.ready("pose-app")
+
+    async def test_serves_nodes_that_join_later_with_the_version_before_until_their_windows_are_full(self, bench):
+        b = bench(fake_app())
+        await b.play(frames_of("a/1", 10))
+        b.engine.prepare(new_version(frames=8))
+        await b.play(frames_of("a/1", 10, first=10))
+        b.engine.replace("pose-app")
+        late = frames_of("a/2", 20, start_s=102.0)
+        await b.play(late)
+        assert [(time, version) for _, time, version in served(b)[-17:]] == [
+            (frame.time_s, "1.2.3" if number < 7 else "2.0.0") for number, frame in enumerate(late) if number >= 3
+        ]
+        assert (b.engine.progress("pose-app").windows, b.engine.progress("pose-app").events) == (13, 13)
+
+    async def test_counts_windows_that_fill_no_more_of_nodes_that_were_served(self, bench):
+        b = bench(fake_app())
+        await b.play(frames_of("a/1", 10))
+        b.engine.prepare(new_version(frames=8, max_gap_s=0.06))
+        await b.play(frames_of("a/1", 10, first=10))
+        b.engine.replace("pose-app")
+        await b.play(frames_of("a/1", 10, first=20)[1::2])
+        assert (b.engine.progress("pose-app").windows, b.engine.progress("pose-app").events) == (5, 0)
+
     async def test_does_not_wait_for_nodes_that_are_gone(self, bench):
         b = bench(fake_app())
         await b.play(frames_of("a/1", 10))
@@ -287,6 +318,7 @@ class Model:
         self.b, self.serving, self.standby, self.candidate, self.ticked = b, app, None, None, False
         self.behaviour = {app.bundle.digest: "good"}
         self.waiting, self.must, self.may = [], [], set()
+        self.full = set()
 
     def take(self, frame):
         self.b.clock.now_s = frame.arrival_s
@@ -302,7 +334,12 @@ class Model:
 
     async def tick(self):
         for frame, serving, standby, complete in self.waiting:
-            if serving.bundle.digest not in complete:
+            if serving.bundle.digest in complete:
+                self.full.add(frame.node)
+            elif frame.node not in self.full and standby is not None and standby.bundle.digest in complete:
+                self.must.append((frame.node, frame.time_s))
+                continue
+            else:
                 continue
             behaviour = self.behaviour[serving.bundle.digest]
             spared = standby is not None and standby.bundle.digest in complete
@@ -323,11 +360,17 @@ class Model:
         if self.candidate is not None and self.b.engine.ready("pose-app"):
             self.b.engine.replace("pose-app")
             self.serving, self.standby, self.candidate, self.ticked = self.candidate, self.serving, None, False
+            self.full = {
+                name
+                for name, node in self.b.engine._nodes.items()
+                if node.link.state.value == "live" and node.windows[self.serving.window].complete
+            }
 
     def settle(self):
         if self.standby is not None and self.ticked and self.behaviour[self.serving.bundle.digest] == "good":
             self.b.engine.settle("pose-app")
             self.standby = None
+            self.waiting = [(frame, serving, None, complete) for frame, serving, _, complete in self.waiting]
 
     def revert(self):
         self.b.engine.revert("pose-app")
