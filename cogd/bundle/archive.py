@@ -70,6 +70,8 @@ class ArchiveReader(Iterator[Member]):
         if self._unread is not None:
             raise RuntimeError(f"the content of {self._unread.name} was not read")
         header = self._take(BLOCK)
+        if not header and self._rules.count == 0:
+            raise ArchiveError("it is empty")
         if not any(header):
             self._check_end(header)
             raise StopIteration

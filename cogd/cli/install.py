@@ -63,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             daemon = tell_daemon(settings, record.id, to_run=True)
         except RolledBackError:
-            _take_back(store, record, memory, wait_s)
+            if installation.done:
+                _take_back(store, record, memory, wait_s)
             with contextlib.suppress(CogdError):  # so that the version from before runs again, if it was stopped
                 tell_daemon(settings, record.id)
             raise

@@ -174,6 +174,11 @@ def test_order_and_presence_of_the_first_two():
             read_archive(raw_archive(members))
 
 
+def test_nothing_at_all():
+    with pytest.raises(ArchiveError, match=r"^it is empty$"):
+        read_archive(b"")
+
+
 def test_every_truncation_and_any_appended_byte():
     archive = write_archive(SMALL)
     for length in range(len(archive)):

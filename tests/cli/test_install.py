@@ -334,6 +334,13 @@ class TestWhatADaemonAnswers:
         put("--dry-run")
         assert len(asked) == 1
 
+    def test_no_to_what_was_there_before_takes_nothing_back(self, put, home, answers):
+        put()
+        put(version="2.0.0")
+        answers({"apps": {APP: {"outcome": "rejected", "reason": "no"}}}, None)
+        assert put(version="2.0.0").status == 35
+        assert Store(home.apps).installed(APP).version == "2.0.0"
+
     @pytest.mark.parametrize("outcome", ["rejected", "removed"])
     def test_no_to_a_first_installation_leaves_what_was_there(self, put, home, answers, outcome):
         (home.apps / APP).mkdir()
