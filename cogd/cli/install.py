@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         say=say,
     )
     record = installation.record
-    if record.older_than is not None:
+    if installation.done and record.older_than is not None:
         print(f"cogd: allowed: {record.id} {record.version}, older than {record.older_than}", file=sys.stderr)
     daemon = None
     if not arguments.dry_run:

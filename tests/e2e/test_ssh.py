@@ -138,7 +138,7 @@ class TestInstallingThroughAPipe:
         done = device.run(f"cogd install {path}", options=("-tt",))
         assert done.returncode == 0
         total = len(BIG.archive) >> 10
-        assert f"\rcogd: received {total} of {total} KiB".encode() in done.stdout
+        assert f"\rcogd: received 100 % of {total} KiB".encode() in done.stdout
         assert b"proving pose-app 1.2.0 on this device" in done.stdout
         assert b"\x1b" not in done.stdout
 
