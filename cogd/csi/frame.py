@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 
 class Origin(StrEnum):
@@ -19,8 +17,7 @@ class Origin(StrEnum):
     SIMULATED = "simulated"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One CSI measurement: exactly one of `iq` and `amplitude` is given.
 
     Attributes:

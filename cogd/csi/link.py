@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cogd.csi.frame import Origin
 
 if TYPE_CHECKING:
@@ -60,8 +62,7 @@ CLOCK_STEP_S = 1.0
 """A frame time so far behind is a clock that was set back (a Pi has none of its own at boot), not a late frame."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(msgspec.Struct, frozen=True):
     """What a frame told about its link."""
 
     order: Order
@@ -84,7 +85,7 @@ class Link:
         """Take note of a frame and tell its order, how many are missing before it and the state if it changed."""
         bins = _content(frame)
         order, lost = self._order(frame, bins)
-        if order in {Order.DUPLICATE, Order.LATE}:
+        if order is Order.DUPLICATE or order is Order.LATE:
             return Observed(order, 0, None)
         self._repeats = self._repeats + 1 if bins == self._last_bins else 0
         self._last_bins = bins

@@ -7,8 +7,9 @@ here and in the two modules it joins, and nowhere else.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from cogd.csi.link import Link, LinkLimits, LinkState, Order
 from cogd.csi.tones import Tones, select_tones
@@ -25,8 +26,7 @@ DROP_REASONS = ("duplicate", "late", "frozen", "simulated", "unknown_layout", "t
 """Why a frame reached no window: the keys of `Node.dropped`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True):
     """What came of a frame.
 
     Attributes:
@@ -66,6 +66,9 @@ class Node:
     def want(self, specs: Iterable[WindowSpec]) -> None:
         """Keep these windows and no others; new ones begin empty."""
         self.windows = {spec: self.windows[spec] if spec in self.windows else Window(spec) for spec in specs}
+        self._by_rule: dict[ToneRule, list[Window]] = {}
+        for window in self.windows.values():
+            self._by_rule.setdefault(window.spec.tones, []).append(window)
 
     def take(self, frame: Frame) -> Taken:
         """Take one frame; frames come in the order of their arrival."""
@@ -75,7 +78,7 @@ class Node:
             self.dropped[observed.order.value] += 1
             return Taken(accepted=False)
         self.lost += observed.lost
-        resets = list(self._clear(Reset.RESTART)) if observed.order is Order.RESTARTED else []
+        resets = self._clear(Reset.RESTART) if observed.order is Order.RESTARTED else []
         if self.link.state is LinkState.FROZEN:
             self.dropped["frozen"] += 1
             resets += self._clear(Reset.FROZEN)
@@ -88,35 +91,36 @@ class Node:
 
     def _fill(self, frame: Frame, resets: list[tuple[WindowSpec, Reset]]) -> list[WindowSpec]:
         complete: list[WindowSpec] = []
-        tones: dict[ToneRule, Tones | None] = {}
         dropped: set[str] = set()  # a frame counts once for each reason, however many windows refuse it
-        for spec, window in self.windows.items():
-            if spec.tones not in tones:
-                tones[spec.tones] = _select(frame, spec.tones)
-            picked = tones[spec.tones]
-            if picked is None:
+        for rule, windows in self._by_rule.items():
+            tones = _select(frame, rule)
+            if tones is None:
                 dropped.add("unknown_layout")
                 continue
-            pushed = window.push(picked.values, picked.kind, picked.measured, frame.time_s)
-            if pushed.dropped is not None:
-                dropped.add(pushed.dropped.value)
-            if pushed.reset is not None:
-                resets += self._tell(spec, pushed.reset)
-            if pushed.complete:
-                self._told.discard(spec)
-                complete.append(spec)
-        self.dropped.update(dropped)
+            for window in windows:
+                pushed = window.push(tones.values, tones.kind, tones.measured, frame.time_s)
+                if pushed.dropped is not None:
+                    dropped.add(pushed.dropped.value)
+                if pushed.reset is not None:
+                    self._tell(window.spec, pushed.reset, resets)
+                if pushed.complete:
+                    self._told.discard(window.spec)
+                    complete.append(window.spec)
+        if dropped:
+            self.dropped.update(dropped)
         return complete
 
-    def _clear(self, reason: Reset) -> Iterable[tuple[WindowSpec, Reset]]:
+    def _clear(self, reason: Reset) -> list[tuple[WindowSpec, Reset]]:
+        resets: list[tuple[WindowSpec, Reset]] = []
         for spec, window in self.windows.items():
             if window.clear(reason):
-                yield from self._tell(spec, reason)
+                self._tell(spec, reason, resets)
+        return resets
 
-    def _tell(self, spec: WindowSpec, reason: Reset) -> Iterable[tuple[WindowSpec, Reset]]:
+    def _tell(self, spec: WindowSpec, reason: Reset, resets: list[tuple[WindowSpec, Reset]]) -> None:
         if spec not in self._told:
             self._told.add(spec)
-            yield spec, reason
+            resets.append((spec, reason))
 
 
 def _select(frame: Frame, rule: ToneRule) -> Tones | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from cogd.csi.tones import SUBCARRIERS, ToneRule
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class WindowSpec:
+class WindowSpec(msgspec.Struct, frozen=True):
     """What a model wants of a window.
 
     Attributes:
@@ -48,8 +47,7 @@ class Reset(StrEnum):
     FROZEN = "frozen"
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed:
+class Pushed(msgspec.Struct, frozen=True):
     """What became of a frame that was offered to a window."""
 
     complete: bool

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from cogd.events import InferenceFields, Level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -12,11 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
-    from cogd.events import Context, InferenceFields, Level
+    from cogd.events import Context
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """One event in the making: its level and fields, and the calibrated probability that it is right, if known.
 
     The engine adds the latency, and keeps back an event whose confidence is below the app's `min_confidence`.

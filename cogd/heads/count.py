@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,7 @@ class CountHead:
             raise ManifestError("the count head's labels must be numbers of persons") from error
         if self._counts[0] < 0 or self._counts != sorted(set(self._counts)):
             raise ManifestError("the count head's labels must be numbers of persons, in ascending order")
-        self._trained = np.asarray(output.trained_classes, dtype=np.intp)
+        self._trained = output.trained_classes
         self._temperature = 1.0
         self._line: tuple[float, float] | None = None
         if output.confidence == "platt":
@@ -59,29 +60,27 @@ class CountHead:
             self._line = slope, offset
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
-        """One count for each row."""
-        logits = outputs["count_logits"].astype(np.float64)
-        trained = logits[:, self._trained] / self._temperature
-        weights = np.exp(trained - trained.max(axis=1, keepdims=True))
-        probabilities = weights / weights.sum(axis=1, keepdims=True)
-        known = np.isin(logits.argmax(axis=1), self._trained)
-        confidence = self._confidence(outputs["conf_logits"][:, 0].astype(np.float64))
-        return [
-            self._reading(probabilities[row], known=bool(known[row]), confidence=confidence[row], context=context)
-            for row, context in enumerate(contexts)
-        ]
+        """One count for each row. A handful of numbers: plain floats are faster here than arrays."""
+        rows = outputs["count_logits"].tolist()
+        sure = outputs["conf_logits"].ravel().tolist()
+        return [self._reading(*row) for row in zip(rows, sure, contexts, strict=True)]
 
-    def _confidence(self, logits: NDArray[np.float64]) -> list[float | None]:
+    def _confidence(self, logit: float) -> float | None:
         if self._line is None:
-            return [None] * len(logits)
+            return None
         slope, offset = self._line
-        exponent = np.clip(-(slope * logits + offset), -700, 700)
-        return [float(value) for value in np.round(1 / (1 + np.exp(exponent)), DECIMALS)]
+        exponent = min(max(-(slope * logit + offset), -700.0), 700.0)
+        return round(1 / (1 + math.exp(exponent)), DECIMALS)
 
-    def _reading(
-        self, probabilities: NDArray[np.float64], *, known: bool, confidence: float | None, context: Context
-    ) -> Reading:
-        best = int(probabilities.argmax())
+    def _reading(self, logits: list[float], conf_logit: float, context: Context) -> Reading:
+        trained = [logits[index] for index in self._trained]
+        highest = max(trained)
+        weights = [math.exp((logit - highest) / self._temperature) for logit in trained]
+        total = sum(weights)
+        probabilities = [weight / total for weight in weights]
+        best = trained.index(highest)
+        known = logits.index(max(logits)) in self._trained
+        confidence = self._confidence(conf_logit)
         low, high = _p95_range(probabilities, best)
         fields = CountFields(
             **context.fields(),
@@ -92,13 +91,13 @@ class CountHead:
             count_p95_low=self._counts[low],
             count_p95_high=self._counts[high],
             n_nodes=1,
-            probs=np.round(probabilities, DECIMALS).tolist(),
+            probs=[round(probability, DECIMALS) for probability in probabilities],
             classes=self._counts,
         )
         return Reading("info" if known else "warn", fields, confidence)
 
 
-def _p95_range(probabilities: NDArray[np.float64], best: int) -> tuple[int, int]:
+def _p95_range(probabilities: Sequence[float], best: int) -> tuple[int, int]:
     """Widen from the most probable class, always by the more probable neighbour (the lower one at a tie)."""
     low = high = best
     mass = probabilities[best]

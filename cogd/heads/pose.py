@@ -35,7 +35,7 @@ class PoseHead:
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
         """One skeleton for each row."""
-        rows = np.round(outputs["keypoints"].astype(np.float64), DECIMALS).reshape(len(contexts), 17, 2).tolist()
+        rows = outputs["keypoints"].astype(np.float64).round(DECIMALS).reshape(len(contexts), 17, 2).tolist()
         return [
             Reading(
                 "info",

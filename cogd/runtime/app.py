@@ -103,6 +103,11 @@ class App:
             key_ids=list(self.bundle.key_ids),
         )
 
+    @property
+    def only_computes(self) -> bool:
+        """Whether `infer` can't hang: see `cogd.runtime.backend.Session`."""
+        return self._session.only_computes
+
     def infer(self, windows: NDArray[np.float32]) -> Outputs:
         """Outputs by name of windows `[1..64, 56, frames]`; called by one thread at a time.
 

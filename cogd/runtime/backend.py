@@ -28,7 +28,15 @@ class ModelShape:
 
 
 class Session(Protocol):
-    """A loaded model. Used by one thread at a time."""
+    """A loaded model. Used by one thread at a time.
+
+    Attributes:
+        only_computes: whether `run` can do nothing but compute on this processor for a time that its input's size
+            bounds: it waits for no device, lock or process, and the model has no loop. Short batches of such a
+            session are run where they are, the others on a thread that may hang without harm.
+    """
+
+    only_computes: bool
 
     def run(self, batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Outputs by name, `[batch, ...]`, of a batch of 1..max_batch inputs; the arrays are the caller's to keep."""

@@ -25,9 +25,10 @@ from cogd.runtime.place import Answer, Ledger, Place
 from cogd.runtime.runner import Pending, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import msgspec
+    from numpy.typing import NDArray
 
     from cogd.csi.frame import Frame
     from cogd.csi.link import LinkLimits
@@ -147,10 +148,13 @@ class Engine:
         }
         try:
             for spec, waiting in self._pending.items():
-                while waiting and waiting[0].serial <= until:
-                    batch = _next_batch(waiting, until)
-                    self._room.set()
-                    await self._infer_all(spec, batch, ledgers)
+                given = self._give(spec, waiting, until, ledgers)
+                while given:
+                    answers = [await self._answer_of(*each) for each in given]
+                    following = self._give(spec, waiting, until, ledgers)  # the threads go on meanwhile
+                    for (place, _, own), outputs in zip(given, answers, strict=True):
+                        self._conclude(place, place.active.read(outputs, own, self.ticks), own, ledgers.get(place.id))
+                    given = following
             for ledger in ledgers.values():
                 ledger.count()
                 await self._fall_back(ledger)
@@ -159,48 +163,62 @@ class Engine:
                 self._answer(ledger.answers())
         self._check_links()
 
-    async def _infer_all(self, spec: WindowSpec, batch: Sequence[Pending], ledgers: dict[str, Ledger]) -> None:
-        """Give a batch to all apps at once; each has a thread of its own, their events come in the apps' order.
+    def _give(
+        self, spec: WindowSpec, waiting: deque[Pending], until: int, ledgers: Mapping[str, Ledger]
+    ) -> list[tuple[Place, asyncio.Future[Outputs] | None, Sequence[Pending]]]:
+        """Give the next batch to all apps that want it; empty where nothing waits. Their threads run side by side."""
+        while waiting and waiting[0].serial <= until:
+            batch = _next_batch(waiting, until)
+            self._room.set()
+            windows = _stack(batch)
+            given = []
+            for place in self._places.values():
+                if ledgers and place.id in ledgers:
+                    ledgers[place.id].spare(spec, batch)
+                if place.active.app.window == spec and (own := place.own(batch)):
+                    given.append((place, place.active.submit(windows[len(batch) - len(own) :]), own))
+            if given:
+                return given
+        return []
+
+    async def _answer_of(
+        self, place: Place, future: asyncio.Future[Outputs] | None, own: Sequence[Pending]
+    ) -> Outputs | str:
+        return await self._answered(place.active, future, own)
+
+    def _conclude(self, place: Place, inferred: Inferred, own: Sequence[Pending], ledger: Ledger | None) -> None:
+        """Make events of what one app gave; events come in the apps' order.
 
         Those of an app of which a new version is tried come at the end of the tick, from both versions in one order.
         """
-        windows = np.stack([pending.values for pending in batch])
-        given: list[tuple[Place, Sequence[Pending], asyncio.Future[Outputs] | None]] = []
-        for place in self._places.values():
-            if place.id in ledgers:
-                ledgers[place.id].spare(spec, batch)
-            if place.active.app.window == spec and (own := place.own(batch)):
-                given.append((place, own, place.active.submit(windows[len(batch) - len(own) :])))
-        for place, own, future in given:
-            inferred = await self._inferred(place.active, future, own)
-            if place.id in ledgers:
-                ledgers[place.id].active_gave(own, inferred)
-                continue
-            if place.candidate is not None:
-                place.progress.windows += len(own)
-            answers = [
-                Answer(pending, reading, place.active)
-                for pending, reading in zip(own, inferred.readings, strict=True)
-                if reading is not None
-            ]
-            self._note_failure(place.active.app, inferred.failure, len(own) - len(answers))
-            self._answer(answers)
+        if ledger is not None:
+            ledger.active_gave(own, inferred)
+            return
+        if place.candidate is not None:
+            place.progress.windows += len(own)
+        answers = [
+            Answer(pending, reading, place.active)
+            for pending, reading in zip(own, inferred.readings, strict=True)
+            if reading is not None
+        ]
+        self._note_failure(place.active.app, inferred.failure, len(own) - len(answers))
+        self._answer(answers)
 
     async def _fall_back(self, ledger: Ledger) -> None:
         """Let the version before infer what is its own, and what the new one could not."""
         left = ledger.left()
         for first in range(0, len(left), MAX_BATCH):
             batch = left[first : first + MAX_BATCH]
-            future = ledger.standby.submit(np.stack([pending.values for pending in batch]))
-            ledger.standby_gave(batch, await self._inferred(ledger.standby, future, batch))
+            outputs = await self._answered(ledger.standby, ledger.standby.submit(_stack(batch)), batch)
+            ledger.standby_gave(batch, ledger.standby.read(outputs, batch, self.ticks))
         if ledger.lost or left:
             self._note_failure(ledger.standby.app, ledger.failure if ledger.lost else None, ledger.lost)
 
-    async def _inferred(
+    async def _answered(
         self, runner: Runner, future: asyncio.Future[Outputs] | None, batch: Sequence[Pending]
-    ) -> Inferred:
+    ) -> Outputs | str:
         try:
-            return await runner.inferred(future, batch, self.ticks)
+            return await runner.answer(future)
         except asyncio.CancelledError:
             self.dropped["stopping"] += len(batch)
             raise
@@ -352,6 +370,11 @@ class Engine:
             self.dropped["stopping"] += waiting
         for place in self._places.values():
             place.close()
+
+
+def _stack(batch: Sequence[Pending]) -> NDArray[np.float32]:
+    """The windows of a batch, `[batch, 56, frames]`."""
+    return batch[0].values[None] if len(batch) == 1 else np.stack([pending.values for pending in batch])
 
 
 def _next_batch(waiting: deque[Pending], until: int) -> list[Pending]:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from cogd.runtime.runner import Runner
+import msgspec
+
+from cogd.heads.base import Reading
+from cogd.runtime.runner import Pending, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from cogd.csi.window import WindowSpec
-    from cogd.heads.base import Reading
     from cogd.runtime.app import App
-    from cogd.runtime.runner import Inferred, Pending
+    from cogd.runtime.runner import Inferred
 
 
 @dataclass
@@ -113,8 +115,7 @@ class Place:
             runner.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, eq=False):
     """What one version made of one window."""
 
     pending: Pending

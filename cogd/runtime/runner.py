@@ -1,39 +1,41 @@
-"""One loaded version of an app at work: a thread that infers, and what is made of its answers."""
+"""One loaded version of an app at work: where it infers, and what is made of its answers."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from cogd.events import Context
+from cogd.csi.frame import Frame
+from cogd.events import Context, WindowInfo
+from cogd.heads.base import Reading
 from cogd.runtime.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from cogd.csi.frame import Frame
-    from cogd.events import WindowInfo
-    from cogd.heads.base import Reading
     from cogd.runtime.app import App, Outputs
 
 INFERENCE_LIMIT_S = 1.0
 """A backend that takes longer for one batch has failed; the other apps go on, and so does this one once it answers."""
 
+SHORT_S = 0.5e-3
+"""A batch that is expected to take no longer is run on the event loop's own thread, if it can't hang: the way to
+another thread and back costs more than a small network, and more still where the other core sleeps."""
+
 _REMEMBERED = 64
 """Batches whose durations are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True, eq=False):
     """A complete window on its way to the next tick; `serial` numbers the accepted frames, from 1."""
 
     serial: int
@@ -42,8 +44,7 @@ class Pending:
     values: NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Inferred:
+class Inferred(msgspec.Struct, frozen=True, eq=False):
     """What came of a batch: a reading a window, None where there is none, and why some are missing."""
 
     readings: Sequence[Reading | None]
@@ -51,12 +52,14 @@ class Inferred:
 
 
 class Runner:
-    """Runs one app on a thread of its own."""
+    """Runs one app: short batches where they are, if the app can't hang, the others on a thread of its own."""
 
     def __init__(self, app: App) -> None:
         self.app = app
         self.worker: Worker[Outputs] = Worker(f"infer {app.id}")
         self._took_s: deque[float] = deque(maxlen=_REMEMBERED)
+        self._window_s = math.inf if app.only_computes else math.nan
+        """What one window takes, lately; infinite before the first batch, not a number where batches may hang."""
 
     @property
     def median_s(self) -> float | None:
@@ -65,30 +68,60 @@ class Runner:
         return statistics.median(took_s) if took_s else None
 
     def submit(self, windows: NDArray[np.float32]) -> asyncio.Future[Outputs] | None:
-        """Begin with a batch; None where it still has not answered the one before."""
-        return None if self.worker.busy else self.worker.submit(partial(self._infer, windows))
+        """Begin with a batch, or do it at once; None where it still has not answered the one before."""
+        if self.worker.busy:
+            return None
+        if self._window_s * len(windows) <= SHORT_S:
+            return self._infer_here(windows)
+        return self.worker.submit(partial(self._infer, windows))
+
+    def _infer_here(self, windows: NDArray[np.float32]) -> asyncio.Future[Outputs]:
+        future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
+        try:
+            future.set_result(self._infer(windows))
+        except Exception as error:  # noqa: BLE001  # the plugin border: told by `inferred`
+            future.set_exception(error)
+        return future
 
     def _infer(self, windows: NDArray[np.float32]) -> Outputs:
-        """On the thread, so that a busy event loop does not count."""
+        """Where it runs, so that a busy event loop does not count."""
         started_s = time.perf_counter()
         try:
             return self.app.infer(windows)
         finally:
-            self._took_s.append(time.perf_counter() - started_s)
+            took_s = time.perf_counter() - started_s
+            self._took_s.append(took_s)
+            if self.app.only_computes:
+                window_s = took_s / len(windows)
+                known = self._window_s < math.inf
+                self._window_s = 0.9 * self._window_s + 0.1 * window_s if known else window_s
 
-    async def inferred(self, future: asyncio.Future[Outputs] | None, batch: Sequence[Pending], tick: int) -> Inferred:
-        """What came of a batch that was submitted. Whatever the backend or the head does, it raises nothing."""
-        nothing: list[Reading | None] = [None] * len(batch)
+    async def answer(self, future: asyncio.Future[Outputs] | None) -> Outputs | str:
+        """The outputs of a batch that was submitted, or why there are none. Whatever the backend does, it raises none.
+
+        Raises:
+            CancelledError: the daemon ends.
+        """
         late = f"no answer within {INFERENCE_LIMIT_S:g} s"
         if future is None:
-            return Inferred(nothing, late)
+            return late
         try:
+            if future.done():
+                return future.result()
             async with asyncio.timeout(INFERENCE_LIMIT_S):  # `wait_for` may swallow being cancelled
-                outputs = await future
+                return await future
         except TimeoutError:
-            return Inferred(nothing, late)
+            return late
         except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
-            return Inferred(nothing, f"{type(error).__name__}: {error}")
+            return f"{type(error).__name__}: {error}"
+
+    def read(self, outputs: Outputs | str, batch: Sequence[Pending], tick: int) -> Inferred:
+        """What the answer means for each window of the batch. Whatever the head does, it raises nothing."""
+        nothing: list[Reading | None] = [None] * len(batch)
+        if isinstance(outputs, str):
+            return Inferred(nothing, outputs)
+        if all(_surely_finite(values) for values in outputs.values()):
+            return self._read(outputs, batch, tick)
         finite = np.all(
             [np.isfinite(values).reshape(len(batch), -1).all(axis=1) for values in outputs.values()], axis=0
         )
@@ -128,3 +161,9 @@ class Runner:
     def close(self) -> None:
         """End the thread after the batch that it has."""
         self.worker.close()
+
+
+def _surely_finite(values: NDArray[np.float32]) -> bool:
+    """One pass that sees every NaN and infinity; values whose squares overflow are not sure, and looked at again."""
+    flat = values.ravel()
+    return math.isfinite(flat.dot(flat))

@@ -20,17 +20,17 @@ Little-endian, one packet a datagram, told apart by the first u32. The layout is
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from cogd.csi.frame import Frame
 from cogd.errors import WireError
 from cogd.wire.ignored import Ignored
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
     from cogd.csi.frame import Origin
 
@@ -44,8 +44,7 @@ _HEADER = struct.Struct("<IBBHIIbbBB")
 _WASM_COUNT = struct.Struct("<H")
 
 
-@dataclass(frozen=True, slots=True)
-class _Other:
+class _Other(msgspec.Struct, frozen=True):
     """A packet that carries no raw CSI; `size` in bytes is exact if `fixed`, else the least."""
 
     ignored: Ignored
@@ -69,8 +68,7 @@ _OTHERS: dict[int, _Other] = {
 and the node sends the same frames raw."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CsiDatagram:
+class CsiDatagram(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A raw CSI packet.
 
     Attributes:

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 
 from cogd.errors import ModelError
-from cogd_ort.self_contained import check_self_contained
+from cogd_ort.self_contained import check_self_contained, has_inner_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,13 +52,13 @@ class OrtBackend:
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the plugin border: its exceptions have no common base
             raise ModelError(f"ONNX Runtime can't load the model: {error}") from error
-        return _OrtSession(session, shape)
+        return _OrtSession(session, shape, only_computes=not has_inner_graphs(model))
 
 
 class _OrtSession:
     """A session with one input buffer and one buffer an output, bound once for each batch size."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, shape: ModelShape) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, shape: ModelShape, *, only_computes: bool) -> None:
         inputs = session.get_inputs()
         if len(inputs) != 1 or inputs[0].type != "tensor(float)" or not _fits(inputs[0].shape, shape.input_shape):
             described = ", ".join(f"{item.name} {item.type} {item.shape}" for item in inputs)
@@ -69,6 +69,7 @@ class _OrtSession:
             if item is None or item.type != "tensor(float)" or not _fits(item.shape, wanted):
                 described = ", ".join(f"{o.name} {o.type} {o.shape}" for o in outputs.values())
                 raise ModelError(f"the model's outputs are {described}; {name} of batch x {wanted} is missing")
+        self.only_computes = only_computes
         self._session = session
         self._shape = shape
         self._input_name = inputs[0].name

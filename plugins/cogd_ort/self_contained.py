@@ -1,8 +1,9 @@
-"""Whether an ONNX file holds all its weights: ONNX Runtime reads a tensor's external file from the current directory.
+"""What an ONNX file is asked before ONNX Runtime sees it: a walk over the protobuf wire format.
 
-Only signed bytes may run, and a signature covers the model file alone. So before ONNX Runtime sees a model, every
-tensor in it is visited: a walk over the protobuf wire format (https://protobuf.dev/programming-guides/encoding), with
-the field numbers of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+Whether it holds all its weights: ONNX Runtime reads a tensor's external file from the current directory, but only
+signed bytes may run, and a signature covers the model file alone. And whether it loops, so that nobody can say how long
+it runs. The format is https://protobuf.dev/programming-guides/encoding, the field numbers are those of
+https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 """
 
 from __future__ import annotations
@@ -37,21 +38,33 @@ def check_self_contained(model: bytes) -> None:
     Raises:
         ModelError: one does, or the bytes are not a protobuf message.
     """
-    try:
-        _check(memoryview(model), "Model", 0)
-    except IndexError:
-        raise ModelError("the model is not ONNX: it is cut off") from None
-
-
-def _check(message: memoryview, kind: str, depth: int) -> None:
-    if depth > _MAX_DEPTH:
-        raise ModelError("the model is not ONNX: it is nested too deeply")
-    for number, value in _fields(message):
+    for kind, _, message in _messages(model):
         if kind == "Tensor":
-            if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0):
-                raise ModelError("the model is not self-contained: it wants weights from another file")
-        elif (inner := _INNER[kind].get(number)) is not None and isinstance(value, memoryview):
-            _check(value, inner, depth + 1)
+            for number, value in _fields(message):
+                if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0):
+                    raise ModelError("the model is not self-contained: it wants weights from another file")
+
+
+def has_inner_graphs(model: bytes) -> bool:
+    """Whether an operator of an ONNX model runs a graph of its own, as loops and conditions do.
+
+    Raises:
+        ModelError: the bytes are not a protobuf message.
+    """
+    return any(kind == "Graph" and parent == "Attribute" for kind, parent, _ in _messages(model))
+
+
+def _messages(model: bytes) -> Iterator[tuple[str, str, memoryview]]:
+    """Every message on the way to the tensors: its kind, the kind that holds it, and its bytes."""
+    waiting = [("Model", "", memoryview(model), 0)]
+    while waiting:
+        kind, parent, message, depth = waiting.pop()
+        if depth > _MAX_DEPTH:
+            raise ModelError("the model is not ONNX: it is nested too deeply")
+        yield kind, parent, message
+        for number, value in _fields(message) if kind != "Tensor" else ():
+            if (inner := _INNER[kind].get(number)) is not None and isinstance(value, memoryview):
+                waiting.append((inner, kind, value, depth + 1))
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
@@ -82,6 +95,8 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
     """The variable-length number at `at`, and where it ends."""
     value = 0
     for shift in range(0, 70, 7):
+        if at == len(message):
+            raise ModelError("the model is not ONNX: it is cut off")
         byte = message[at]
         at += 1
         value |= (byte & 0x7F) << shift

@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -192,7 +193,7 @@ def test_widths_that_no_layout_has(bins):
 
 def test_a_frame_without_bins():
     frame = make_frame(np.zeros((64, 2), np.int8))
-    object.__setattr__(frame, "iq", None)
+    frame = msgspec.structs.replace(frame, iq=None)
     with pytest.raises(ToneError, match="without bins"):
         select_tones(frame, "ht56")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import safetensors.numpy
 
@@ -83,6 +83,8 @@ def compute(head: str, inputs: np.ndarray) -> dict[str, np.ndarray]:
 
 class FakeSession:
     """Runs `compute`; remembers the sizes of its batches. `spoil` may change outputs or raise."""
+
+    only_computes = False
 
     def __init__(self, head: str) -> None:
         self.head = head
@@ -173,4 +175,4 @@ def interleaved(*streams: Iterable[Frame]) -> list[Frame]:
 
 def arriving(frames: Iterable[Frame], at_s: float) -> list[Frame]:
     """The same frames, all heard at once."""
-    return [dataclasses.replace(frame, arrival_s=at_s) for frame in frames]
+    return [msgspec.structs.replace(frame, arrival_s=at_s) for frame in frames]

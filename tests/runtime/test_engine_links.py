@@ -1,7 +1,6 @@
 """What the engine says of its nodes' links and windows."""
 
-import dataclasses
-
+import msgspec
 import pytest
 
 from cogd.csi.frame import Origin
@@ -11,7 +10,7 @@ from .factory import FRAMES, fake_app, frames_of
 
 def frozen(frames: list, from_: int) -> list:
     return [
-        dataclasses.replace(frame, iq=frames[from_].iq) if number > from_ else frame
+        msgspec.structs.replace(frame, iq=frames[from_].iq) if number > from_ else frame
         for number, frame in enumerate(frames)
     ]
 
@@ -81,7 +80,7 @@ class TestALink:
         await b.play(frames)
         for later in (101.0, 102.0, 103.0):
             b.clock.now_s = later
-            b.engine.take(dataclasses.replace(frames[-1], arrival_s=later))
+            b.engine.take(msgspec.structs.replace(frames[-1], arrival_s=later))
         await b.engine.tick()
         assert b.links("a/1") == ["live", "stale"]
 
@@ -126,7 +125,7 @@ class TestAWindowThatIsEmptied:
     async def test_by_a_node_that_began_anew_says_so(self, bench):
         b = bench(fake_app())
         again = [
-            dataclasses.replace(frame, sequence=frame.sequence - 1000) for frame in frames_of("a/1", 2, first=1004)
+            msgspec.structs.replace(frame, sequence=frame.sequence - 1000) for frame in frames_of("a/1", 2, first=1004)
         ]
         await b.play([*frames_of("a/1", FRAMES, first=1000), *again])
         assert [f.reason for f in b.named("window.reset")] == ["restarted"]
@@ -135,7 +134,7 @@ class TestAWindowThatIsEmptied:
     async def test_by_a_clock_that_was_set_back_says_so_and_recovers(self, bench):
         b = bench(fake_app())
         back = [
-            dataclasses.replace(frame, time_s=frame.time_s - 3600, arrival_s=frame.arrival_s)
+            msgspec.structs.replace(frame, time_s=frame.time_s - 3600, arrival_s=frame.arrival_s)
             for frame in frames_of("a/1", FRAMES + 1, first=FRAMES)
         ]
         await b.play([*frames_of("a/1", FRAMES), *back])
