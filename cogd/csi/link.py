@@ -83,7 +83,8 @@ class Link:
 
     def observe(self, frame: Frame) -> Observed:
         """Take note of a frame and tell its order, how many are missing before it and the state if it changed."""
-        bins = _content(frame)
+        values = frame.iq if frame.iq is not None else frame.amplitude
+        bins = b"" if values is None else values.tobytes()
         order, lost = self._order(frame, bins)
         if order is Order.DUPLICATE or order is Order.LATE:
             return Observed(order, 0, None)
@@ -91,7 +92,11 @@ class Link:
         self._last_bins = bins
         self._last_sequence = frame.sequence
         self.last_time_s = frame.time_s
-        return Observed(order, lost, self._enter(self._state_after(frame)))
+        if self._repeats + 1 >= self.limits.frozen_after:
+            state = LinkState.FROZEN
+        else:
+            state = LinkState.SIMULATED if frame.origin is Origin.SIMULATED else LinkState.LIVE
+        return Observed(order, lost, self._enter(state))
 
     def check(self, silence_s: float) -> LinkState | None:
         """Let time pass: nothing has come for `silence_s`. Returns the state if it changed."""
@@ -124,18 +129,8 @@ class Link:
             return Order.RESTARTED, 0
         return (Order.LATE if behind_s > 0 else Order.NEXT), 0
 
-    def _state_after(self, frame: Frame) -> LinkState:
-        if self._repeats + 1 >= self.limits.frozen_after:
-            return LinkState.FROZEN
-        return LinkState.SIMULATED if frame.origin is Origin.SIMULATED else LinkState.LIVE
-
     def _enter(self, state: LinkState) -> LinkState | None:
         if state is self.state:
             return None
         self.state = state
         return state
-
-
-def _content(frame: Frame) -> bytes:
-    values = frame.iq if frame.iq is not None else frame.amplitude
-    return b"" if values is None else values.tobytes()

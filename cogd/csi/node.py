@@ -74,11 +74,12 @@ class Node:
         """Take one frame; frames come in the order of their arrival."""
         self.frames += 1
         observed = self.link.observe(frame)
-        if observed.order is Order.DUPLICATE or observed.order is Order.LATE:
-            self.dropped[observed.order.value] += 1
+        order = observed.order
+        if order is Order.DUPLICATE or order is Order.LATE:
+            self.dropped[order.value] += 1
             return Taken(accepted=False)
         self.lost += observed.lost
-        resets = self._clear(Reset.RESTART) if observed.order is Order.RESTARTED else []
+        resets = self._clear(Reset.RESTART) if order is Order.RESTARTED else []
         if self.link.state is LinkState.FROZEN:
             self.dropped["frozen"] += 1
             resets += self._clear(Reset.FROZEN)
@@ -87,7 +88,7 @@ class Node:
             self.dropped["simulated"] += 1
             return Taken(link=observed.changed, resets=tuple(resets))
         complete = self._fill(frame, resets)
-        return Taken(complete=tuple(complete), link=observed.changed, resets=tuple(resets))
+        return Taken(True, tuple(complete), observed.changed, tuple(resets))  # noqa: FBT003  # by keyword costs twice
 
     def _fill(self, frame: Frame, resets: list[tuple[WindowSpec, Reset]]) -> list[WindowSpec]:
         complete: list[WindowSpec] = []

@@ -111,12 +111,13 @@ class Window:
                 reset = self.clear(Reset.GAP)
             elif gap_s < self.spec.min_gap_s:
                 return Pushed(complete=False, dropped=Drop.TOO_SOON, reset=reset)
-        self._buffer[:, self._next] = values
-        self._buffer[:, self._next + self.spec.frames] = values
-        self._next = (self._next + 1) % self.spec.frames
+        frames, column = self.spec.frames, self._next
+        self._buffer[:, column] = values
+        self._buffer[:, column + frames] = values
+        self._next = (column + 1) % frames
         self._times_s.append(time_s)
         self.measured_tones = measured_tones
-        return Pushed(complete=self.complete, reset=reset)
+        return Pushed(len(self._times_s) == frames, None, reset)
 
     def clear(self, reason: Reset) -> Reset | None:
         """Empty the window; the reason comes back if there was anything in it."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cogd.events import Level
     from cogd.runtime.app import App, Outputs
     from cogd.runtime.place import Progress
-    from cogd.runtime.runner import Inferred
+    from cogd.runtime.runner import Answered
     from cogd.sources.base import Clock
 
 MAX_NODES = 4096
@@ -46,13 +46,13 @@ _HEARD = frozenset({LinkState.LIVE, LinkState.SIMULATED})
 """States of links whose frames fill windows."""
 
 
-@dataclass
-class _Heard:
-    """What is known of a node's last new frame."""
+@dataclass(slots=True)
+class _Given:
+    """The part of a batch that one app serves, and its answer or what will become it."""
 
-    arrival_s: float
-    time_s: float
-    origin: Origin
+    place: Place
+    own: Sequence[Pending]
+    answer: Answered | asyncio.Future[Outputs]
 
 
 class Engine:
@@ -84,7 +84,8 @@ class Engine:
         self._specs: tuple[WindowSpec, ...] = ()
         self._pending: dict[WindowSpec, deque[Pending]] = {}
         self._nodes: dict[str, Node] = {}
-        self._heard: dict[str, _Heard] = {}
+        self._heard: dict[str, Frame] = {}
+        """The newest frame of each node that was new when it came."""
         self._failed: dict[str, str] = {}
         self._serial = 0
         self._room = asyncio.Event()
@@ -105,7 +106,7 @@ class Engine:
         taken = node.take(frame)
         if taken.accepted:
             self._serial += 1
-            self._heard[frame.node] = _Heard(frame.arrival_s, frame.time_s, frame.origin)
+            self._heard[node.name] = frame
         if taken.link is not None:
             self._say_link(node, taken.link, previous)
         for spec, reason in taken.resets:
@@ -117,7 +118,7 @@ class Engine:
             if waiting is None:  # it fills for a version that does not serve yet
                 continue
             window = node.windows[spec]
-            info = WindowInfo(frames=len(window), span_s=round(window.span_s, 6), measured_tones=window.measured_tones)
+            info = WindowInfo(frames=spec.frames, span_s=round(window.span_s, 6), measured_tones=window.measured_tones)
             waiting.append(Pending(self._serial, frame, info, window.view().copy()))
             if len(waiting) > self._max_pending:
                 waiting.popleft()
@@ -150,10 +151,12 @@ class Engine:
             for spec, waiting in self._pending.items():
                 given = self._give(spec, waiting, until, ledgers)
                 while given:
-                    answers = [await self._answer_of(*each) for each in given]
+                    for part in given:
+                        if isinstance(part.answer, asyncio.Future):
+                            part.answer = await self._answered(part.place.active, part.answer, part.own)
                     following = self._give(spec, waiting, until, ledgers)  # the threads go on meanwhile
-                    for (place, _, own), outputs in zip(given, answers, strict=True):
-                        self._conclude(place, place.active.read(outputs, own, self.ticks), own, ledgers.get(place.id))
+                    for part in given:
+                        self._conclude(part, ledgers)
                     given = following
             for ledger in ledgers.values():
                 ledger.count()
@@ -165,7 +168,7 @@ class Engine:
 
     def _give(
         self, spec: WindowSpec, waiting: deque[Pending], until: int, ledgers: Mapping[str, Ledger]
-    ) -> list[tuple[Place, asyncio.Future[Outputs] | None, Sequence[Pending]]]:
+    ) -> list[_Given]:
         """Give the next batch to all apps that want it; empty where nothing waits. Their threads run side by side."""
         while waiting and waiting[0].serial <= until:
             batch = _next_batch(waiting, until)
@@ -176,23 +179,22 @@ class Engine:
                 if ledgers and place.id in ledgers:
                     ledgers[place.id].spare(spec, batch)
                 if place.active.app.window == spec and (own := place.own(batch)):
-                    given.append((place, place.active.submit(windows[len(batch) - len(own) :]), own))
+                    given.append(_Given(place, own, place.active.submit(windows[len(batch) - len(own) :])))
             if given:
                 return given
         return []
 
-    async def _answer_of(
-        self, place: Place, future: asyncio.Future[Outputs] | None, own: Sequence[Pending]
-    ) -> Outputs | str:
-        return await self._answered(place.active, future, own)
-
-    def _conclude(self, place: Place, inferred: Inferred, own: Sequence[Pending], ledger: Ledger | None) -> None:
+    def _conclude(self, given: _Given, ledgers: Mapping[str, Ledger]) -> None:
         """Make events of what one app gave; events come in the apps' order.
 
         Those of an app of which a new version is tried come at the end of the tick, from both versions in one order.
         """
-        if ledger is not None:
-            ledger.active_gave(own, inferred)
+        place, own, outputs = given.place, given.own, given.answer
+        if isinstance(outputs, asyncio.Future):
+            raise TypeError("a batch is read before it was answered")
+        inferred = place.active.read(outputs, own, self.ticks)
+        if ledgers and place.id in ledgers:
+            ledgers[place.id].active_gave(own, inferred)
             return
         if place.candidate is not None:
             place.progress.windows += len(own)
@@ -201,7 +203,8 @@ class Engine:
             for pending, reading in zip(own, inferred.readings, strict=True)
             if reading is not None
         ]
-        self._note_failure(place.active.app, inferred.failure, len(own) - len(answers))
+        if inferred.failure is not None or self._failed:
+            self._note_failure(place.active.app, inferred.failure, len(own) - len(answers))
         self._answer(answers)
 
     async def _fall_back(self, ledger: Ledger) -> None:
@@ -209,16 +212,16 @@ class Engine:
         left = ledger.left()
         for first in range(0, len(left), MAX_BATCH):
             batch = left[first : first + MAX_BATCH]
-            outputs = await self._answered(ledger.standby, ledger.standby.submit(_stack(batch)), batch)
+            outputs = ledger.standby.submit(_stack(batch))
+            if isinstance(outputs, asyncio.Future):
+                outputs = await self._answered(ledger.standby, outputs, batch)
             ledger.standby_gave(batch, ledger.standby.read(outputs, batch, self.ticks))
         if ledger.lost or left:
             self._note_failure(ledger.standby.app, ledger.failure if ledger.lost else None, ledger.lost)
 
-    async def _answered(
-        self, runner: Runner, future: asyncio.Future[Outputs] | None, batch: Sequence[Pending]
-    ) -> Outputs | str:
+    async def _answered(self, runner: Runner, future: asyncio.Future[Outputs], batch: Sequence[Pending]) -> Answered:
         try:
-            return await runner.answer(future)
+            return await runner.answered(future)
         except asyncio.CancelledError:
             self.dropped["stopping"] += len(batch)
             raise
@@ -231,9 +234,10 @@ class Engine:
             if reading.confidence is not None and reading.confidence < app.min_confidence:
                 self.dropped["below_min_confidence"] += 1
                 continue
-            reading.fields.latency_ms = round((now_s - answer.pending.frame.arrival_s) * 1e3, 3)
-            self._emit(Event(ts=unix_s, level=reading.level, event=app.head.event, fields=reading.fields))
-            self.inferences[app.id] += 1
+            fields = reading.fields
+            fields.latency_ms = round((now_s - answer.pending.frame.arrival_s) * 1e3, 3)
+            self._emit(Event(ts=unix_s, level=reading.level, event=app.head.event, fields=fields))
+            self.inferences[fields.app] += 1
 
     def _note_failure(self, app: App, reason: str | None, windows: int) -> None:
         """Count windows that could not be inferred, and say why, once; without a reason the app works (again)."""

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
@@ -21,7 +21,6 @@ from cogd.heads.base import Reading
 from cogd.runtime.worker import Worker
 
 if TYPE_CHECKING:
-
     from cogd.runtime.app import App, Outputs
 
 INFERENCE_LIMIT_S = 1.0
@@ -51,6 +50,10 @@ class Inferred(msgspec.Struct, frozen=True, eq=False):
     failure: str | None = None
 
 
+Answered: TypeAlias = "Outputs | str"
+"""What a backend gave for a batch, or why it gave nothing."""
+
+
 class Runner:
     """Runs one app: short batches where they are, if the app can't hang, the others on a thread of its own."""
 
@@ -59,7 +62,9 @@ class Runner:
         self.worker: Worker[Outputs] = Worker(f"infer {app.id}")
         self._took_s: deque[float] = deque(maxlen=_REMEMBERED)
         self._window_s = math.inf if app.only_computes else math.nan
-        """What one window takes, lately; infinite before the first batch, not a number where batches may hang."""
+        """What one window takes, lately; infinite before the first batch, not a number where a batch may hang."""
+        manifest = app.bundle.manifest
+        self._constants = manifest.id, manifest.version, app.bundle.digest, app.backend
 
     @property
     def median_s(self) -> float | None:
@@ -67,21 +72,16 @@ class Runner:
         took_s = self._took_s.copy()  # the thread goes on
         return statistics.median(took_s) if took_s else None
 
-    def submit(self, windows: NDArray[np.float32]) -> asyncio.Future[Outputs] | None:
-        """Begin with a batch, or do it at once; None where it still has not answered the one before."""
+    def submit(self, windows: NDArray[np.float32]) -> Answered | asyncio.Future[Outputs]:
+        """Begin with a batch, or do it at once; where it still has not answered the one before, it is late."""
         if self.worker.busy:
-            return None
-        if self._window_s * len(windows) <= SHORT_S:
-            return self._infer_here(windows)
-        return self.worker.submit(partial(self._infer, windows))
-
-    def _infer_here(self, windows: NDArray[np.float32]) -> asyncio.Future[Outputs]:
-        future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
+            return _late()
+        if not self._window_s * len(windows) <= SHORT_S:
+            return self.worker.submit(partial(self._infer, windows))
         try:
-            future.set_result(self._infer(windows))
-        except Exception as error:  # noqa: BLE001  # the plugin border: told by `inferred`
-            future.set_exception(error)
-        return future
+            return self._infer(windows)
+        except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
+            return f"{type(error).__name__}: {error}"
 
     def _infer(self, windows: NDArray[np.float32]) -> Outputs:
         """Where it runs, so that a busy event loop does not count."""
@@ -92,35 +92,33 @@ class Runner:
             took_s = time.perf_counter() - started_s
             self._took_s.append(took_s)
             if self.app.only_computes:
-                window_s = took_s / len(windows)
-                known = self._window_s < math.inf
-                self._window_s = 0.9 * self._window_s + 0.1 * window_s if known else window_s
+                self._window_s = min(2 * self._window_s, took_s / len(windows))
 
-    async def answer(self, future: asyncio.Future[Outputs] | None) -> Outputs | str:
-        """The outputs of a batch that was submitted, or why there are none. Whatever the backend does, it raises none.
+    async def answered(self, future: asyncio.Future[Outputs]) -> Answered:
+        """The answer to a batch that was submitted. Whatever the backend does, it raises nothing.
 
         Raises:
             CancelledError: the daemon ends.
         """
-        late = f"no answer within {INFERENCE_LIMIT_S:g} s"
-        if future is None:
-            return late
         try:
-            if future.done():
-                return future.result()
             async with asyncio.timeout(INFERENCE_LIMIT_S):  # `wait_for` may swallow being cancelled
                 return await future
         except TimeoutError:
-            return late
+            return _late()
         except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
             return f"{type(error).__name__}: {error}"
 
-    def read(self, outputs: Outputs | str, batch: Sequence[Pending], tick: int) -> Inferred:
+    def read(self, outputs: Answered, batch: Sequence[Pending], tick: int) -> Inferred:
         """What the answer means for each window of the batch. Whatever the head does, it raises nothing."""
         nothing: list[Reading | None] = [None] * len(batch)
         if isinstance(outputs, str):
             return Inferred(nothing, outputs)
-        if all(_surely_finite(values) for values in outputs.values()):
+        for values in outputs.values():
+            # One pass sees every NaN and infinity; values whose squares overflow are looked at again.
+            flat = values.ravel()
+            if not math.isfinite(flat.dot(flat)):
+                break
+        else:
             return self._read(outputs, batch, tick)
         finite = np.all(
             [np.isfinite(values).reshape(len(batch), -1).all(axis=1) for values in outputs.values()], axis=0
@@ -145,16 +143,17 @@ class Runner:
         return Inferred(readings)
 
     def _context(self, pending: Pending, tick: int) -> Context:
-        manifest = self.app.bundle.manifest
+        frame = pending.frame
+        app, version, digest, backend = self._constants
         return Context(
             tick=tick,
-            app=manifest.id,
-            version=manifest.version,
-            digest=self.app.bundle.digest,
-            backend=self.app.backend,
-            node=pending.frame.node,
-            time=pending.frame.time_s,
-            origin=pending.frame.origin.value,
+            app=app,
+            version=version,
+            digest=digest,
+            backend=backend,
+            node=frame.node,
+            time=frame.time_s,
+            origin=frame.origin.value,
             window=pending.info,
         )
 
@@ -163,7 +162,5 @@ class Runner:
         self.worker.close()
 
 
-def _surely_finite(values: NDArray[np.float32]) -> bool:
-    """One pass that sees every NaN and infinity; values whose squares overflow are not sure, and looked at again."""
-    flat = values.ravel()
-    return math.isfinite(flat.dot(flat))
+def _late() -> str:
+    return f"no answer within {INFERENCE_LIMIT_S:g} s"

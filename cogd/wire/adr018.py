@@ -31,7 +31,6 @@ from cogd.errors import WireError
 from cogd.wire.ignored import Ignored
 
 if TYPE_CHECKING:
-
     from cogd.csi.frame import Origin
 
 MAGIC_CSI = 0xC5110001
@@ -103,15 +102,12 @@ def decode(datagram: bytes | memoryview) -> CsiDatagram | Ignored:
         WireError: an unknown magic, a length that does not fit, or a count out of range.
     """
     size = len(datagram)
-    if size < _MAGIC.size:
-        raise WireError(f"a datagram of {size} bytes; the shortest has 4")
-    magic: int = _MAGIC.unpack_from(datagram)[0]
+    if size < HEADER_BYTES:
+        return _short(datagram)
+    fields: tuple[int, ...] = _HEADER.unpack_from(datagram)
+    magic, node_id, n_antennas, bins, freq_mhz, sequence, rssi_dbm, noise_floor_dbm, ppdu_type, flags = fields
     if magic != MAGIC_CSI:
         return _ignore(magic, datagram)
-    if size < HEADER_BYTES:
-        raise WireError(f"a CSI datagram of {size} bytes; its header alone has {HEADER_BYTES}")
-    fields: tuple[int, ...] = _HEADER.unpack_from(datagram)
-    _, node_id, n_antennas, bins, freq_mhz, sequence, rssi_dbm, noise_floor_dbm, ppdu_type, flags = fields
     if not 1 <= n_antennas <= MAX_ANTENNAS:
         raise WireError(f"a CSI datagram of {n_antennas} antennas; expected 1 to {MAX_ANTENNAS}")
     if not 1 <= bins <= MAX_BINS:
@@ -123,6 +119,16 @@ def decode(datagram: bytes | memoryview) -> CsiDatagram | Ignored:
         )
     iq = np.frombuffer(datagram, dtype=np.int8, count=2 * bins, offset=HEADER_BYTES).reshape(bins, 2)
     return CsiDatagram(node_id, n_antennas, bins, freq_mhz, sequence, rssi_dbm, noise_floor_dbm, ppdu_type, flags, iq)
+
+
+def _short(datagram: bytes | memoryview) -> Ignored:
+    size = len(datagram)
+    if size < _MAGIC.size:
+        raise WireError(f"a datagram of {size} bytes; the shortest has 4")
+    magic: int = _MAGIC.unpack_from(datagram)[0]
+    if magic == MAGIC_CSI:
+        raise WireError(f"a CSI datagram of {size} bytes; its header alone has {HEADER_BYTES}")
+    return _ignore(magic, datagram)
 
 
 def ignored_kind(magic: int) -> Ignored | None:
@@ -187,14 +193,15 @@ def encode(
 def to_frame(datagram: CsiDatagram, *, source: str, time_s: float, arrival_s: float, origin: Origin) -> Frame:
     """Make a frame of a datagram: the wire has no time, so `time_s` is the time of its arrival."""
     return Frame(
-        node=f"{source}/{datagram.node_id}",
-        time_s=time_s,
-        arrival_s=arrival_s,
-        origin=origin,
-        bins=datagram.bins,
-        iq=datagram.iq,
-        sequence=datagram.sequence,
-        rssi_dbm=float(datagram.rssi_dbm),
-        noise_floor_dbm=float(datagram.noise_floor_dbm),
-        freq_mhz=datagram.freq_mhz or None,
+        f"{source}/{datagram.node_id}",
+        time_s,
+        arrival_s,
+        origin,
+        datagram.bins,
+        datagram.iq,
+        None,
+        datagram.sequence,
+        float(datagram.rssi_dbm),
+        float(datagram.noise_floor_dbm),
+        datagram.freq_mhz or None,
     )
