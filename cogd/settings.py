@@ -45,8 +45,9 @@ class Settings(BaseSettings):
     sinks: _Words = Field(default=("stdout:",), min_length=1, description="where events go, as URLs")
     apps_dir: Path = Field(default=Path("/var/lib/cognitum/apps"), description="folder of installed apps")
     trust_dir: Path = Field(default=Path("/etc/cogd/trust.d"), description="folder of trusted public keys, *.pub")
-    tick_ms: int = Field(
-        default=40, ge=5, le=1000, description="the beat: windows are inferred and servers polled on it"
+    tick_ms: int = Field(default=40, ge=5, le=1000, description="the beat: servers are polled and links checked on it")
+    batch_ms: int = Field(
+        default=5, ge=0, le=1000, description="least time between two ticks: what comes meanwhile is inferred together"
     )
     max_pending: int = Field(
         default=4096, ge=1, le=65536, description="windows that may wait for a tick; more sheds the oldest"

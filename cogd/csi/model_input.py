@@ -32,35 +32,26 @@ class ModelInput:
     mean: NDArray[np.float32] | None = None
     std: NDArray[np.float32] | None = None
 
-    def prepare(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Model input of windows `[batch, subcarriers, frames]`, float32 and of the same shape."""
-        laid_out = self.lay_out(windows)
-        if self.mean is None or self.std is None:
-            return laid_out
-        normalised = laid_out - self.mean[:, None]
-        normalised /= self.std[:, None]
-        return normalised
+    def prepare(self, windows: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Model input of windows `[batch, subcarriers, frames]`, float32 and of the same shape; in `out`, if given."""
+        prepared = self.lay_out(windows, out)
+        if self.mean is not None and self.std is not None:
+            prepared -= self.mean[:, None]
+            prepared /= self.std[:, None]
+        return prepared
 
-    def lay_out(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The input before the normaliser; its statistics are taken from this."""
-        batch, subcarriers, frames = windows.shape
-        if self.gain == "window_rms":
-            windows = windows / _rms(windows)
-        if self.layout == "time_major_mislabelled_56x20":
-            windows = np.ascontiguousarray(windows.transpose(0, 2, 1)).reshape(batch, subcarriers, frames)
-        return windows
-
-
-def _rms(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Root mean square of each window, at least 1e-6, `[batch, 1, 1]`.
-
-    One dot product a window: the mean of the squares as NumPy spells it takes five passes.
-    """
-    rms = np.empty((len(windows), 1, 1), dtype=np.float32)
-    for row, window in enumerate(windows):
-        flat = window.ravel()
-        rms[row] = max(math.sqrt(flat.dot(flat) / flat.size), 1e-6)
-    return rms
+    def lay_out(self, windows: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """The input before the normaliser, in an array of its own or in `out`; the statistics are taken from this."""
+        laid_out = np.empty_like(windows) if out is None else out
+        for window, row in zip(windows, laid_out, strict=True):
+            flat = window.ravel()
+            # One dot product: the mean of the squares as NumPy spells it takes five passes.
+            rms = max(math.sqrt(flat.dot(flat) / flat.size), 1e-6) if self.gain == "window_rms" else 1.0
+            if self.layout == "time_major_mislabelled_56x20":
+                np.divide(window.T, rms, out=row.reshape(window.shape[::-1]))
+            else:
+                np.divide(window, rms, out=row)
+        return laid_out
 
 
 def fit_normaliser(laid_out: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cogd.csi.link import Link, LinkLimits, LinkState, Order
-from cogd.csi.tones import Tones, select_tones
+from cogd.csi.tones import select_tones
 from cogd.csi.window import Reset, Window, WindowSpec
 from cogd.errors import ToneError
 
@@ -94,8 +94,9 @@ class Node:
         complete: list[WindowSpec] = []
         dropped: set[str] = set()  # a frame counts once for each reason, however many windows refuse it
         for rule, windows in self._by_rule.items():
-            tones = _select(frame, rule)
-            if tones is None:
+            try:
+                tones = select_tones(frame, rule)
+            except ToneError:
                 dropped.add("unknown_layout")
                 continue
             for window in windows:
@@ -122,10 +123,3 @@ class Node:
         if spec not in self._told:
             self._told.add(spec)
             resets.append((spec, reason))
-
-
-def _select(frame: Frame, rule: ToneRule) -> Tones | None:
-    try:
-        return select_tones(frame, rule)
-    except ToneError:
-        return None

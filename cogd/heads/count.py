@@ -78,7 +78,7 @@ class CountHead:
         weights = [math.exp((logit - highest) / self._temperature) for logit in trained]
         total = sum(weights)
         probabilities = [weight / total for weight in weights]
-        best = trained.index(highest)
+        best = probabilities.index(max(probabilities))
         known = logits.index(max(logits)) in self._trained
         confidence = self._confidence(conf_logit)
         low, high = _p95_range(probabilities, best)

@@ -114,7 +114,7 @@ class App:
         Raises:
             ModelError: the backend did not deliver what the manifest says. Any other exception is the backend's own.
         """
-        outputs = self._session.run(self._input.prepare(windows))
+        outputs = self._session.run(self._input.prepare(windows, self._session.buffer(len(windows))))
         for tensor in self.bundle.manifest.output.tensors:
             shape = (len(windows), *tensor.shape)
             if tensor.name not in outputs or outputs[tensor.name].shape != shape:

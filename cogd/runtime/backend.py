@@ -38,6 +38,9 @@ class Session(Protocol):
 
     only_computes: bool
 
+    def buffer(self, size: int) -> NDArray[np.float32]:
+        """Where the next batch of `size` inputs may be prepared, `[size, ...]`: from there nothing is copied."""
+
     def run(self, batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Outputs by name, `[batch, ...]`, of a batch of 1..max_batch inputs; the arrays are the caller's to keep."""
 

@@ -107,6 +107,7 @@ class Daemon:
         if not self._stop.is_set():
             self._reason = reason
             self._stop.set()
+            self._engine.news.set()
 
     async def run(self, duration_s: float | None = None) -> None:
         """Run until stopped; the first event is `run.started`, the last `run.stopped`.
@@ -187,18 +188,44 @@ class Daemon:
         return None
 
     async def _tick_until_stopped(self) -> None:
-        beat = Beat(self._clock.monotonic_s(), self._settings.tick_ms / 1000)
-        stopping = asyncio.create_task(self._stop.wait())
+        """Tick on the beat, and between two beats as soon as there is something to infer."""
+        started_s = self._clock.monotonic_s()
+        beat = Beat(started_s, self._settings.tick_ms / 1000)
+        last_s = started_s - self._settings.batch_ms / 1000
+        wait_s, _ = beat.next(started_s)
+        beat_s = started_s + wait_s
         while not self._stop.is_set():
-            wait_s, missed = beat.next(self._clock.monotonic_s())
-            self._missed_ticks += missed
-            full = asyncio.create_task(self._engine.full.wait())
-            await asyncio.wait({full, stopping}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-            full.cancel()
-            await self._engine.tick()
+            now_s = self._clock.monotonic_s()
+            next_s = self._next_tick_s(beat_s, last_s)
+            if now_s < next_s:
+                await self._news_for(next_s - now_s)
+                continue
+            on_beat, last_s = now_s >= beat_s, now_s
+            await self._engine.tick(beat=on_beat or self._engine.full.is_set())  # a replay's time passes faster
             self._reloader.between_ticks()
-            self._check_outside()
+            if on_beat:
+                self._check_outside()
+                now_s = self._clock.monotonic_s()
+                wait_s, missed = beat.next(now_s)
+                beat_s = now_s + wait_s
+                self._missed_ticks += missed
         await self._engine.tick()
+
+    def _next_tick_s(self, beat_s: float, last_s: float) -> float:
+        """When to tick: at once for a frame that waits for room, soon for a window that waits, else on the beat."""
+        if self._engine.full.is_set():
+            return last_s
+        return min(beat_s, last_s + self._settings.batch_ms / 1000) if self._engine.waiting else beat_s
+
+    async def _news_for(self, seconds: float) -> None:
+        """Sleep for so long, or until there is something to infer or an end to come to."""
+        news = self._engine.news
+        timer = asyncio.get_running_loop().call_later(seconds, news.set)
+        try:
+            await news.wait()
+        finally:
+            timer.cancel()
+            news.clear()
 
     def _check_outside(self) -> None:
         """See whether sources fell silent, and whether anybody still listens."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ from cogd.runtime.place import Answer, Ledger, Place
 from cogd.runtime.runner import Pending, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import msgspec
     from numpy.typing import NDArray
@@ -65,6 +66,10 @@ class Engine:
         emit: takes every event, in order; must not block.
         believe_simulated: names of sources whose simulated frames may be inferred from.
         max_pending: windows that may wait for a tick, for each shape of input; more sheds the oldest.
+
+    Attributes:
+        news: set when a window begins to wait, and when a batch is full; whoever beats the tick clears it.
+        full: whether a frame that must not be lost waits for room.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Engine:
         self._serial = 0
         self._room = asyncio.Event()
         self.full = asyncio.Event()
+        self.news = asyncio.Event()
         self.ticks = 0
         self.inferences: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -98,7 +104,7 @@ class Engine:
 
     def take(self, frame: Frame) -> None:
         """Take a frame; where too many windows wait for the tick, the oldest is shed and counted."""
-        node = self._node(frame)
+        node = self._nodes.get(frame.node) or self._join(frame.node)
         if node is None:
             self.dropped["too_many_nodes"] += 1
             return
@@ -119,6 +125,8 @@ class Engine:
                 continue
             window = node.windows[spec]
             info = WindowInfo(frames=spec.frames, span_s=round(window.span_s, 6), measured_tones=window.measured_tones)
+            if not waiting:
+                self.news.set()
             waiting.append(Pending(self._serial, frame, info, window.view().copy()))
             if len(waiting) > self._max_pending:
                 waiting.popleft()
@@ -129,18 +137,24 @@ class Engine:
         while any(len(waiting) >= min(MAX_BATCH, self._max_pending) for waiting in self._pending.values()):
             self._room.clear()
             self.full.set()
+            self.news.set()
             await self._room.wait()
         self.take(frame)
 
-    def _node(self, frame: Frame) -> Node | None:
-        node = self._nodes.get(frame.node)
-        if node is None and len(self._nodes) < MAX_NODES:
-            believe = self._believe_simulated(frame.node.rpartition("/")[0])
-            node = self._nodes[frame.node] = Node(frame.node, self._specs, self._limits, believe_simulated=believe)
+    def _join(self, name: str) -> Node | None:
+        if len(self._nodes) >= MAX_NODES:
+            return None
+        believe = self._believe_simulated(name.rpartition("/")[0])
+        node = self._nodes[name] = Node(name, self._specs, self._limits, believe_simulated=believe)
         return node
 
-    async def tick(self) -> None:
-        """Infer every window that waits, then let time pass for the links."""
+    @property
+    def waiting(self) -> bool:
+        """Whether a window waits for the tick."""
+        return any(self._pending.values())
+
+    async def tick(self, *, beat: bool = True) -> None:
+        """Infer every window that waits; on the beat, let time pass for the links."""
         self.ticks += 1
         self.full.clear()
         until = self._serial  # what comes in meanwhile is the next tick's
@@ -163,8 +177,9 @@ class Engine:
                 await self._fall_back(ledger)
         finally:
             for ledger in ledgers.values():
-                self._answer(ledger.answers())
-        self._check_links()
+                self._emit_inferred(ledger.answers())
+        if beat:
+            self._check_links()
 
     def _give(
         self, spec: WindowSpec, waiting: deque[Pending], until: int, ledgers: Mapping[str, Ledger]
@@ -198,14 +213,10 @@ class Engine:
             return
         if place.candidate is not None:
             place.progress.windows += len(own)
-        answers = [
-            Answer(pending, reading, place.active)
-            for pending, reading in zip(own, inferred.readings, strict=True)
-            if reading is not None
-        ]
+        app = place.active.app
         if inferred.failure is not None or self._failed:
-            self._note_failure(place.active.app, inferred.failure, len(own) - len(answers))
-        self._answer(answers)
+            self._note_failure(app, inferred.failure, inferred.readings.count(None))
+        self._emit_inferred(map(Answer, own, inferred.readings, repeat(app)))
 
     async def _fall_back(self, ledger: Ledger) -> None:
         """Let the version before infer what is its own, and what the new one could not."""
@@ -226,16 +237,16 @@ class Engine:
             self.dropped["stopping"] += len(batch)
             raise
 
-    def _answer(self, answers: Sequence[Answer]) -> None:
-        """Emit what was inferred."""
+    def _emit_inferred(self, answers: Iterable[Answer]) -> None:
         now_s, unix_s = self._clock.monotonic_s(), self._clock.unix_s()
-        for answer in answers:
-            reading, app = answer.reading, answer.runner.app
+        for pending, reading, app in answers:
+            if reading is None:
+                continue
             if reading.confidence is not None and reading.confidence < app.min_confidence:
                 self.dropped["below_min_confidence"] += 1
                 continue
             fields = reading.fields
-            fields.latency_ms = round((now_s - answer.pending.frame.arrival_s) * 1e3, 3)
+            fields.latency_ms = round((now_s - pending.frame.arrival_s) * 1e3, 3)
             self._emit(Event(ts=unix_s, level=reading.level, event=app.head.event, fields=fields))
             self.inferences[fields.app] += 1
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
-from cogd.heads.base import Reading
 from cogd.runtime.runner import Pending, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from cogd.csi.window import WindowSpec
+    from cogd.heads.base import Reading
     from cogd.runtime.app import App
     from cogd.runtime.runner import Inferred
 
@@ -115,12 +113,12 @@ class Place:
             runner.close()
 
 
-class Answer(msgspec.Struct, frozen=True, eq=False):
-    """What one version made of one window."""
+class Answer(NamedTuple):
+    """What one version made of one window; nothing, where it could not infer it."""
 
     pending: Pending
-    reading: Reading
-    runner: Runner
+    reading: Reading | None
+    app: App
 
 
 class Ledger:
@@ -184,6 +182,6 @@ class Ledger:
                 self._unserved.add(pending.serial)
             else:
                 self._unserved.discard(pending.serial)
-                self._answers.append(Answer(pending, reading, runner))
+                self._answers.append(Answer(pending, reading, runner.app))
         self.failure = inferred.failure or self.failure
         return len(self._answers) - before

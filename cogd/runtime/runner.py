@@ -110,9 +110,8 @@ class Runner:
 
     def read(self, outputs: Answered, batch: Sequence[Pending], tick: int) -> Inferred:
         """What the answer means for each window of the batch. Whatever the head does, it raises nothing."""
-        nothing: list[Reading | None] = [None] * len(batch)
         if isinstance(outputs, str):
-            return Inferred(nothing, outputs)
+            return Inferred([None] * len(batch), outputs)
         for values in outputs.values():
             # One pass sees every NaN and infinity; values whose squares overflow are looked at again.
             flat = values.ravel()
@@ -128,34 +127,34 @@ class Runner:
         failure = "its output is not finite"
         good = [pending for pending, is_finite in zip(batch, finite, strict=True) if is_finite]
         if not good:
-            return Inferred(nothing, failure)
+            return Inferred([None] * len(batch), failure)
         read = self._read({name: values[finite] for name, values in outputs.items()}, good, tick)
         rows = iter(read.readings)
         return Inferred([next(rows) if is_finite else None for is_finite in finite], read.failure or failure)
 
     def _read(self, outputs: Outputs, batch: Sequence[Pending], tick: int) -> Inferred:
+        app, version, digest, backend = self._constants
+        contexts = [
+            Context(
+                tick=tick,
+                app=app,
+                version=version,
+                digest=digest,
+                backend=backend,
+                node=pending.frame.node,
+                time=pending.frame.time_s,
+                origin=pending.frame.origin,
+                window=pending.info,
+            )
+            for pending in batch
+        ]
         try:
-            readings = self.app.head.read(outputs, [self._context(pending, tick) for pending in batch])
+            readings = self.app.head.read(outputs, contexts)
         except Exception as error:  # noqa: BLE001  # the plugin border: so may a head
             return Inferred([None] * len(batch), f"{type(error).__name__}: {error}")
         if len(readings) != len(batch):
             return Inferred([None] * len(batch), f"its head gave {len(readings)} readings of {len(batch)} windows")
         return Inferred(readings)
-
-    def _context(self, pending: Pending, tick: int) -> Context:
-        frame = pending.frame
-        app, version, digest, backend = self._constants
-        return Context(
-            tick=tick,
-            app=app,
-            version=version,
-            digest=digest,
-            backend=backend,
-            node=frame.node,
-            time=frame.time_s,
-            origin=frame.origin.value,
-            window=pending.info,
-        )
 
     def close(self) -> None:
         """End the thread after the batch that it has."""

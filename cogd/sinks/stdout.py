@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cogd.events import Event
 
 _QUEUED_EVENTS = 4096
+_AT_ONCE = 64
+"""Lines that are written by one call; what is being written can't be shed."""
 
 
 class StdoutSink:
@@ -72,12 +74,28 @@ class StdoutSink:
                 return
 
     def _write(self) -> None:
-        while (line := self._queue.get()) is not None:
-            if self._broken is None:
+        ended = False
+        while not ended:
+            lines, ended = self._take()
+            if lines and self._broken is None:
                 try:
-                    _write_all(sys.stdout.fileno(), line)
+                    _write_all(sys.stdout.fileno(), b"".join(lines))
                 except OSError as error:
                     self._broken = error
+
+    def _take(self) -> tuple[list[bytes], bool]:
+        """Wait for a line, and take what is behind it too; True where nothing comes any more."""
+        lines: list[bytes] = []
+        line = self._queue.get()
+        while line is not None:
+            lines.append(line)
+            if len(lines) == _AT_ONCE:
+                return lines, False
+            try:
+                line = self._queue.get_nowait()
+            except queue.Empty:
+                return lines, False
+        return lines, True
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

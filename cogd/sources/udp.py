@@ -1,11 +1,18 @@
-"""`udp://HOST:PORT`: hears ADR-018 nodes, or a relay that passes their datagrams on."""
+"""`udp://HOST:PORT`: hears ADR-018 nodes, or a relay that passes their datagrams on.
+
+The kernel stamps every datagram when it arrives, so that a busy daemon does not bend the frames' times, and latency is
+counted from the arrival and not from when somebody looked. It also tells how many it had to throw away.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
-from typing import TYPE_CHECKING
+import struct
+import time
+from typing import TYPE_CHECKING, Final
 
 from cogd.csi.frame import Origin
 from cogd.errors import SourceError, WireError
@@ -20,6 +27,37 @@ if TYPE_CHECKING:
 
 RECEIVE_BUFFER_BYTES = 4 * 2**20
 """Asked of the kernel, which may give less: two seconds of ten nodes at 50 Hz are 0.5 MB."""
+
+_AT_ONCE: Final = 128
+"""Datagrams that are read before others get their turn on the event loop."""
+
+_MAX_DATAGRAM_BYTES: Final = 4096
+"""More than a CSI packet can have: 4 antennas of 256 bins are 2,068 bytes."""
+
+_MAX_WAIT_S: Final = 10.0
+"""A stamp that is older, or from the future, is of a clock that was set meanwhile."""
+
+# include/uapi/asm-generic/socket.h; Python has no names for them. Where they differ the system refuses, and it goes
+# without.
+_SO_TIMESTAMPNS: Final = 35
+_SO_RXQ_OVFL: Final = 40
+_TIMESPEC: Final = struct.Struct("@ll")
+_COUNTER: Final = struct.Struct("@I")
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_COUNTER.size)
+
+_PASSING: Final = frozenset(
+    {
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+    }
+)
+"""Errors of a socket that can be read again."""
 
 _EXAMPLE = "write udp://0.0.0.0:5005 for all addresses, or udp://[::]:5005 with IPv6"
 
@@ -46,14 +84,16 @@ class UdpSource:
             SourceError: the address can't be bound, or the system took the socket away.
         """
         loop = asyncio.get_running_loop()
-        listener = _Listener(self.name, intake, self._clock, loop.create_future())
-        transport, _ = await loop.create_datagram_endpoint(lambda: listener, sock=await self._bind())
-        self.address = transport.get_extra_info("sockname")[:2]
+        bound = await self._bind()
+        listener = _Listener(self.name, bound, intake, self._clock, loop.create_future())
+        self.address = bound.getsockname()[:2]
+        loop.add_reader(bound, listener.read)
         intake.up()
         try:
             await listener.closed
         finally:
-            transport.close()
+            loop.remove_reader(bound)
+            bound.close()
             self.address = None
 
     async def _bind(self) -> socket.socket:
@@ -65,8 +105,13 @@ class UdpSource:
         family, kind, protocol, _, address = found[0]
         bound = socket.socket(family, kind, protocol)
         try:
-            with contextlib.suppress(OSError):
-                bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            for option, value in (
+                (socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES),
+                (_SO_TIMESTAMPNS, 1),
+                (_SO_RXQ_OVFL, 1),
+            ):
+                with contextlib.suppress(OSError):
+                    bound.setsockopt(socket.SOL_SOCKET, option, value)
             bound.setblocking(False)  # noqa: FBT003  # takes no keyword
             bound.bind(address)
         except OSError as error:
@@ -78,16 +123,41 @@ class UdpSource:
         return bound
 
 
-class _Listener(asyncio.DatagramProtocol):
-    """Decodes each datagram as it comes."""
+class _Listener:
+    """Reads and decodes what has come."""
 
-    def __init__(self, source: str, intake: Intake, clock: Clock, closed: asyncio.Future[None]) -> None:
+    def __init__(
+        self, source: str, bound: socket.socket, intake: Intake, clock: Clock, closed: asyncio.Future[None]
+    ) -> None:
         self.closed = closed
         self._source = source
+        self._socket = bound
         self._intake = intake
         self._clock = clock
+        self._overflowed = 0
 
-    def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002
+    def read(self) -> None:
+        """Take in what waits, and leave the rest for the next turn."""
+        for _ in range(_AT_ONCE):
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(_MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._failed(error)
+                return
+            self._take(data, ancillary)
+
+    def _take(self, data: bytes, ancillary: list[tuple[int, int, bytes]]) -> None:
+        waited_s = 0.0
+        for _, kind, value in ancillary:
+            if kind == _SO_TIMESTAMPNS:
+                seconds, nanoseconds = _TIMESPEC.unpack(value)
+                waited_s = time.time() - (seconds + nanoseconds * 1e-9)
+                if not 0.0 <= waited_s <= _MAX_WAIT_S:
+                    waited_s = 0.0
+            elif kind == _SO_RXQ_OVFL:
+                self._count_overflow(*_COUNTER.unpack(value))
         try:
             datagram = adr018.decode(data)
         except WireError:
@@ -96,26 +166,29 @@ class _Listener(asyncio.DatagramProtocol):
         if isinstance(datagram, Ignored):
             self._intake.count(datagram.kind)
             return
+        clock = self._clock
         self._intake.offer(
             adr018.to_frame(
                 datagram,
                 source=self._source,
-                time_s=self._clock.unix_s(),
-                arrival_s=self._clock.monotonic_s(),
+                time_s=clock.unix_s() - waited_s,
+                arrival_s=clock.monotonic_s() - waited_s,
                 origin=Origin.LIVE,
             )
         )
 
-    def error_received(self, exc: Exception) -> None:  # noqa: ARG002
-        self._intake.count("socket_error")
+    def _count_overflow(self, total: int) -> None:
+        """The kernel tells how many datagrams it has thrown away since the socket was opened, modulo 2**32."""
+        if more := (total - self._overflowed) % 2**32:
+            self._intake.count("receive_buffer_full", more)
+        self._overflowed = total
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.closed.done():
-            return
-        if exc is None:
-            self.closed.set_result(None)
-        else:
-            self.closed.set_exception(SourceError(f"source {self._source}: the socket was closed: {exc}"))
+    def _failed(self, error: OSError) -> None:
+        """What the network answers to somebody else's datagrams is counted; anything else ends the source."""
+        if error.errno in _PASSING:
+            self._intake.count("socket_error")
+        elif not self.closed.done():
+            self.closed.set_exception(SourceError(f"source {self._source}: the socket was closed: {error}"))
 
 
 def _host_and_port(url: SplitResult) -> tuple[str, int]:

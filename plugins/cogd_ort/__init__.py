@@ -77,14 +77,22 @@ class _OrtSession:
         self._outputs = {
             name: np.zeros((shape.max_batch, *wanted), dtype=np.float32) for name, wanted in shape.outputs.items()
         }
+        self._buffers: dict[int, NDArray[np.float32]] = {}
         self._bindings: dict[int, onnxruntime.IOBinding] = {}
 
     def run(self, batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Outputs of 1..max_batch inputs; the arrays are copies."""
         size = len(batch)
-        self._input[:size] = batch
+        if batch is not self._buffers.get(size):
+            self._input[:size] = batch
         self._session.run_with_iobinding(self._binding(size))
         return {name: buffer[:size].copy() for name, buffer in self._outputs.items()}
+
+    def buffer(self, size: int) -> NDArray[np.float32]:
+        """A view of the input that is bound for this batch size."""
+        if size not in self._buffers:
+            self._buffers[size] = self._input[:size]
+        return self._buffers[size]
 
     def _binding(self, size: int) -> onnxruntime.IOBinding:
         if size not in self._bindings:

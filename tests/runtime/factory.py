@@ -86,10 +86,13 @@ class FakeSession:
 
     only_computes = False
 
-    def __init__(self, head: str) -> None:
-        self.head = head
+    def __init__(self, head: str, frames: int = FRAMES) -> None:
+        self.head, self.frames = head, frames
         self.batches: list[int] = []
         self.spoil: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = lambda outputs: outputs
+
+    def buffer(self, size: int) -> np.ndarray:
+        return np.empty((size, 56, self.frames), np.float32)
 
     def run(self, batch: np.ndarray) -> Mapping[str, np.ndarray]:
         self.batches.append(len(batch))
@@ -145,7 +148,7 @@ def fake_app(head: str = "pose", app_id: str | None = None, version: str = "1.2.
     window = WindowSpec(wanted.tones, wanted.frames, wanted.min_gap_s, wanted.max_gap_s)
     made_head = HEADS[head](OUTPUTS[head], {})
     model_input = ModelInput(wanted.layout, wanted.gain)
-    return App(bundle, "fake", window, made_head, 0.0, 1e-4, model_input, FakeSession(head))
+    return App(bundle, "fake", window, made_head, 0.0, 1e-4, model_input, FakeSession(head, wanted.frames))
 
 
 def frames_of(

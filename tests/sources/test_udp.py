@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import time
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ async def test_a_datagram_becomes_a_live_frame(host, heard, clock):
     assert source.address is None
     first, second = heard.frames
     assert (first.node, first.origin, first.sequence, second.sequence) == ("hall/7", Origin.LIVE, 5, 6)
-    assert (first.time_s, first.arrival_s) == (clock.unix_s(), clock.monotonic_s())
+    assert (first.time_s, first.arrival_s) == pytest.approx((clock.unix_s(), clock.monotonic_s()), abs=PATIENCE_S)
     assert (first.rssi_dbm, first.noise_floor_dbm, first.bins) == (-48.0, -93.0, 64)
     np.testing.assert_array_equal(first.iq, IQ)
 
@@ -131,23 +132,57 @@ async def test_a_host_that_has_no_address(heard, clock, monkeypatch):
 
 
 async def test_a_socket_that_the_system_takes_away(heard, clock, monkeypatch):
-    loop = asyncio.get_running_loop()
-    opened = []
-    plain = loop.create_datagram_endpoint
-
-    async def create_datagram_endpoint(*args, **kwargs):
-        opened.append(await plain(*args, **kwargs))
-        return opened[0]
-
-    monkeypatch.setattr(loop, "create_datagram_endpoint", create_datagram_endpoint)
-    task = asyncio.create_task(source_at("udp://127.0.0.1:0", clock).run(heard))
+    source = source_at("udp://127.0.0.1:0", clock)
+    task = asyncio.create_task(source.run(heard))
     await heard.until(lambda: heard.told)
-    transport, listener = opened[0]
-    listener.error_received(OSError(111, "Connection refused"))  # of somebody else's datagram: not the end
-    assert heard.counts == {"socket_error": 1}
-    transport._fatal_error(OSError(19, "No such device"))
+    errors = [OSError(111, "Connection refused"), OSError(19, "No such device")]
+
+    def recvmsg(self, *sizes):
+        raise errors.pop(0)
+
+    monkeypatch.setattr(socket.socket, "recvmsg", recvmsg)
+    send(source.address, datagram(1))
     with pytest.raises(SourceError, match="No such device"):
         await asyncio.wait_for(task, PATIENCE_S)
+    assert heard.counts == {"socket_error": 1}  # of somebody else's datagram: not the end
+
+
+async def test_time_is_the_arrival_at_this_machine_however_late_it_is_read(heard, clock):
+    source = source_at("udp://127.0.0.1:0", clock)
+    async with running(source, heard):
+        await heard.until(lambda: heard.told)
+        send(source.address, datagram(1))
+        time.sleep(0.2)  # noqa: ASYNC251  # the daemon is busy
+        send(source.address, datagram(2))
+        await heard.until(lambda: len(heard.frames) == 2)
+    first, second = heard.frames
+    assert 0.2 <= clock.monotonic_s() - first.arrival_s < 10
+    assert second.arrival_s - first.arrival_s >= 0.2 - 0.01
+    assert second.time_s - first.time_s == pytest.approx(second.arrival_s - first.arrival_s, abs=1e-6)
+
+
+async def test_stamps_of_a_clock_that_was_set_are_not_believed(heard, clock, monkeypatch):
+    source = source_at("udp://127.0.0.1:0", clock)
+    async with running(source, heard):
+        await heard.until(lambda: heard.told)
+        for step_s in (-3600.0, 3600.0):
+            now_s = time.time() + step_s
+            monkeypatch.setattr("cogd.sources.udp.time.time", lambda now_s=now_s: now_s)
+            send(source.address, datagram(1))
+            await heard.until(lambda: heard.frames)
+            assert heard.frames.pop().arrival_s == clock.monotonic_s()
+
+
+async def test_what_the_kernel_throws_away_is_counted(heard, clock, monkeypatch):
+    monkeypatch.setattr("cogd.sources.udp.RECEIVE_BUFFER_BYTES", 4096)
+    source = source_at("udp://127.0.0.1:0", clock)
+    async with running(source, heard):
+        await heard.until(lambda: heard.told)
+        send(source.address, *(datagram(sequence) for sequence in range(100)))  # before anybody reads
+        await heard.until(lambda: heard.frames)
+        send(source.address, datagram(100))  # the counter comes with the next one that there is room for
+        await heard.until(lambda: heard.frames[-1].sequence == 100)
+    assert heard.counts["receive_buffer_full"] == 101 - len(heard.frames) > 0
 
 
 @pytest.mark.parametrize(
