@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 InputLayout = Literal["subcarrier_major", "time_major_mislabelled_56x20"]
 GainRule = Literal["none", "window_rms"]
+
+_LEAST_RMS = 1e-6
+"""A window of zeros stays one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +37,9 @@ class ModelInput:
     mean: NDArray[np.float32] | None = None
     std: NDArray[np.float32] | None = None
 
-    def prepare(self, windows: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    def prepare(
+        self, windows: Sequence[NDArray[np.float32]] | NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Model input of windows `[batch, subcarriers, frames]`, float32 and of the same shape; in `out`, if given."""
         prepared = self.lay_out(windows, out)
         if self.mean is not None and self.std is not None:
@@ -40,17 +47,21 @@ class ModelInput:
             prepared /= self.std[:, None]
         return prepared
 
-    def lay_out(self, windows: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    def lay_out(
+        self, windows: Sequence[NDArray[np.float32]] | NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """The input before the normaliser, in an array of its own or in `out`; the statistics are taken from this."""
-        laid_out = np.empty_like(windows) if out is None else out
+        laid_out = np.empty((len(windows), *windows[0].shape), np.float32) if out is None else out
+        transposed = self.layout == "time_major_mislabelled_56x20"
+        by_rms = self.gain == "window_rms"
         for window, row in zip(windows, laid_out, strict=True):
-            flat = window.ravel()
-            # One dot product: the mean of the squares as NumPy spells it takes five passes.
-            rms = max(math.sqrt(flat.dot(flat) / flat.size), 1e-6) if self.gain == "window_rms" else 1.0
-            if self.layout == "time_major_mislabelled_56x20":
-                np.divide(window.T, rms, out=row.reshape(window.shape[::-1]))
+            if transposed:
+                row.reshape(window.shape[::-1])[...] = window.T
             else:
-                np.divide(window, rms, out=row)
+                row[...] = window
+            if by_rms:
+                flat = row.reshape(-1)  # one dot product; the mean of the squares as NumPy spells it takes five passes
+                flat /= max(math.sqrt(flat.dot(flat) / flat.size), _LEAST_RMS)
         return laid_out
 
 

@@ -1,4 +1,4 @@
-"""The window: a model's input, one ring a node, on frame time, newest last."""
+"""The window: a model's input, one strip a node, on frame time, newest last."""
 
 from __future__ import annotations
 
@@ -55,22 +55,27 @@ class Pushed(msgspec.Struct, frozen=True):
     reset: Reset | None = None
 
 
-class Window:
-    """A ring of the newest frames of one node and one kind.
+_STRIP_WINDOWS = 4
+"""How many windows long a strip is: one frame in three windows' worth pays for the copy of the others."""
 
-    A frame is copied once, into two columns half the buffer apart, so that the newest `frames` columns are always
-    one contiguous view. A window holds one kind of frame, because kinds differ in gain; it follows the kind that
-    made up more than half of the last `frames` arrivals.
+
+class Window:
+    """The newest frames of one node and one kind.
+
+    Frames are written one behind the other onto a strip, and the window is the strip's end: a view, which nothing that
+    comes later changes. Where a strip is full, a new one begins with the newest frames; whoever still holds a view of
+    the old one keeps it. A window holds one kind of frame, because kinds differ in gain; it follows the kind that made
+    up more than half of the last `frames` arrivals.
     """
 
     def __init__(self, spec: WindowSpec) -> None:
         self.spec = spec
         self.kind: str | None = None
         self.measured_tones = 0
-        self._buffer = np.zeros((SUBCARRIERS, 2 * spec.frames), dtype=np.float32)
+        self._strip = np.empty((_STRIP_WINDOWS * spec.frames, SUBCARRIERS), dtype=np.float32)
+        self._end = 0
         self._times_s: deque[float] = deque(maxlen=spec.frames)
         self._arrivals: deque[str] = deque(maxlen=spec.frames)
-        self._next = 0
 
     def __len__(self) -> int:
         return len(self._times_s)
@@ -86,8 +91,8 @@ class Window:
         return self._times_s[-1] - self._times_s[0] if self._times_s else 0.0
 
     def view(self) -> NDArray[np.float32]:
-        """The complete window, float32 `[56, frames]`, newest last; valid until the next push."""
-        return self._buffer[:, self._next : self._next + self.spec.frames]
+        """The complete window, float32 `[56, frames]`, newest last; each frame lies in one piece."""
+        return self._strip[self._end - self.spec.frames : self._end].T
 
     def push(self, values: NDArray[np.float32], kind: str, measured_tones: int, time_s: float) -> Pushed:
         """Offer a frame.
@@ -111,13 +116,19 @@ class Window:
                 reset = self.clear(Reset.GAP)
             elif gap_s < self.spec.min_gap_s:
                 return Pushed(complete=False, dropped=Drop.TOO_SOON, reset=reset)
-        frames, column = self.spec.frames, self._next
-        self._buffer[:, column] = values
-        self._buffer[:, column + frames] = values
-        self._next = (column + 1) % frames
+        if self._end == len(self._strip):
+            self._begin_strip()
+        self._strip[self._end] = values
+        self._end += 1
         self._times_s.append(time_s)
         self.measured_tones = measured_tones
-        return Pushed(len(self._times_s) == frames, None, reset)
+        return Pushed(len(self._times_s) == self.spec.frames, None, reset)
+
+    def _begin_strip(self) -> None:
+        kept = min(len(self._times_s), self.spec.frames - 1)
+        strip = np.empty_like(self._strip)
+        strip[:kept] = self._strip[self._end - kept : self._end]
+        self._strip, self._end = strip, kept
 
     def clear(self, reason: Reset) -> Reset | None:
         """Empty the window; the reason comes back if there was anything in it."""

@@ -27,7 +27,7 @@ from cogd.runtime.device import device_targets
 from cogd.runtime.plugins import load_plugin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -108,7 +108,7 @@ class App:
         """Whether `infer` can't hang: see `cogd.runtime.backend.Session`."""
         return self._session.only_computes
 
-    def infer(self, windows: NDArray[np.float32]) -> Outputs:
+    def infer(self, windows: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> Outputs:
         """Outputs by name of windows `[1..64, 56, frames]`; called by one thread at a time.
 
         Raises:

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cogd.csi.frame import Origin
 from cogd.csi.link import LinkState
 from cogd.csi.node import Node
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import msgspec
-    from numpy.typing import NDArray
 
     from cogd.csi.frame import Frame
     from cogd.csi.link import LinkLimits
@@ -127,7 +124,7 @@ class Engine:
             info = WindowInfo(frames=spec.frames, span_s=round(window.span_s, 6), measured_tones=window.measured_tones)
             if not waiting:
                 self.news.set()
-            waiting.append(Pending(self._serial, frame, info, window.view().copy()))
+            waiting.append(Pending(self._serial, frame, info, window.view()))
             if len(waiting) > self._max_pending:
                 waiting.popleft()
                 self.dropped["overload"] += 1
@@ -188,13 +185,12 @@ class Engine:
         while waiting and waiting[0].serial <= until:
             batch = _next_batch(waiting, until)
             self._room.set()
-            windows = _stack(batch)
             given = []
             for place in self._places.values():
                 if ledgers and place.id in ledgers:
                     ledgers[place.id].spare(spec, batch)
                 if place.active.app.window == spec and (own := place.own(batch)):
-                    given.append(_Given(place, own, place.active.submit(windows[len(batch) - len(own) :])))
+                    given.append(_Given(place, own, place.active.submit(own)))
             if given:
                 return given
         return []
@@ -223,7 +219,7 @@ class Engine:
         left = ledger.left()
         for first in range(0, len(left), MAX_BATCH):
             batch = left[first : first + MAX_BATCH]
-            outputs = ledger.standby.submit(_stack(batch))
+            outputs = ledger.standby.submit(batch)
             if isinstance(outputs, asyncio.Future):
                 outputs = await self._answered(ledger.standby, outputs, batch)
             ledger.standby_gave(batch, ledger.standby.read(outputs, batch, self.ticks))
@@ -385,11 +381,6 @@ class Engine:
             self.dropped["stopping"] += waiting
         for place in self._places.values():
             place.close()
-
-
-def _stack(batch: Sequence[Pending]) -> NDArray[np.float32]:
-    """The windows of a batch, `[batch, 56, frames]`."""
-    return batch[0].values[None] if len(batch) == 1 else np.stack([pending.values for pending in batch])
 
 
 def _next_batch(waiting: deque[Pending], until: int) -> list[Pending]:

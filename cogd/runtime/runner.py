@@ -26,21 +26,22 @@ if TYPE_CHECKING:
 INFERENCE_LIMIT_S = 1.0
 """A backend that takes longer for one batch has failed; the other apps go on, and so does this one once it answers."""
 
-SHORT_S = 0.5e-3
+SHORT_S = 2e-3
 """A batch that is expected to take no longer is run on the event loop's own thread, if it can't hang: the way to
-another thread and back costs more than a small network, and more still where the other core sleeps."""
+another thread and back costs more than a small network, and most where there is most to do. What arrives meanwhile
+has its time from the kernel."""
 
 _REMEMBERED = 64
 """Batches whose durations are kept."""
 
 
 class Pending(msgspec.Struct, frozen=True, eq=False):
-    """A complete window on its way to the next tick; `serial` numbers the accepted frames, from 1."""
+    """A complete window, `[56, frames]`, on its way to the next tick; `serial` numbers the accepted frames, from 1."""
 
     serial: int
     frame: Frame
     info: WindowInfo
-    values: NDArray[np.float32]
+    window: NDArray[np.float32]
 
 
 class Inferred(msgspec.Struct, frozen=True, eq=False):
@@ -72,10 +73,11 @@ class Runner:
         took_s = self._took_s.copy()  # the thread goes on
         return statistics.median(took_s) if took_s else None
 
-    def submit(self, windows: NDArray[np.float32]) -> Answered | asyncio.Future[Outputs]:
+    def submit(self, batch: Sequence[Pending]) -> Answered | asyncio.Future[Outputs]:
         """Begin with a batch, or do it at once; where it still has not answered the one before, it is late."""
         if self.worker.busy:
             return _late()
+        windows = [pending.window for pending in batch]
         if not self._window_s * len(windows) <= SHORT_S:
             return self.worker.submit(partial(self._infer, windows))
         try:
@@ -83,7 +85,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
             return f"{type(error).__name__}: {error}"
 
-    def _infer(self, windows: NDArray[np.float32]) -> Outputs:
+    def _infer(self, windows: Sequence[NDArray[np.float32]]) -> Outputs:
         """Where it runs, so that a busy event loop does not count."""
         started_s = time.perf_counter()
         try:

@@ -26,12 +26,23 @@ def test_a_window_is_complete_with_its_last_frame_and_slides():
     assert window.span_s == pytest.approx(0.3)
 
 
-def test_a_view_costs_no_copy_and_is_contiguous_in_each_row():
+def test_a_view_costs_no_copy_and_each_frame_lies_in_one_piece():
     window = Window(SPEC)
     push_all(window, 7)
     view = window.view()
     assert view.base is not None
-    assert view.strides[1] == view.itemsize
+    assert view.strides[0] == view.itemsize
+
+
+def test_nothing_that_comes_later_changes_a_view():
+    window = Window(SPEC)
+    push_all(window, 4)
+    views = [window.view()]
+    for n in range(4, 60):
+        window.push(values(n), "a", 56, n * 0.1)
+        views.append(window.view())
+    for first, view in enumerate(views):
+        np.testing.assert_array_equal(view, np.stack([values(first + n) for n in range(4)], axis=1))
 
 
 def test_frames_that_come_too_soon_are_left_out():
