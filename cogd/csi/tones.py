@@ -218,10 +218,10 @@ def frame_amplitudes(frame: Frame) -> NDArray[np.float32]:
 
 
 def _pairs(frame: Frame) -> NDArray[np.uint16]:
-    """Each bin's two bytes as one number, `[bins]`: a view, and an index into the amplitudes."""
+    """Each bin's two bytes as one number, `[bins]`: an index into the amplitudes."""
     if frame.iq is None:
         raise ToneError(f"a frame of node {frame.node} without bins")
-    return np.ascontiguousarray(frame.iq).view(np.uint16).ravel()
+    return np.frombuffer(frame.iq.tobytes(), dtype=np.uint16)
 
 
 def measured_tones(layout: Layout) -> int:

@@ -83,6 +83,8 @@ class Engine:
         self._believe_simulated = believe_simulated
         self._max_pending = max_pending
         self._places: dict[str, Place] = {}
+        self._trials: list[tuple[Place, Runner]] = []
+        """Places where a version stands by, and that version."""
         self._specs: tuple[WindowSpec, ...] = ()
         self._pending: dict[WindowSpec, deque[Pending]] = {}
         self._nodes: dict[str, Node] = {}
@@ -155,9 +157,7 @@ class Engine:
         self.ticks += 1
         self.full.clear()
         until = self._serial  # what comes in meanwhile is the next tick's
-        ledgers = {
-            place.id: Ledger(place, place.standby) for place in self._places.values() if place.standby is not None
-        }
+        ledgers = {place.id: Ledger(place, standby) for place, standby in self._trials}
         try:
             for spec, waiting in self._pending.items():
                 given = self._give(spec, waiting, until, ledgers)
@@ -165,7 +165,7 @@ class Engine:
                     for part in given:
                         if isinstance(part.answer, asyncio.Future):
                             part.answer = await self._answered(part.place.active, part.answer, part.own)
-                    following = self._give(spec, waiting, until, ledgers)  # the threads go on meanwhile
+                    following = self._give(spec, waiting, until, ledgers) if waiting else []  # threads go on meanwhile
                     for part in given:
                         self._conclude(part, ledgers)
                     given = following
@@ -367,6 +367,7 @@ class Engine:
 
     def _fit(self) -> None:
         """Keep the windows and the queues that are wanted now, and no others."""
+        self._trials = [(place, place.standby) for place in self._places.values() if place.standby is not None]
         serving = [runner.app.window for place in self._places.values() for runner in place.serving]
         filling = [place.candidate.window for place in self._places.values() if place.candidate is not None]
         self._specs = tuple(dict.fromkeys([*serving, *filling]))

@@ -75,7 +75,7 @@ class Runner:
 
     def submit(self, batch: Sequence[Pending]) -> Answered | asyncio.Future[Outputs]:
         """Begin with a batch, or do it at once; where it still has not answered the one before, it is late."""
-        if self.worker.busy:
+        if self.worker.unfinished:
             return _late()
         windows = [pending.window for pending in batch]
         if not self._window_s * len(windows) <= SHORT_S:
@@ -93,8 +93,7 @@ class Runner:
         finally:
             took_s = time.perf_counter() - started_s
             self._took_s.append(took_s)
-            if self.app.only_computes:
-                self._window_s = min(2 * self._window_s, took_s / len(windows))
+            self._window_s = min(2 * self._window_s, took_s / len(windows))
 
     async def answered(self, future: asyncio.Future[Outputs]) -> Answered:
         """The answer to a batch that was submitted. Whatever the backend does, it raises nothing.

@@ -17,24 +17,22 @@ class Worker(Generic[_Result]):
     """Runs calls on a daemon thread of its own: one that never returns keeps neither the caller nor the process.
 
     (A `ThreadPoolExecutor` joins its threads when the interpreter ends.)
+
+    Attributes:
+        unfinished: calls that have not come back yet; to be read only.
     """
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[tuple[Callable[[], _Result], asyncio.Future[_Result]] | None] = (
             queue.SimpleQueue()
         )
-        self._unfinished = 0
+        self.unfinished = 0
         threading.Thread(target=self._run, name=name, daemon=True).start()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a call has not come back yet."""
-        return self._unfinished > 0
 
     def submit(self, call: Callable[[], _Result]) -> asyncio.Future[_Result]:
         """Run a call; the future may be abandoned. Only from the event loop's thread."""
         future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
-        self._unfinished += 1
+        self.unfinished += 1
         self._calls.put((call, future))
         return future
 
@@ -57,7 +55,7 @@ class Worker(Generic[_Result]):
                 return
 
     def _finish(self, future: asyncio.Future[_Result], result: _Result | None, failure: BaseException | None) -> None:
-        self._unfinished -= 1
+        self.unfinished -= 1
         if future.done():  # abandoned
             return
         if failure is not None:

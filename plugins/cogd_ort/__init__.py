@@ -77,33 +77,29 @@ class _OrtSession:
         self._outputs = {
             name: np.zeros((shape.max_batch, *wanted), dtype=np.float32) for name, wanted in shape.outputs.items()
         }
-        self._buffers: dict[int, NDArray[np.float32]] = {}
-        self._bindings: dict[int, onnxruntime.IOBinding] = {}
+        self._by_size: dict[int, tuple[NDArray[np.float32], onnxruntime.IOBinding]] = {}
 
     def run(self, batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Outputs of 1..max_batch inputs; the arrays are copies."""
         size = len(batch)
-        if batch is not self._buffers.get(size):
-            self._input[:size] = batch
-        self._session.run_with_iobinding(self._binding(size))
+        bound, binding = self._by_size.get(size) or self._bind(size)
+        if batch is not bound:
+            bound[:] = batch
+        self._session.run_with_iobinding(binding)
         return {name: buffer[:size].copy() for name, buffer in self._outputs.items()}
 
     def buffer(self, size: int) -> NDArray[np.float32]:
-        """A view of the input that is bound for this batch size."""
-        if size not in self._buffers:
-            self._buffers[size] = self._input[:size]
-        return self._buffers[size]
+        """The part of the input that is bound for this batch size."""
+        return (self._by_size.get(size) or self._bind(size))[0]
 
-    def _binding(self, size: int) -> onnxruntime.IOBinding:
-        if size not in self._bindings:
-            binding = self._session.io_binding()
-            binding.bind_input(
-                self._input_name, "cpu", 0, np.float32, (size, *self._shape.input_shape), self._input.ctypes.data
-            )
-            for name, buffer in self._outputs.items():
-                binding.bind_output(name, "cpu", 0, np.float32, (size, *self._shape.outputs[name]), buffer.ctypes.data)
-            self._bindings[size] = binding
-        return self._bindings[size]
+    def _bind(self, size: int) -> tuple[NDArray[np.float32], onnxruntime.IOBinding]:
+        binding = self._session.io_binding()
+        bound = self._input[:size]
+        binding.bind_input(self._input_name, "cpu", 0, np.float32, bound.shape, bound.ctypes.data)
+        for name, buffer in self._outputs.items():
+            binding.bind_output(name, "cpu", 0, np.float32, (size, *self._shape.outputs[name]), buffer.ctypes.data)
+        self._by_size[size] = bound, binding
+        return self._by_size[size]
 
 
 def _fits(actual: list[int | str | None], wanted: tuple[int, ...]) -> bool:

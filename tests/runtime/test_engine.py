@@ -391,7 +391,7 @@ class TestAnAppThatHangs:
         assert b.engine.dropped["inference_failed"] == 3
         assert b.engine.inferences == {"pose-app": 0, "count-app": 3}
         gate.set()
-        while b.engine._places["pose-app"].active.worker.busy:  # noqa: ASYNC110  # a thread of its own
+        while b.engine._places["pose-app"].active.worker.unfinished:  # noqa: ASYNC110  # a thread of its own
             await asyncio.sleep(0)
         await b.play(frames[-1:])
         assert b.engine.inferences == {"pose-app": 1, "count-app": 4}

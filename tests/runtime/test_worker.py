@@ -30,10 +30,10 @@ async def test_an_abandoned_call_keeps_the_worker_busy_until_it_returns():
     future = worker.submit(gate.wait)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(future, 0.01)
-    assert worker.busy
+    assert worker.unfinished == 1
     gate.set()
     assert await worker.submit(lambda: 7) == 7
-    assert not worker.busy
+    assert worker.unfinished == 0
     worker.close()
 
 
