@@ -22,7 +22,8 @@ class ModelInput:
         layout: `subcarrier_major` is `[subcarriers, frames]`. `time_major_mislabelled_56x20` is what the published
             cogs were trained on: frame after frame, read as if it were `[56, 20]`.
         gain: `window_rms` divides a window by its root mean square, so that the receiver's gain does not matter.
-        mean: float32 `[rows]` subtracted from the rows of the laid-out input; None for no normaliser.
+        mean: float32 `[rows]` subtracted from the rows of the laid-out input; None where there is no normaliser, or
+            where the model has it inside.
         std: float32 `[rows]` that they are then divided by.
     """
 
@@ -33,10 +34,7 @@ class ModelInput:
 
     def prepare(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Model input of windows `[batch, subcarriers, frames]`, float32 and of the same shape."""
-        laid_out = self.lay_out(windows)
-        if self.mean is None or self.std is None:
-            return laid_out
-        return (laid_out - self.mean[:, None]) / self.std[:, None]
+        return self.normalise(self.lay_out(windows))
 
     def lay_out(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """The input before the normaliser; its statistics are taken from this."""
@@ -47,6 +45,12 @@ class ModelInput:
         if self.layout == "time_major_mislabelled_56x20":
             windows = np.ascontiguousarray(windows.transpose(0, 2, 1)).reshape(batch, subcarriers, frames)
         return windows
+
+    def normalise(self, laid_out: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the normaliser makes of `lay_out`'s result; the same where there is no normaliser."""
+        if self.mean is None or self.std is None:
+            return laid_out
+        return (laid_out - self.mean[:, None]) / self.std[:, None]
 
 
 def fit_normaliser(laid_out: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -20,7 +20,7 @@ from cogd.sim.bodies import JOINTS
 from cogd.train import rundir
 from cogd.train.calibration import calibrate_count
 from cogd.train.data.windows import Split, Windows, temporal_split
-from cogd.train.export import check_parity, export_onnx
+from cogd.train.edge import export_for_edge
 from cogd.train.loop import Loop
 from cogd.train.metrics import confidence_metrics, count_metrics, pose_metrics
 from cogd.train.nets import CLASS_COUNT
@@ -86,10 +86,9 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
         loop.resume(run.out / rundir.CHECKPOINT)
     loop.run(progress)
     weights = {name: tensor.numpy().copy() for name, tensor in task.net.state_dict().items()}
-    model = export_onnx(task.net, task.net.output_names, windows.csi.shape[2])
-    parity = check_parity(model, weights, windows.csi.shape[2])
+    edge, parity = export_for_edge(task.net, weights, model_input, windows.csi.shape[2])
 
-    (run.out / rundir.MODEL).write_bytes(model)
+    (run.out / rundir.MODEL).write_bytes(edge.model)
     safetensors.numpy.save_file(weights, run.out / rundir.WEIGHTS)
     safetensors.numpy.save_file({"mean": mean, "std": std}, run.out / rundir.NORMALISER)
     rundir.write_golden(run.out, windows.csi[split.test[:_GOLDEN_WINDOWS]], model_input, weights)
@@ -98,7 +97,7 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
     description = rundir.Description(
         title="Pose of one person" if run.recipe.head == "pose" else "Number of persons",
         head=run.recipe.head,
-        input=_input_spec(windows),
+        input=_input_spec(windows, normaliser=None if edge.normaliser_inside else rundir.NORMALISER),
         output=output,
         golden_tolerance=rundir.GOLDEN_TOLERANCE,
         provenance=_provenance(run, metrics),
@@ -108,12 +107,13 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
         "split": split.name,
         "windows": {"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)},
         "data": windows.origin,
+        "graph": edge.graph,
         "parity": {"definition": "largest difference between the ONNX file and a NumPy forward", "value": parity},
         "threads": torch.get_num_threads(),
         "metrics": metrics,
     }
     (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    (run.out / rundir.REPORT_TEXT).write_text(format_report(metrics, split, parity), encoding="utf-8")
+    (run.out / rundir.REPORT_TEXT).write_text(format_report(metrics, split, edge.graph, parity), encoding="utf-8")
     rundir.write_description(run.out, description)
     return metrics
 
@@ -126,7 +126,7 @@ def _usable_rows(windows: Windows, head: str) -> NDArray[np.int64]:
     return np.arange(len(windows))
 
 
-def _input_spec(windows: Windows) -> InputSpec:
+def _input_spec(windows: Windows, normaliser: str | None) -> InputSpec:
     return InputSpec(
         layout="subcarrier_major",
         tones=windows.tones,
@@ -136,7 +136,7 @@ def _input_spec(windows: Windows) -> InputSpec:
         min_gap_s=windows.min_gap_s,
         max_gap_s=windows.max_gap_s,
         gain="window_rms",
-        normaliser=rundir.NORMALISER,
+        normaliser=normaliser,
     )
 
 
