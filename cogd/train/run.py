@@ -20,6 +20,7 @@ from cogd.sim.bodies import JOINTS
 from cogd.train import rundir
 from cogd.train.calibration import calibrate_count
 from cogd.train.data.windows import Split, Windows, temporal_split
+from cogd.train.device import capture_on, choose_device
 from cogd.train.edge import export_for_edge
 from cogd.train.loop import Loop
 from cogd.train.metrics import confidence_metrics, count_metrics, pose_metrics
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cogd.train.device import DeviceName
     from cogd.train.recipe import Recipe
 
 _GOLDEN_WINDOWS = 4
@@ -48,6 +50,7 @@ class Run:
         held_out: windows of rooms that are in no part of `windows`; None where there are none.
         out: the run directory.
         resume: go on from its checkpoint.
+        device: `auto`, `cpu` or `cuda`.
     """
 
     recipe: Recipe
@@ -55,6 +58,7 @@ class Run:
     held_out: Windows | None
     out: Path
     resume: bool = False
+    device: DeviceName = "cpu"
 
 
 def train(run: Run, progress: Callable[[int, float, float], None] | None = None) -> list[Metric]:
@@ -81,10 +85,20 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
     mean, std = fit_normaliser(unfitted.lay_out(windows.csi[split.train]))
     model_input = ModelInput(unfitted.layout, unfitted.gain, mean, std)
     task: Task = PoseTask(windows) if run.recipe.head == "pose" else CountTask(windows, split.train)
-    loop = Loop(task, model_input.prepare(windows.csi), split, run.recipe, run.out / rundir.CHECKPOINT)
+    device = choose_device(run.device)
+    loop = Loop(
+        task,
+        model_input.prepare(windows.csi),
+        split,
+        run.recipe,
+        run.out / rundir.CHECKPOINT,
+        device=device,
+        capture=capture_on(device),
+    )
     if run.resume:
         loop.resume(run.out / rundir.CHECKPOINT)
     loop.run(progress)
+    task.to(torch.device("cpu"))  # where it is exported and measured
     weights = {name: tensor.numpy().copy() for name, tensor in task.net.state_dict().items()}
     edge, parity = export_for_edge(task.net, weights, model_input, windows.csi.shape[2])
 
@@ -109,6 +123,7 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
         "data": windows.origin,
         "graph": edge.graph,
         "parity": {"definition": "largest difference between the ONNX file and a NumPy forward", "value": parity},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "metrics": metrics,
     }
