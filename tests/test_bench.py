@@ -22,7 +22,7 @@ def result():
 
 def test_every_frame_becomes_an_event_of_every_app(result):
     assert [app.frames for app in result.apps] == [100, 100]
-    assert {app.app for app in result.apps} == {"demo-count 0.1.0", "demo-pose 0.1.0"}
+    assert {app.app for app in result.apps} == {"demo-count 0.2.0", "demo-pose 0.2.0"}
 
 
 def test_percentiles_are_in_order_and_the_whole_way_takes_longer_than_inference(result):
@@ -37,7 +37,7 @@ def test_percentiles_are_in_order_and_the_whole_way_takes_longer_than_inference(
 
 def test_the_table_names_method_machine_and_every_app(result):
     table = format_result(result)
-    for part in (result.method, result.machine.python, "demo-pose 0.1.0", "demo-count 0.1.0", "p99.9", "MiB"):
+    for part in (result.method, result.machine.python, "demo-pose 0.2.0", "demo-count 0.2.0", "p99.9", "MiB"):
         assert part in table
 
 

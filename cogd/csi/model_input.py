@@ -28,7 +28,8 @@ class ModelInput:
         layout: `subcarrier_major` is `[subcarriers, frames]`. `time_major_mislabelled_56x20` is what the published
             cogs were trained on: frame after frame, read as if it were `[56, 20]`.
         gain: `window_rms` divides a window by its root mean square, so that the receiver's gain does not matter.
-        mean: float32 `[rows]` subtracted from the rows of the laid-out input; None for no normaliser.
+        mean: float32 `[rows]` subtracted from the rows of the laid-out input; None where there is no normaliser, or
+            where the model has it inside.
         std: float32 `[rows]` that they are then divided by.
     """
 
@@ -41,11 +42,8 @@ class ModelInput:
         self, windows: Sequence[NDArray[np.float32]] | NDArray[np.float32], out: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """Model input of windows `[batch, subcarriers, frames]`, float32 and of the same shape; in `out`, if given."""
-        prepared = self.lay_out(windows, out)
-        if self.mean is not None and self.std is not None:
-            prepared -= self.mean[:, None]
-            prepared /= self.std[:, None]
-        return prepared
+        laid_out = self.lay_out(windows, out)
+        return laid_out if self.mean is None else self.normalise(laid_out, out)
 
     def lay_out(
         self, windows: Sequence[NDArray[np.float32]] | NDArray[np.float32], out: NDArray[np.float32] | None = None
@@ -63,6 +61,13 @@ class ModelInput:
                 flat = row.reshape(-1)  # one dot product; the mean of the squares as NumPy spells it takes five passes
                 flat /= max(math.sqrt(flat.dot(flat) / flat.size), _LEAST_RMS)
         return laid_out
+
+    def normalise(self, laid_out: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """What the normaliser makes of `lay_out`'s result; the same where there is no normaliser. In `out`, if given."""
+        if self.mean is None or self.std is None:
+            return laid_out
+        normalised = np.subtract(laid_out, self.mean[:, None], out=out)
+        return np.divide(normalised, self.std[:, None], out=out)
 
 
 def fit_normaliser(laid_out: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

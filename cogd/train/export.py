@@ -14,18 +14,23 @@ import onnxruntime
 import torch
 
 from cogd.errors import ModelError, TrainError
+from cogd.train.graph import without_metadata
 from cogd.train.reference import forward
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
     from torch import nn
 
+    from cogd.csi.model_input import ModelInput
+
+    Forward = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
+
 OPSET = 18
 INPUT_NAME = "csi_window"
 PARITY_TOLERANCE = 1e-5
-PARITY_BATCHES = (1, 2, 7)
+PARITY_BATCHES = (1, 2, 7, 64)
 
 
 def export_onnx(net: nn.Module, output_names: tuple[str, ...], frames: int) -> bytes:
@@ -52,7 +57,7 @@ def export_onnx(net: nn.Module, output_names: tuple[str, ...], frames: int) -> b
             dynamic_shapes={INPUT_NAME: {0: batch}},
             verbose=False,
         )
-        model = path.read_bytes()
+        model: bytes = without_metadata(onnx.load_model_from_string(path.read_bytes())).SerializeToString()
     check_self_contained(model, "the exported model")
     return model
 
@@ -105,24 +110,57 @@ def _constants(nodes: Iterable[onnx.NodeProto]) -> list[onnx.TensorProto]:
     return found
 
 
-def check_parity(model: bytes, weights: Mapping[str, NDArray[np.float32]], frames: int, seed: int = 0) -> float:
+def check_parity(
+    model: bytes,
+    weights: Mapping[str, NDArray[np.float32]],
+    frames: int,
+    normaliser: ModelInput | None = None,
+    seed: int = 0,
+) -> float:
     """Largest difference between the ONNX file, read in an empty folder, and the NumPy reference.
 
+    Args:
+        model: the ONNX file.
+        weights: what the reference computes with.
+        frames: columns of the input.
+        normaliser: holds the normaliser that is inside the graph: the reference is given normalised input.
+        seed: of the inputs.
+
     Raises:
-        TrainError: it is above 1e-5 at batch 1, 2 or 7.
+        TrainError: it is above 1e-5 at batch 1, 2, 7 or 64.
     """
-    rng = np.random.default_rng(seed)
-    worst = 0.0
+
+    def reference(csi: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        return forward(weights, csi if normaliser is None else normaliser.normalise(csi))
+
+    worst = difference(runner(model), reference, frames, normaliser, seed)
+    if not worst <= PARITY_TOLERANCE:
+        raise TrainError(f"the exported model is off by {worst:.2e}, more than {PARITY_TOLERANCE:.0e}")
+    return worst
+
+
+def runner(model: bytes) -> Forward:
+    """ONNX Runtime with a model that it read in an empty folder."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        for batch in PARITY_BATCHES:
-            csi = rng.normal(size=(batch, 56, frames)).astype(np.float32)
-            expected = forward(weights, csi)
-            for name, values in zip(names, session.run(None, {INPUT_NAME: csi}), strict=True):
-                worst = float(np.maximum(worst, np.abs(values - expected[name]).max()))  # a NaN stays
-    if not worst <= PARITY_TOLERANCE:
-        raise TrainError(f"the exported model is off by {worst:.2e}, more than {PARITY_TOLERANCE:.0e}")
+    names = [output.name for output in session.get_outputs()]
+    return lambda csi: dict(zip(names, session.run(None, {INPUT_NAME: csi}), strict=True))
+
+
+def difference(one: Forward, other: Forward, frames: int, normaliser: ModelInput | None, seed: int = 0) -> float:
+    """Largest difference between the outputs of two models at batch 1, 2, 7 and 64; NaN where one has a NaN.
+
+    The inputs are random: what a normaliser makes standard normal, or that itself where there is none.
+    """
+    rng = np.random.default_rng(seed)
+    worst = 0.0
+    for batch in PARITY_BATCHES:
+        csi = rng.normal(size=(batch, 56, frames))
+        if normaliser is not None and normaliser.mean is not None and normaliser.std is not None:
+            csi = csi * normaliser.std[:, None] + normaliser.mean[:, None]
+        values, expected = one(csi.astype(np.float32)), other(csi.astype(np.float32))
+        for name in expected:
+            worst = float(np.maximum(worst, np.abs(values[name] - expected[name]).max()))  # a NaN stays
     return worst

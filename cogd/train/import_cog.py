@@ -26,7 +26,7 @@ from cogd.errors import TrainError
 from cogd.sim.bodies import JOINTS
 from cogd.train import rundir
 from cogd.train.data.recorded import recorded_frames
-from cogd.train.export import check_parity, export_onnx
+from cogd.train.edge import export_for_edge
 from cogd.train.nets import CLASS_COUNT, CountNet, PoseNet
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.csi.model_input import InputLayout
+    from cogd.train.edge import EdgeModel
 
 FRAMES = 20
 LAYOUT: InputLayout = "time_major_mislabelled_56x20"
@@ -74,13 +75,16 @@ COUNT_COG = Cog(
 )  # fmt: skip
 
 
-def import_cog(weights_file: Path, recording: Path | None, out: Path) -> Cog:
+def import_cog(weights_file: Path, recording: Path | None, out: Path) -> tuple[Cog, EdgeModel]:
     """Write a run directory for a published weight file.
 
     Args:
         weights_file: `pose_v1.safetensors` or `count_v1.safetensors`.
         recording: CSI recording that the count model's normaliser is taken from, and the golden windows of both.
         out: the run directory to write.
+
+    Returns:
+        The cog that it is, and its model.
 
     Raises:
         TrainError: the weights are neither cog's, or the count model comes without a recording.
@@ -93,8 +97,6 @@ def import_cog(weights_file: Path, recording: Path | None, out: Path) -> Cog:
             hint="give --recording FILE, a CSI recording of the room where it is to run",
         )
     net.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in weights.items()})
-    model = export_onnx(net, net.output_names, FRAMES)
-    check_parity(model, weights, FRAMES)
     windows = _synthetic_windows() if recording is None else _recorded_windows(recording)
     model_input = ModelInput(LAYOUT, "none")
     out.mkdir(parents=True, exist_ok=True)
@@ -102,11 +104,13 @@ def import_cog(weights_file: Path, recording: Path | None, out: Path) -> Cog:
         mean, std = fit_normaliser(model_input.lay_out(windows))
         model_input = ModelInput(LAYOUT, "none", mean, std)
         safetensors.numpy.save_file({"mean": mean, "std": std}, out / rundir.NORMALISER)
-    (out / rundir.MODEL).write_bytes(model)
+    edge, _ = export_for_edge(net, weights, model_input, FRAMES)
+    (out / rundir.MODEL).write_bytes(edge.model)
     safetensors.numpy.save_file(weights, out / rundir.WEIGHTS)
+    normaliser = None if model_input.mean is None or edge.normaliser_inside else rundir.NORMALISER
     rundir.write_golden(out, windows[:: max(1, len(windows) // 4)][:4], model_input, weights)
-    rundir.write_description(out, _description(cog, weights_file, recording))
-    return cog
+    rundir.write_description(out, _description(cog, weights_file, recording, normaliser))
+    return cog, edge
 
 
 def _recognise(path: Path, weights: dict[str, NDArray[np.float32]]) -> tuple[Cog, PoseNet | CountNet]:
@@ -140,7 +144,7 @@ def _synthetic_windows() -> NDArray[np.float32]:
     return np.hypot(pairs[..., 0], pairs[..., 1]).astype(np.float32)
 
 
-def _description(cog: Cog, weights_file: Path, recording: Path | None) -> rundir.Description:
+def _description(cog: Cog, weights_file: Path, recording: Path | None, normaliser: str | None) -> rundir.Description:
     data = [_source(f"published weights {weights_file.name}", weights_file, "MIT")]
     if recording is not None:
         use = "normaliser and golden windows" if cog is COUNT_COG else "golden windows"
@@ -160,7 +164,7 @@ def _description(cog: Cog, weights_file: Path, recording: Path | None) -> rundir
             min_gap_s=_SPEC.min_gap_s,
             max_gap_s=_SPEC.max_gap_s,
             gain="none",
-            normaliser=rundir.NORMALISER if cog is COUNT_COG else None,
+            normaliser=normaliser,
         ),
         output=OutputSpec(
             tensors=tensors,

@@ -1,9 +1,10 @@
-"""The training loop: plain, full data in memory, resumable to the bit."""
+"""The training loop: plain, the whole of the data on the device, resumable to the bit."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from typing import TYPE_CHECKING, TypedDict, cast
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cogd.errors import TrainError
+from cogd.train.step import Steps, make_optimiser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 
     from cogd.train.data.windows import Split
     from cogd.train.recipe import Recipe
+    from cogd.train.step import Capture
     from cogd.train.tasks import Task
 
 _EVALUATION_BATCH = 4096
+_CPU = torch.device("cpu")
 
 
 class _Checkpoint(TypedDict):
@@ -38,6 +42,7 @@ class _Checkpoint(TypedDict):
     best_model: dict[str, Tensor]
     recipe: dict[str, object]
     data: str
+    device: str
 
 
 def data_fingerprint(csi: NDArray[np.float32], labels: tuple[Tensor, ...], split: Split) -> str:
@@ -59,6 +64,8 @@ class Loop:
         recipe: how.
         checkpoint: file to write after every `every` epochs, and to resume from.
         every: epochs between checkpoints.
+        device: where it is trained; order and dropout are drawn on the CPU and are the same everywhere.
+        capture: how the device records steps (`cogd.train.device.capture_on`).
     """
 
     def __init__(
@@ -69,14 +76,16 @@ class Loop:
         recipe: Recipe,
         checkpoint: Path | None = None,
         every: int = 10,
+        device: torch.device = _CPU,
+        capture: Capture | None = None,
     ) -> None:
-        self._task, self._recipe, self._checkpoint, self._every = task, recipe, checkpoint, every
-        self._csi = torch.from_numpy(csi)
-        self._train, self._calibration = torch.from_numpy(split.train), torch.from_numpy(split.calibration)
+        self._task, self._recipe, self._checkpoint, self._every, self._device = task, recipe, checkpoint, every, device
         self._data = data_fingerprint(csi, task.labels, split)
-        self._optimiser = torch.optim.AdamW(
-            task.net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
+        task.to(device)
+        self._csi = torch.from_numpy(csi).to(device)
+        self._train, self._calibration = torch.from_numpy(split.train), torch.from_numpy(split.calibration).to(device)
+        self._optimiser = make_optimiser(task, recipe, recorded=capture is not None)
+        self._steps = Steps(task, self._csi, self._optimiser, capture)
         self._scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(self._optimiser, recipe.restart_epochs)
         self._order = torch.Generator().manual_seed(recipe.seed)
         self._dropout = torch.Generator().manual_seed(recipe.seed + 1)
@@ -105,6 +114,7 @@ class Loop:
     def score(self, rows: Tensor) -> float:
         """The task's score over rows, in parts that fit into memory."""
         self._task.net.eval()
+        rows = rows.to(self._device)
         with torch.no_grad():
             parts = [
                 (self._task.score(self._csi[part], part), len(part)) for part in torch.split(rows, _EVALUATION_BATCH)
@@ -115,23 +125,18 @@ class Loop:
         self._task.net.train()
         rows = self._train[torch.randperm(len(self._train), generator=self._order)]
         drop = self._epoch >= self._recipe.epochs - self._recipe.dropout_epochs
-        total = 0.0
-        for batch in torch.split(rows, self._recipe.batch_size or len(rows)):
-            csi = self._csi[batch]
+        for batch in torch.split(rows.to(self._device), self._recipe.batch_size or len(rows)):
+            kept = None
             if drop and self._recipe.subcarrier_dropout:
-                kept = torch.rand(csi.shape[:2], generator=self._dropout) >= self._recipe.subcarrier_dropout
-                csi = csi * kept[:, :, None]
-            loss = self._task.loss(csi, batch)
-            if not torch.isfinite(loss):
-                raise TrainError(
-                    f"the loss is {loss.item()} in epoch {self._epoch + 1}", hint="lower the learning rate"
-                )
-            self._optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimiser.step()
-            total += loss.item() * len(batch)
+                shape = (len(batch), self._csi.shape[1])
+                kept = torch.rand(shape, generator=self._dropout) >= self._recipe.subcarrier_dropout
+                kept = kept.to(self._device)
+            self._steps.learn(batch, kept)
         self._scheduler.step()
-        return total / len(rows)
+        loss = self._steps.take_loss() / len(rows)
+        if not math.isfinite(loss):  # one that is not stays in the sum
+            raise TrainError(f"the loss is {loss} in epoch {self._epoch + 1}", hint="lower the learning rate")
+        return loss
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self._task.net.state_dict().items()}
@@ -149,6 +154,7 @@ class Loop:
             best_model=self._best,
             recipe=dataclasses.asdict(self._recipe),
             data=self._data,
+            device=self._device.type,
         )
         partial = path.with_suffix(".partial")
         try:
@@ -162,10 +168,10 @@ class Loop:
         """Take up a checkpoint; returns the epochs done. More epochs than it was begun with may be asked for.
 
         Raises:
-            TrainError: the file is no checkpoint, belongs to another recipe or other data, or has gone on for more
-                epochs than are asked for.
+            TrainError: the file is no checkpoint, belongs to another recipe, other data or another kind of device, or
+                has gone on for more epochs than are asked for.
         """
-        state = _read_checkpoint(path)
+        state = _read_checkpoint(path, self._device)
         recipe = state["recipe"]
         mine = dataclasses.asdict(self._recipe)
         different = [key for key in mine if key != "epochs" and recipe.get(key) != mine[key]]
@@ -175,6 +181,11 @@ class Loop:
             )
         if state["data"] != self._data:
             raise TrainError(f"{path} belongs to other data or another split", hint="give the same data, or begin anew")
+        if state["device"] != self._device.type:
+            raise TrainError(
+                f"{path} was begun on {state['device']}, this is {self._device.type}",
+                hint=f"--device {state['device']}: elsewhere it would not go on to the same bits",
+            )
         if state["epoch"] > self._recipe.epochs:
             raise TrainError(
                 f"{path} has {state['epoch']} epochs behind it, more than the {self._recipe.epochs} asked for",
@@ -182,16 +193,17 @@ class Loop:
             )
         self._task.net.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
+        self._steps.forget()
         self._scheduler.load_state_dict(state["scheduler"])
-        self._order.set_state(state["order_rng"])
-        self._dropout.set_state(state["dropout_rng"])
+        self._order.set_state(state["order_rng"].cpu())
+        self._dropout.set_state(state["dropout_rng"].cpu())
         self._epoch, self._best_score, self._best = state["epoch"], state["best_score"], state["best_model"]
         return self._epoch
 
 
-def _read_checkpoint(path: Path) -> _Checkpoint:
+def _read_checkpoint(path: Path, device: torch.device) -> _Checkpoint:
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=device)
         missing = _Checkpoint.__required_keys__ - state.keys()
     except Exception as error:  # torch.load has no base for what its unpickler stumbles over
         raise TrainError(f"{path} is not a checkpoint: {error}", hint="train without --resume") from error

@@ -20,11 +20,17 @@ def beats_baseline(metric: Metric) -> bool:
     return metric.value > metric.baseline_value
 
 
-def format_report(metrics: Iterable[Metric], split: Split, parity: float) -> str:
+def format_report(metrics: Iterable[Metric], split: Split, graph: str, parity: float) -> str:
     """A table a split, then the definitions."""
     metrics = list(metrics)
-    lines = [f"split: {split.name}", (f"       {len(split.train)} windows train, {len(split.calibration)} calibrate, "
-             f"{len(split.test)} test"), f"parity of the ONNX file with a NumPy forward: {parity:.1e}", ""]  # fmt: skip
+    sizes = f"{len(split.train)} windows train, {len(split.calibration)} calibrate, {len(split.test)} test"
+    lines = [
+        f"split: {split.name}",
+        f"       {sizes}",
+        f"graph: {graph}",
+        f"parity of the ONNX file with a NumPy forward: {parity:.1e}",
+        "",
+    ]
     for name in dict.fromkeys(metric.split for metric in metrics):
         mine = [metric for metric in metrics if metric.split == name]
         lines.append(f"{name} (n = {mine[0].n})")

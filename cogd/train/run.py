@@ -20,7 +20,8 @@ from cogd.sim.bodies import JOINTS
 from cogd.train import rundir
 from cogd.train.calibration import calibrate_count
 from cogd.train.data.windows import Split, Windows, temporal_split
-from cogd.train.export import check_parity, export_onnx
+from cogd.train.device import capture_on, choose_device
+from cogd.train.edge import export_for_edge
 from cogd.train.loop import Loop
 from cogd.train.metrics import confidence_metrics, count_metrics, pose_metrics
 from cogd.train.nets import CLASS_COUNT
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cogd.train.device import DeviceName
     from cogd.train.recipe import Recipe
 
 _GOLDEN_WINDOWS = 4
@@ -48,6 +50,7 @@ class Run:
         held_out: windows of rooms that are in no part of `windows`; None where there are none.
         out: the run directory.
         resume: go on from its checkpoint.
+        device: `auto`, `cpu` or `cuda`.
     """
 
     recipe: Recipe
@@ -55,6 +58,7 @@ class Run:
     held_out: Windows | None
     out: Path
     resume: bool = False
+    device: DeviceName = "cpu"
 
 
 def train(run: Run, progress: Callable[[int, float, float], None] | None = None) -> list[Metric]:
@@ -81,15 +85,24 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
     mean, std = fit_normaliser(unfitted.lay_out(windows.csi[split.train]))
     model_input = ModelInput(unfitted.layout, unfitted.gain, mean, std)
     task: Task = PoseTask(windows) if run.recipe.head == "pose" else CountTask(windows, split.train)
-    loop = Loop(task, model_input.prepare(windows.csi), split, run.recipe, run.out / rundir.CHECKPOINT)
+    device = choose_device(run.device)
+    loop = Loop(
+        task,
+        model_input.prepare(windows.csi),
+        split,
+        run.recipe,
+        run.out / rundir.CHECKPOINT,
+        device=device,
+        capture=capture_on(device),
+    )
     if run.resume:
         loop.resume(run.out / rundir.CHECKPOINT)
     loop.run(progress)
+    task.to(torch.device("cpu"))  # where it is exported and measured
     weights = {name: tensor.numpy().copy() for name, tensor in task.net.state_dict().items()}
-    model = export_onnx(task.net, task.net.output_names, windows.csi.shape[2])
-    parity = check_parity(model, weights, windows.csi.shape[2])
+    edge, parity = export_for_edge(task.net, weights, model_input, windows.csi.shape[2])
 
-    (run.out / rundir.MODEL).write_bytes(model)
+    (run.out / rundir.MODEL).write_bytes(edge.model)
     safetensors.numpy.save_file(weights, run.out / rundir.WEIGHTS)
     safetensors.numpy.save_file({"mean": mean, "std": std}, run.out / rundir.NORMALISER)
     rundir.write_golden(run.out, windows.csi[split.test[:_GOLDEN_WINDOWS]], model_input, weights)
@@ -98,7 +111,7 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
     description = rundir.Description(
         title="Pose of one person" if run.recipe.head == "pose" else "Number of persons",
         head=run.recipe.head,
-        input=_input_spec(windows),
+        input=_input_spec(windows, normaliser=None if edge.normaliser_inside else rundir.NORMALISER),
         output=output,
         golden_tolerance=rundir.GOLDEN_TOLERANCE,
         provenance=_provenance(run, metrics),
@@ -108,12 +121,14 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
         "split": split.name,
         "windows": {"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)},
         "data": windows.origin,
+        "graph": edge.graph,
         "parity": {"definition": "largest difference between the ONNX file and a NumPy forward", "value": parity},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "metrics": metrics,
     }
     (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    (run.out / rundir.REPORT_TEXT).write_text(format_report(metrics, split, parity), encoding="utf-8")
+    (run.out / rundir.REPORT_TEXT).write_text(format_report(metrics, split, edge.graph, parity), encoding="utf-8")
     rundir.write_description(run.out, description)
     return metrics
 
@@ -126,7 +141,7 @@ def _usable_rows(windows: Windows, head: str) -> NDArray[np.int64]:
     return np.arange(len(windows))
 
 
-def _input_spec(windows: Windows) -> InputSpec:
+def _input_spec(windows: Windows, normaliser: str | None) -> InputSpec:
     return InputSpec(
         layout="subcarrier_major",
         tones=windows.tones,
@@ -136,7 +151,7 @@ def _input_spec(windows: Windows) -> InputSpec:
         min_gap_s=windows.min_gap_s,
         max_gap_s=windows.max_gap_s,
         gain="window_rms",
-        normaliser=rundir.NORMALISER,
+        normaliser=normaliser,
     )
 
 

@@ -1,9 +1,10 @@
 """The run directory: everything that becomes a bundle, but for name, version and signature.
 
-model.onnx               the exported network
+model.onnx               the exported network, rewritten for speed
 weights.safetensors      the same weights under the names of the published cogs
 description.json         head, input, output, tolerance, provenance: the manifest's content
-normaliser.safetensors   `mean`, `std` of each row of the model's input
+normaliser.safetensors   `mean`, `std` of each row of what the weights were trained on; in the bundle only if the model
+                         does not have them inside (`input.normaliser` of the description)
 calibration.safetensors  what the head applies, if there is a calibration
 golden.safetensors       `window` and the expected outputs by name
 report.json, report.txt  the figures

@@ -29,6 +29,9 @@ class Task(Protocol):
     def labels(self) -> tuple[Tensor, ...]:
         """What is learnt from, a row for each row of the data."""
 
+    def to(self, device: torch.device) -> None:
+        """Move network and labels; what the others are given must be there too."""
+
     def loss(self, csi: Tensor, rows: Tensor) -> Tensor:
         """Scalar loss of model inputs `[n, 56, frames]` that belong to these rows of the data."""
 
@@ -44,6 +47,11 @@ class PoseTask:
         self._keypoints = torch.from_numpy(windows.keypoints)
         self._weight = torch.from_numpy(windows.weight)
         self.labels = (self._keypoints, self._weight)
+
+    def to(self, device: torch.device) -> None:
+        """Move network, keypoints and weights."""
+        self.net.to(device)
+        self.labels = self._keypoints, self._weight = self._keypoints.to(device), self._weight.to(device)
 
     def loss(self, csi: Tensor, rows: Tensor) -> Tensor:
         """Weighted mean over windows of the mean loss over coordinates."""
@@ -79,6 +87,12 @@ class CountTask:
         weight = torch.zeros(CLASS_COUNT)
         weight[present] = frequency.sum() / (present.sum() * frequency[present])
         self._class_weight = weight
+
+    def to(self, device: torch.device) -> None:
+        """Move network, numbers of persons and class weights."""
+        self.net.to(device)
+        self._persons, self._class_weight = self._persons.to(device), self._class_weight.to(device)
+        self.labels = (self._persons,)
 
     def loss(self, csi: Tensor, rows: Tensor) -> Tensor:
         """CE + 0.3 BCE + 0.1 Brier; the confidence's target is whether the count is right at this moment."""

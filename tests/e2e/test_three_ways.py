@@ -91,14 +91,14 @@ def imported(data, tmp_path_factory):
     for folder, name in (("pose-estimation", "pose_v1"), ("person-count", "count_v1")):
         weights = data / "ruview" / folder / f"{name}.safetensors"
         out = tmp_path_factory.mktemp(name)
-        cog = import_cog(weights, data / NAME, out)
+        cog, _ = import_cog(weights, data / NAME, out)
         archive = package(out / "model.onnx", Naming(cog.app_id, cog.version), [key])
         bundle = verify_bundle(read_archive(archive), TrustStore.of(key.public))
         apps.append(load_app(bundle))
-        normaliser = bundle.manifest.input.normaliser
+        normaliser = out / "normaliser.safetensors"  # in the bundle it is inside the model
         oracle[cog.app_id] = (
             safetensors.numpy.load_file(weights),
-            safetensors.numpy.load(bundle.file(normaliser)) if normaliser else None,
+            safetensors.numpy.load_file(normaliser) if normaliser.exists() else None,
         )
     return apps, oracle
 

@@ -41,6 +41,7 @@ def test_the_exported_file_holds_every_weight_and_is_of_opset_18(exported):
     held = sum(int(np.prod(tensor.dims)) for tensor in proto.graph.initializer if tensor.data_type == TensorProto.FLOAT)
     assert held == sum(parameter.numel() for parameter in net.parameters())
     assert not any(tensor.external_data for tensor in proto.graph.initializer)
+    assert b".py" not in model, "it names no source files of the machine that made it"
     check_self_contained(model, "it")
 
 

@@ -248,6 +248,9 @@ class Scripted:
         self.asked: list[list[int]] = []
         self.seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
+    def to(self, device):
+        self._task.to(device)
+
     def loss(self, csi, rows):
         self.seen.append((csi.clone(), rows.clone()))
         return self._task.loss(csi, rows)

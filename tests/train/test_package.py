@@ -1,13 +1,17 @@
 import shutil
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 import safetensors.numpy
+import torch
 
 from cogd.errors import GoldenError, ManifestError, ModelError, TrainError
 from cogd.runtime.app import load_app
 from cogd.train import rundir
+from cogd.train.export import export_onnx
+from cogd.train.nets import PoseNet
 from cogd.train.package import Naming, model_card, package
 from cogd.train.report import beats_baseline
 from tests.train.factory import KEY, bundle, run_cli, verified
@@ -50,7 +54,7 @@ def test_the_bundle_holds_what_it_needs_and_nothing_else(pose_run, key_file, tmp
 
     made = verified(tmp_path / "bundle.tar")
 
-    assert sorted(made.files) == ["MODEL_CARD.md", "golden.safetensors", "model.onnx", "normaliser.safetensors"]
+    assert sorted(made.files) == ["MODEL_CARD.md", "golden.safetensors", "model.onnx"]
     assert made.file("model.onnx") == (pose_run / "model.onnx").read_bytes()
 
 
@@ -114,7 +118,7 @@ def test_a_time_that_is_none_is_refused(pose_run, monkeypatch, epoch):
         package(pose_run / "model.onnx", NAMING, [KEY])
 
 
-@pytest.mark.parametrize("name", ["description.json", "normaliser.safetensors", "golden.safetensors", "model.onnx"])
+@pytest.mark.parametrize("name", ["description.json", "golden.safetensors", "model.onnx"])
 def test_what_is_missing_is_named(run, name):
     (run / name).unlink()
 
@@ -208,3 +212,21 @@ def test_a_calibration_travels_with_its_model(count_run, tmp_path):
     safetensors.numpy.save_file({"temperature": one, "slope": one, "offset": one}, run / rundir.CALIBRATION)
 
     assert b"calibration.safetensors" in package(run / "model.onnx", NAMING, [KEY])
+
+
+def test_a_model_without_the_normaliser_inside_takes_it_along(run, key_file, tmp_path):
+    """As of a graph that could not be rewritten."""
+    plain = run / "model.onnx"
+    net = PoseNet()
+    weights = safetensors.numpy.load_file(run / rundir.WEIGHTS)
+    net.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in weights.items()})
+    plain.write_bytes(export_onnx(net, net.output_names, 20))
+    description = rundir.read_description(run)
+    spec = msgspec.structs.replace(description.input, normaliser=rundir.NORMALISER)
+    rundir.write_description(run, msgspec.structs.replace(description, input=spec))
+
+    assert bundle(run, key_file, tmp_path / "bundle.tar").status == 0
+
+    made = verified(tmp_path / "bundle.tar")
+    assert rundir.NORMALISER in made.files
+    assert load_app(made).golden_error < 1e-6

@@ -11,6 +11,7 @@ from cogd.errors import TrainError
 from cogd.train import run as run_module
 from cogd.train import rundir
 from cogd.train.data.windows import temporal_split
+from cogd.train.edge import EdgeModel
 from cogd.train.reference import forward
 from cogd.train.report import LOWER_IS_BETTER
 from cogd.train.run import Run, train
@@ -24,8 +25,8 @@ TENSORS = (rundir.MODEL, rundir.WEIGHTS, rundir.NORMALISER, rundir.GOLDEN)
 @pytest.fixture
 def unexported(monkeypatch):
     """Leave out the export, for tests of what lies around it."""
-    monkeypatch.setattr(run_module, "export_onnx", lambda *_: b"no model")
-    monkeypatch.setattr(run_module, "check_parity", lambda *_: 0.0)
+    edge = EdgeModel(b"no model", normaliser_inside=True, graph="none")
+    monkeypatch.setattr(run_module, "export_for_edge", lambda *_: (edge, 0.0))
 
 
 def quick(out, head="pose", held_out=None, **columns) -> Run:
@@ -293,3 +294,15 @@ def test_a_run_that_fails_leaves_no_description_of_the_one_before(tmp_path, unex
 def test_a_count_of_one_number_only_is_refused(tmp_path, unexported):
     with pytest.raises(TrainError, match="one number of persons only"):
         train(quick(tmp_path, "count", persons=np.full(40, 2, dtype=np.int64)))
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_description_names_a_normaliser_only_if_the_model_does_not_hold_it(tmp_path, monkeypatch, inside):
+    edge = EdgeModel(b"no model", normaliser_inside=inside, graph="of which more is said")
+    monkeypatch.setattr(run_module, "export_for_edge", lambda *_: (edge, 0.0))
+
+    train(quick(tmp_path))
+
+    assert description_of(tmp_path).input.normaliser == (None if inside else rundir.NORMALISER)
+    assert (tmp_path / rundir.NORMALISER).exists()
+    assert "graph: of which more is said\n" in (tmp_path / rundir.REPORT_TEXT).read_text()

@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Import and pack; the bundle bears the cog's own id and version."""
     with tempfile.TemporaryDirectory() as folder:
-        cog = import_cog(arguments.weights, arguments.recording, Path(folder))
+        cog, edge = import_cog(arguments.weights, arguments.recording, Path(folder))
         write_bundle(Path(folder) / rundir.MODEL, Naming(cog.app_id, cog.version), arguments)
+    print(f"graph: {edge.graph}")
     return 0

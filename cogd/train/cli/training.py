@@ -28,6 +28,9 @@ def add_training_arguments(parser: argparse.ArgumentParser, recipe: Recipe, pers
     """Data and recipe; defaults are the published recipe's."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run directory to write")
     parser.add_argument("--resume", action="store_true", help="go on from the run directory's checkpoint")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train; auto: CUDA if there is one"
+    )
     data = parser.add_argument_group("data: simulated, unless --paired is given")
     data.add_argument("--paired", type=Path, metavar="FILE", help="paired.jsonl: CSI with keypoints of a camera")
     data.add_argument("--licence", default="not stated", metavar="TEXT", help="licence of that file, for the bundle")
@@ -66,7 +69,7 @@ def run_training(arguments: argparse.Namespace, base: Recipe) -> int:
     windows, held_out = _data(arguments)
     if arguments.resume and not (arguments.out / rundir.CHECKPOINT).exists():
         raise TrainError(f"{arguments.out} holds no checkpoint", hint="train without --resume")
-    run = Run(recipe, windows, held_out, arguments.out, resume=arguments.resume)
+    run = Run(recipe, windows, held_out, arguments.out, resume=arguments.resume, device=arguments.device)
     with _Bar(recipe.epochs, "training") as bar:
         train(run, lambda epoch, loss, score: bar.to(epoch, loss=f"{loss:.4f}", calibration=f"{score:.4f}"))
     print((arguments.out / rundir.REPORT_TEXT).read_text(encoding="utf-8"), end="")

@@ -1,0 +1,105 @@
+import ctypes
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from cogd.errors import TrainError
+from cogd.train import device as device_module
+from cogd.train.device import capture_on, choose_device, keep_freed_memory
+from cogd.train.loop import Loop
+from cogd.train.tasks import PoseTask
+from tests.train.factory import TINY, make_recipe, make_split, make_windows, run_cli
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture
+def without_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("without_cuda")
+@pytest.mark.parametrize("name", ["auto", "cpu"])
+def test_the_cpu_is_taken_where_nothing_else_is(name):
+    assert choose_device(name) == torch.device("cpu")
+
+
+@pytest.mark.usefixtures("without_cuda")
+def test_cuda_that_is_not_there_is_refused():
+    with pytest.raises(TrainError, match="there is no CUDA device"):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("auto", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")])
+def test_cuda_is_taken_where_it_is_and_made_repeatable(monkeypatch, name, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+
+    assert choose_device(name).type == chosen
+    assert (device_module.os.environ.get("CUBLAS_WORKSPACE_CONFIG") == ":4096:8") == (chosen == "cuda")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+
+
+def test_steps_are_recorded_on_cuda_alone():
+    assert capture_on(torch.device("cpu")) is None
+    assert capture_on(torch.device("cuda")) is device_module.capture_cuda_graph
+
+
+@pytest.mark.usefixtures("without_cuda")
+@pytest.mark.parametrize("verb", ["pose", "count"])
+def test_the_command_line_refuses_a_device_that_is_not_there(verb, tmp_path):
+    ran = run_cli(verb, "--out", tmp_path / "run", *TINY, "--device", "cuda")
+
+    assert ran.status == TrainError.exit_status
+    assert "there is no CUDA device" in ran.err
+    assert "--device cpu" in ran.err
+
+
+def test_a_run_goes_on_only_on_the_kind_of_device_that_it_was_begun_on(tmp_path):
+    windows = make_windows()
+    Loop(PoseTask(windows), windows.csi, make_split(), make_recipe(epochs=2), tmp_path / "checkpoint.pt").run()
+    state = torch.load(tmp_path / "checkpoint.pt")
+    torch.save({**state, "device": "cuda"}, tmp_path / "checkpoint.pt")
+
+    with pytest.raises(TrainError, match="was begun on cuda, this is cpu") as refused:
+        Loop(PoseTask(windows), windows.csi, make_split(), make_recipe()).resume(tmp_path / "checkpoint.pt")
+    assert "--device cuda" in refused.value.hint
+
+
+FAULTS = """
+import resource, sys
+import torch
+from cogd.train.device import keep_freed_memory
+from cogd.train.nets import PoseNet
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+net, csi = PoseNet(), torch.ones(861, 56, 20)
+for step in range(6):
+    if step == 3:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    net.zero_grad()
+    net(csi)[0].sum().backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another libc than glibc")
+def test_freed_memory_is_kept_for_the_next_step():
+    faults = {
+        mode: int(subprocess.run([sys.executable, "-c", FAULTS, mode], capture_output=True, check=True).stdout)
+        for mode in ("kept", "given back")
+    }
+
+    assert faults["kept"] < faults["given back"] / 4
+
+
+@pytest.mark.parametrize("failing", [OSError, AttributeError])
+def test_where_there_is_no_glibc_nothing_is_done(monkeypatch, failing):
+    def none(_):
+        raise failing
+
+    monkeypatch.setattr(ctypes, "CDLL", none)
+
+    assert not keep_freed_memory()
