@@ -63,7 +63,7 @@ class ModelInput:
         return laid_out
 
     def normalise(self, laid_out: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """What the normaliser makes of `lay_out`'s result; the same where there is no normaliser. In `out`, if given."""
+        """What the normaliser makes of `lay_out`'s result, in `out` if given; the same where there is no normaliser."""
         if self.mean is None or self.std is None:
             return laid_out
         normalised = np.subtract(laid_out, self.mean[:, None], out=out)
