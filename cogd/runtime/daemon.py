@@ -81,6 +81,7 @@ class Daemon:
             self._emit,
             believe_simulated=lambda source: settings.believe_simulated or source in simulators,
             max_pending=settings.max_pending,
+            max_wait_s=settings.max_wait_ms / 1000,
         )
         self._begin_with_trials = catalogue is not None and catalogue.on_trial
         self._reloader = Reloader(

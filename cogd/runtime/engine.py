@@ -10,6 +10,7 @@ Apps come, change and go between two ticks: `add`, `remove`, and for a new versi
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, deque
 from dataclasses import dataclass
 from itertools import repeat
@@ -63,6 +64,7 @@ class Engine:
         emit: takes every event, in order; must not block.
         believe_simulated: names of sources whose simulated frames may be inferred from.
         max_pending: windows that may wait for a tick, for each shape of input; more sheds the oldest.
+        max_wait_s: a window of a live frame that is older when its turn comes is shed.
 
     Attributes:
         news: set when a window begins to wait, and when a batch is full; whoever beats the tick clears it.
@@ -78,10 +80,12 @@ class Engine:
         *,
         believe_simulated: Callable[[str], bool],
         max_pending: int,
+        max_wait_s: float = math.inf,
     ) -> None:
         self._limits, self._clock, self._emit = limits, clock, emit
         self._believe_simulated = believe_simulated
         self._max_pending = max_pending
+        self._max_wait_s = max_wait_s
         self._places: dict[str, Place] = {}
         self._trials: list[tuple[Place, Runner]] = []
         """Places where a version stands by, and that version."""
@@ -183,8 +187,10 @@ class Engine:
     ) -> list[_Given]:
         """Give the next batch to all apps that want it; empty where nothing waits. Their threads run side by side."""
         while waiting and waiting[0].serial <= until:
-            batch = _next_batch(waiting, until)
+            batch = self._next_batch(waiting, until)
             self._room.set()
+            if not batch:  # all too old
+                continue
             given = []
             for place in self._places.values():
                 if ledgers and place.id in ledgers:
@@ -194,6 +200,18 @@ class Engine:
             if given:
                 return given
         return []
+
+    def _next_batch(self, waiting: deque[Pending], until: int) -> list[Pending]:
+        """Take what a batch can hold from the oldest on; what is too old is shed, so that the new is not late."""
+        oldest_s = self._clock.monotonic_s() - self._max_wait_s
+        batch: list[Pending] = []
+        while waiting and waiting[0].serial <= until and len(batch) < MAX_BATCH:
+            pending = waiting.popleft()
+            if pending.frame.arrival_s < oldest_s and pending.frame.origin is Origin.LIVE:
+                self.dropped["overload"] += 1
+            else:
+                batch.append(pending)
+        return batch
 
     def _conclude(self, given: _Given, ledgers: Mapping[str, Ledger]) -> None:
         """Make events of what one app gave; events come in the apps' order.
@@ -382,10 +400,3 @@ class Engine:
             self.dropped["stopping"] += waiting
         for place in self._places.values():
             place.close()
-
-
-def _next_batch(waiting: deque[Pending], until: int) -> list[Pending]:
-    batch: list[Pending] = []
-    while waiting and waiting[0].serial <= until and len(batch) < MAX_BATCH:
-        batch.append(waiting.popleft())
-    return batch
