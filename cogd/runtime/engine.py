@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 MAX_NODES = 4096
 """Nodes that are remembered; frames of further ones are counted and dropped. Node ids are bytes, sources are few."""
 
+TICK_S = 0.02
+"""A tick begins no other batch after so long, half of the deadline: what arrives must be taken in, too."""
+
 _HEARD = frozenset({LinkState.LIVE, LinkState.SIMULATED})
 """States of links whose frames fill windows."""
 
@@ -156,11 +159,18 @@ class Engine:
         """Whether a window waits for the tick."""
         return any(self._pending.values())
 
+    @property
+    def behind_s(self) -> float:
+        """Age of the newest frame of which a window waits: what was read last was read so late; 0 where none waits."""
+        newest_s = max((waiting[-1].frame.arrival_s for waiting in self._pending.values() if waiting), default=math.inf)
+        return max(0.0, self._clock.monotonic_s() - newest_s)
+
     async def tick(self, *, beat: bool = True) -> None:
         """Infer every window that waits; on the beat, let time pass for the links."""
         self.ticks += 1
         self.full.clear()
         until = self._serial  # what comes in meanwhile is the next tick's
+        end_s = self._clock.monotonic_s() + TICK_S
         ledgers = {place.id: Ledger(place, standby) for place, standby in self._trials}
         try:
             for spec, waiting in self._pending.items():
@@ -169,7 +179,8 @@ class Engine:
                     for part in given:
                         if isinstance(part.answer, asyncio.Future):
                             part.answer = await self._answered(part.place.active, part.answer, part.own)
-                    following = self._give(spec, waiting, until, ledgers) if waiting else []  # threads go on meanwhile
+                    in_time = bool(waiting) and self._clock.monotonic_s() < end_s
+                    following = self._give(spec, waiting, until, ledgers) if in_time else []  # threads go on meanwhile
                     for part in given:
                         self._conclude(part, ledgers)
                     given = following
