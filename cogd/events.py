@@ -31,7 +31,7 @@ class Context(msgspec.Struct, kw_only=True):
     """Where an inferred event comes from.
 
     Attributes:
-        tick: number of the 40 ms beat, from 1.
+        tick: number of the tick, from 1.
         app: the app's id.
         version: its version.
         digest: `sha256:` of its signed manifest, which covers every byte of it.
@@ -142,8 +142,8 @@ class RunStopped(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         reason: why.
         uptime_s: since `run.started`.
-        ticks: beats that did work or looked for it.
-        missed_ticks: beats that were skipped because the one before took too long.
+        ticks: how often what waited was inferred, or nothing found to wait.
+        missed_ticks: beats that were skipped because a tick took too long.
         inferences: events by app id.
         dropped: windows and events lost here, by reason.
         sources: what sources received that is not a frame, by source and reason.
