@@ -21,7 +21,7 @@ from cogd.csi.link import LinkState
 from cogd.csi.node import Node
 from cogd.events import AppFailed, Event, LinkChanged, NodeTotals, WindowInfo, WindowReset
 from cogd.runtime.app import MAX_BATCH
-from cogd.runtime.place import Answer, Ledger, Place
+from cogd.runtime.place import Ledger, Place
 from cogd.runtime.runner import Pending, Runner
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cogd.csi.link import LinkLimits
     from cogd.csi.window import WindowSpec
     from cogd.events import Level
+    from cogd.heads.base import Reading
     from cogd.runtime.app import App, Outputs
     from cogd.runtime.place import Progress
     from cogd.runtime.runner import Answered
@@ -241,7 +242,7 @@ class Engine:
         app = place.active.app
         if inferred.failure is not None or self._failed:
             self._note_failure(app, inferred.failure, inferred.readings.count(None))
-        self._emit_inferred(map(Answer, own, inferred.readings, repeat(app)))
+        self._emit_inferred(zip(own, inferred.readings, repeat(app), strict=False))
 
     async def _fall_back(self, ledger: Ledger) -> None:
         """Let the version before infer what is its own, and what the new one could not."""
@@ -262,7 +263,7 @@ class Engine:
             self.dropped["stopping"] += len(batch)
             raise
 
-    def _emit_inferred(self, answers: Iterable[Answer]) -> None:
+    def _emit_inferred(self, answers: Iterable[tuple[Pending, Reading | None, App]]) -> None:
         now_s, unix_s = self._clock.monotonic_s(), self._clock.unix_s()
         for pending, reading, app in answers:
             if reading is None:
