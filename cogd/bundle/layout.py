@@ -10,8 +10,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME
 from cogd.errors import NoAppError
@@ -32,8 +31,7 @@ _APP_ID = re.compile(r"[a-z0-9-]{2,32}")
 _VERSION_NAME = re.compile(r"([1-9][0-9]{0,8})-[0-9A-Za-z.-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """The paths below the apps directory `apps`."""
 
     apps: Path

@@ -12,19 +12,17 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-import msgspec
-from msgspec import Meta
-
-from cogd.bundle.keys import KEY_ID_PATTERN, MAX_KEY_FILE_BYTES, PublicKey, load_public, parse_public
+from cogd.bundle.keys import MAX_KEY_FILE_BYTES, PublicKey, load_public, parse_public
 from cogd.bundle.regular import read_regular_file
-from cogd.bundle.rotation import MAX_STATEMENT_BYTES, Rotation, read_rotation
-from cogd.bundle.utc import Utc, unix_s
 from cogd.errors import ConfigError, KeyFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from cogd.bundle.revocation import Revocation
+    from cogd.bundle.rotation import Rotation
 
 KEY_SUFFIX: Final = ".pub"
 REVOCATION_SUFFIX: Final = ".revoked"
@@ -37,44 +35,6 @@ _NO_FILE: Final = Path("-")
 _OTHERS_MAY_WRITE: Final = 0o022
 _THRESHOLD = re.compile(rb"[1-8]\n")
 _PREFIX = re.compile(r"[0-9a-f]{8,64}")
-
-_Reason = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z", max_length=200)]  # a terminal can show it
-
-
-class Revocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key's end: nothing that it signed is accepted any more.
-
-    Attributes:
-        key_id: the key.
-        reason: one line, for people; may be empty.
-        revoked_at: when; UTC.
-    """
-
-    format: Literal["cogd.revocation/1"] = "cogd.revocation/1"
-    key_id: Annotated[str, Meta(pattern=rf"\A{KEY_ID_PATTERN}\Z")]
-    reason: _Reason
-    revoked_at: Utc
-
-    def __str__(self) -> str:
-        return f"revoked since {self.revoked_at}" + (f": {self.reason}" if self.reason else "")
-
-
-def encode_revocation(revocation: Revocation) -> bytes:
-    """The one form of a revocation's file: JSON, indented by 2, with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(revocation), indent=2) + b"\n"
-
-
-def parse_revocation(raw: bytes) -> Revocation:
-    """The revocation whose one form is `raw`.
-
-    Raises:
-        ValueError: it is none, or in another form.
-    """
-    revocation = msgspec.json.decode(raw, type=Revocation)
-    unix_s(revocation.revoked_at)
-    if encode_revocation(revocation) != raw:
-        raise ValueError("it is not in canonical form, as `cogd trust revoke` writes it")
-    return revocation
 
 
 class TrustStore(Mapping[str, PublicKey]):
@@ -267,9 +227,7 @@ def _paths(fd: int, directory: Path) -> list[Path]:
 
 def _read(directory: int, path: Path) -> bytes:
     try:
-        data, mode = read_regular_file(
-            path.name, limit=max(MAX_KEY_FILE_BYTES, MAX_STATEMENT_BYTES), dir_fd=directory, follow=True
-        )
+        data, mode = read_regular_file(path.name, limit=MAX_KEY_FILE_BYTES, dir_fd=directory, follow=True)
     except OSError as error:
         raise KeyFileError(
             f"{path}: {error.strerror}", hint="it must be a small plain file that this user may read"
@@ -292,6 +250,8 @@ def _threshold(path: Path, files: Mapping[Path, bytes]) -> int:
 
 
 def _revocation(path: Path, data: bytes) -> Revocation:
+    from cogd.bundle.revocation import parse_revocation  # noqa: PLC0415  # `cogd health` mostly needs none
+
     try:
         return parse_revocation(data)
     except ValueError as error:
@@ -300,6 +260,8 @@ def _revocation(path: Path, data: bytes) -> Revocation:
 
 
 def _rotation(path: Path, data: bytes) -> Rotation:
+    from cogd.bundle.rotation import read_rotation  # noqa: PLC0415  # nor one of these
+
     try:
         return read_rotation(data)
     except KeyFileError as error:

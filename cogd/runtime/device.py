@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 from typing import Final
 
 _ALIASES: Final[dict[str, frozenset[str]]] = {
@@ -18,5 +18,5 @@ def device_targets(machine: str | None = None) -> frozenset[str]:
     Args:
         machine: as `uname -m` says; this device's where None.
     """
-    name = platform.machine() if machine is None else machine
+    name = os.uname().machine if machine is None else machine
     return frozenset({"cpu"}) | _ALIASES.get(name, frozenset({name}))

@@ -7,7 +7,8 @@ import pytest
 
 from cogd.bundle.appliance import AppConfig
 from cogd.bundle.changes import changing
-from cogd.bundle.load import app_folders, load_apps, load_archives, load_bundle
+from cogd.bundle.folder import app_folders
+from cogd.bundle.load import load_apps, load_archives, load_bundle
 from cogd.bundle.probation import note_outcome
 from cogd.bundle.store import Store
 from cogd.errors import (
