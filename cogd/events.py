@@ -262,12 +262,18 @@ class AppFailed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+HealthWay = Literal["c-api", "ordinary", "live"]
+
+
 class HealthOk(msgspec.Struct, frozen=True, kw_only=True):
     """`health.ok`: an app was verified, loaded and reproduced its golden pair.
 
     Attributes:
         golden_error: largest difference from the expected output.
         golden_tolerance: the largest that is allowed.
+        golden_ms: how long the model took for the golden input; null where that was not measured.
+        way: `c-api` (quick, a new process), `ordinary` (as the daemon loads it) or `live` (in the running daemon).
+        fallback_reason: why it is the ordinary way; null where it is another or was asked for.
     """
 
     app: str
@@ -276,15 +282,20 @@ class HealthOk(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     golden_error: float
     golden_tolerance: float
+    golden_ms: float | None
+    way: HealthWay
+    fallback_reason: str | None
 
 
 class HealthFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """`health.failed`."""
+    """`health.failed`; `way` and `fallback_reason` as in `health.ok`."""
 
     app: str | None
     code: str
     message: str
     hint: str
+    way: HealthWay
+    fallback_reason: str | None
 
 
 Fields = (

@@ -15,6 +15,15 @@ _SEMVER = re.compile(SEMVER)
 Precedence = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
 
 
+def is_at_least(version: str, lowest: str) -> bool:
+    """Whether `version` is `lowest` or a later one.
+
+    Raises:
+        ValueError: one of them is not a semantic version.
+    """
+    return precedence(version) >= precedence(lowest)
+
+
 def precedence(version: str) -> Precedence:
     """A key that orders versions as semver's section 11 does: `1.0.0-rc.2 < 1.0.0-rc.10 < 1.0.0`.
 

@@ -1,0 +1,88 @@
+"""The golden pair without NumPy: the input made as `cogd.csi.model_input` makes it, the output compared."""
+
+from __future__ import annotations
+
+from array import array
+from math import sqrt
+from operator import mul, sub
+
+from cogd.probe.not_quick import NotQuick
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cogd.probe.facts import Facts, Tensor
+
+MAX_BATCH = 64
+"""As the daemon's; a test holds them equal."""
+
+
+def golden_windows(facts: Facts, golden: Mapping[str, Tensor]) -> Tensor:
+    """The golden pair's input, `[1..64, subcarriers, frames]`.
+
+    Raises:
+        NotQuick: there is none that fits.
+    """
+    windows = golden.get("window")
+    if windows is None or windows.shape[1:] != [facts.subcarriers, facts.frames]:
+        raise NotQuick(f"{facts.golden_file} holds no window that fits")
+    if len(windows.shape) != 3 or not 1 <= windows.shape[0] <= MAX_BATCH:
+        raise NotQuick(f"{facts.golden_file} holds too many windows, or none")
+    return windows
+
+
+def prepare(facts: Facts, windows: Tensor, normaliser: Mapping[str, Tensor] | None) -> array[float]:
+    """The model's input: gain, layout and normaliser, rounded to float32 after every step, as NumPy does.
+
+    Raises:
+        NotQuick: the normaliser does not fit, or a rule is not known here.
+    """
+    rows, columns = facts.subcarriers, facts.frames
+    if facts.gain not in {"none", "window_rms"}:
+        raise NotQuick(f"the gain rule {facts.gain}")
+    if facts.layout not in {"subcarrier_major", "time_major_mislabelled_56x20"}:
+        raise NotQuick(f"the layout {facts.layout}")
+    mean, std = _of_rows("mean", normaliser, rows), _of_rows("std", normaliser, rows)
+    if std is not None and min(std) <= 0:
+        raise NotQuick("the normaliser's std is not positive")
+    prepared = array("f")
+    for first in range(0, len(windows.values), rows * columns):
+        window = windows.values[first : first + rows * columns]
+        if facts.gain == "window_rms":
+            rms = _float32(max(sqrt(sum(map(mul, window, window)) / len(window)), 1e-6))
+            window = array("f", [value / rms for value in window])
+        if facts.layout == "time_major_mislabelled_56x20":
+            window = array("f", [value for frame in range(columns) for value in window[frame::columns]])
+        if mean is None or std is None:
+            prepared += window
+            continue
+        for row in range(rows):
+            shift, scale = mean[row], std[row]
+            shifted = array("f", [value - shift for value in window[row * columns : (row + 1) * columns]])
+            prepared.extend([value / scale for value in shifted])
+    return prepared
+
+
+def _float32(value: float) -> float:
+    return array("f", [value])[0]
+
+
+def _of_rows(name: str, normaliser: Mapping[str, Tensor] | None, rows: int) -> array[float] | None:
+    if normaliser is None:
+        return None
+    tensor = normaliser.get(name)
+    if tensor is None or tensor.shape != [rows]:
+        raise NotQuick(f"the normaliser's {name}")
+    return tensor.values
+
+
+def largest_difference(one: Iterable[float], other: Iterable[float]) -> float:
+    """The largest absolute difference; NaN where there is one, for then nothing was reproduced."""
+    worst = 0.0
+    for difference in map(sub, one, other):
+        if not abs(difference) <= worst:
+            worst = abs(difference)
+            if worst != worst:  # noqa: PLR0124  # NaN
+                break
+    return worst
