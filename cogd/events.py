@@ -298,9 +298,47 @@ class HealthFailed(msgspec.Struct, frozen=True, kw_only=True):
     fallback_reason: str | None
 
 
+class LiveSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A source as `source.state` told of it last; null: nothing was told yet."""
+
+    state: Literal["up", "down", "silent", "ended"] | None
+    reason: str | None
+
+
+class LiveNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A node: its link, the age of its last new frame, and the apps whose windows of it are full, or still fill."""
+
+    link: str
+    age_s: float | None
+    full: list[str]
+    filling: list[str]
+
+
+class HealthLive(msgspec.Struct, frozen=True, kw_only=True):
+    """`health.live`: what the running daemon says of itself.
+
+    Attributes:
+        cogd: its version.
+        pid: its process.
+        ticks: beats so far.
+        healthy: every app reproduced its golden pair, and frames of a node at least are inferred from.
+        reasons: why frames do not arrive, or are not inferred from.
+        sources: by name.
+        nodes: by name; 256 at most.
+    """
+
+    cogd: str
+    pid: int
+    ticks: int
+    healthy: bool
+    reasons: list[str]
+    sources: dict[str, LiveSource]
+    nodes: dict[str, LiveNode]
+
+
 Fields = (
     PoseFields | CountFields | RunStarted | RunStopped | LinkChanged | WindowReset | SourceChanged | AppRejected
-    | AppUpdated | AppRolledBack | AppRemoved | AppFailed | HealthOk | HealthFailed
+    | AppUpdated | AppRolledBack | AppRemoved | AppFailed | HealthOk | HealthFailed | HealthLive
 )  # fmt: skip
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
@@ -318,6 +356,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "app.failed": AppFailed,
     "health.ok": HealthOk,
     "health.failed": HealthFailed,
+    "health.live": HealthLive,
 }
 """Every event by name."""
 

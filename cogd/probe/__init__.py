@@ -30,9 +30,9 @@ def attempt(words: Sequence[str]) -> int | str:
     try:
         options = read_words(words)
         if options.live:
-            from cogd.probe.live import ask
+            from cogd.probe import live
 
-            return ask(options)
+            return live.prove(options)
         from cogd.probe.ort import Starting
 
         starting = Starting()  # before the imports of the next line, which take as long

@@ -32,6 +32,11 @@ class Answers:
         return self.answer
 
 
+async def health(app_id):
+    """What the daemon would say of its health."""
+    return app_id == "well", b'{"event":"health.live"}\n{"event":"health.ok"}\n'
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "s"
@@ -43,7 +48,7 @@ async def server(path):
 
     async def make(where=path):
         answers = Answers()
-        made.append(ControlServer(where, answers))
+        made.append(ControlServer(where, answers, health))
         await made[-1].open()
         return answers, made[-1]
 
