@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 PREFIX = "COGD_"
 """Of settings in the environment."""
 
@@ -9,6 +11,11 @@ SETTINGS_FILE = "/etc/cogd/cogd.toml"
 APPS_DIR = "/var/lib/cognitum/apps"
 TRUST_DIR = "/etc/cogd/trust.d"
 CONTROL_SOCKET = "/run/cogd/control.sock"
+
+_DEMO = os.path.join(os.path.dirname(__file__), "demo")
+DEMO_APPS = os.path.join(_DEMO, "apps")
+DEMO_KEY = os.path.join(_DEMO, "demo.pub")
+"""Of `cogd.demo`, which has them as `Path`."""
 
 SETTINGS = frozenset(
     {

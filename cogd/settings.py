@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     http_timeout_s: float = Field(default=2.0, gt=0, le=60, description="how long one poll may take")
     http_token_file: Path | None = Field(default=None, description="file with the bearer token of the one HTTP source")
     control_socket: Path = Field(
-        default=Path(CONTROL_SOCKET), description="where the running daemon takes `reload` and `status`"
+        default=Path(CONTROL_SOCKET), description="where the running daemon takes `reload`, `status` and `health`"
     )
     canary_s: float = Field(
         default=10.0, gt=0, le=3600, description="how long a new version of an app is watched before the old one goes"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from cogd.bundle import dsse
 from cogd.bundle.members import MANIFEST_NAME
 from cogd.errors import DigestError, RevokedKeyError, SignatureError, ThresholdError, UnknownKeyError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cogd.bundle.trust import TrustStore
 

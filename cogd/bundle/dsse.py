@@ -10,15 +10,16 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cogd.bundle.ed25519 import SIGNATURE_BYTES
 from cogd.bundle.keys import KEY_ID_PATTERN
 from cogd.bundle.members import MAX_ENVELOPE_BYTES
 from cogd.errors import SignatureError, UnknownKeyError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Final
 
     from cogd.bundle.keys import PrivateKey, PublicKey
 
@@ -30,7 +31,7 @@ MAX_SIGNATURES: Final = 8
 _KEY_ID = re.compile(KEY_ID_PATTERN)
 
 
-class Verified(NamedTuple):
+class Verified:
     """A payload that a trusted key signed.
 
     Attributes:
@@ -38,11 +39,13 @@ class Verified(NamedTuple):
         key_ids: the trusted keys whose signatures it bears, sorted; at least one.
     """
 
-    payload: bytes
-    key_ids: tuple[str, ...]
+    __slots__ = ("key_ids", "payload")
+
+    def __init__(self, payload: bytes, key_ids: tuple[str, ...]) -> None:
+        self.payload, self.key_ids = payload, key_ids
 
 
-class Unverified(NamedTuple):
+class Unverified:
     """What a well-formed envelope says. Nothing of it is verified.
 
     Attributes:
@@ -50,8 +53,10 @@ class Unverified(NamedTuple):
         signatures: key id to signature, 1 to 8 of them.
     """
 
-    payload: bytes
-    signatures: Mapping[str, bytes]
+    __slots__ = ("payload", "signatures")
+
+    def __init__(self, payload: bytes, signatures: Mapping[str, bytes]) -> None:
+        self.payload, self.signatures = payload, signatures
 
 
 def sign(payload: bytes, keys: Sequence[PrivateKey], payload_type: str = BUNDLE_TYPE) -> bytes:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import TYPE_CHECKING, Final
 
 import nacl
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
 KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64

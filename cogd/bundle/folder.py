@@ -6,58 +6,60 @@ import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from cogd.bundle.layout import CURRENT, pointed_name
 from cogd.bundle.regular import read_regular_file
 from cogd.errors import BundleError, DigestError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
-def app_folders(directory: Path) -> list[Path]:
-    """The folders of installed apps, in the order of their names; other entries are somebody else's.
+def app_names(directory: Path | str) -> list[str]:
+    """The names of the folders of installed apps, in their order; other entries are somebody else's.
 
     Raises:
         BundleError: `directory` can't be listed.
     """
     try:
-        return sorted(path for path in directory.iterdir() if not path.name.startswith(".") and is_installed(path))
+        names = sorted(os.listdir(directory))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise BundleError(f"{directory}: {error.strerror}", hint="the apps directory must be readable") from error
+    return [name for name in names if not name.startswith(".") and is_installed(os.path.join(directory, name))]
 
 
-def is_installed(folder: Path) -> bool:
+def is_installed(folder: Path | str) -> bool:
     """Whether an app's folder has a pointer, good or bad."""
     try:
-        return stat.S_ISLNK((folder / CURRENT).lstat().st_mode)
+        return stat.S_ISLNK(os.lstat(os.path.join(folder, CURRENT)).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True  # opening it says why, instead of hiding what may be an app
 
 
-def pointer(path: Path) -> str:
+def pointer(folder: Path | str) -> str:
     """What an app's pointer holds: the folder of the installed version, relative to the app's.
 
     Raises:
         DigestError: it can't be read, or leads to no version.
     """
+    path = os.path.join(folder, CURRENT)
     try:
-        target = os.readlink(path / CURRENT)
+        target = os.readlink(path)
     except OSError as error:
-        raise DigestError(f"{path / CURRENT}: {error.strerror}") from error
+        raise DigestError(f"{path}: {error.strerror}") from error
     if pointed_name(target) is None:
-        raise DigestError(f"{path / CURRENT}: leads to {target[:100]!r}, which is no version of the app")
+        raise DigestError(f"{path}: leads to {target[:100]!r}, which is no version of the app")
     return target
 
 
 @contextlib.contextmanager
-def open_folder(path: Path) -> Iterator[int]:
+def open_folder(path: Path | str) -> Iterator[int]:
     """A descriptor of a bundle's folder: whatever is renamed meanwhile, all files are read from the same one.
 
     Raises:

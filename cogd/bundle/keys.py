@@ -10,15 +10,16 @@ import base64
 import binascii
 import os
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
 
 from cogd.bundle import ed25519
 from cogd.bundle.ed25519 import KEY_BYTES, SIGNATURE_BYTES
 from cogd.bundle.regular import read_regular_file
 from cogd.errors import KeyFileError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Final
 
 KEY_ID_PATTERN: Final = r"[0-9a-f]{64}"
 
@@ -130,15 +131,15 @@ def load_private(path: Path) -> PrivateKey:
         KeyFileError: the file can't be read, is a symbolic link, is open to others, or holds no such key.
     """
     try:
-        data, mode = read_regular_file(path, limit=MAX_KEY_FILE_BYTES)
+        read = read_regular_file(path, limit=MAX_KEY_FILE_BYTES)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
-    if mode & 0o077:
-        raise KeyFileError(f"{path}: others may use it (mode {mode:04o})", hint=f"chmod 600 {path}")
-    return PrivateKey(_decode_pem(path, data, _PRIVATE_LABEL, _PKCS8_PREFIX))
+    if read.mode & 0o077:
+        raise KeyFileError(f"{path}: others may use it (mode {read.mode:04o})", hint=f"chmod 600 {path}")
+    return PrivateKey(_decode_pem(path, read.data, _PRIVATE_LABEL, _PKCS8_PREFIX))
 
 
-def load_public(path: Path) -> PublicKey:
+def load_public(path: Path | str) -> PublicKey:
     """Read a public key; the file may be a symbolic link.
 
     Raises:
@@ -151,7 +152,7 @@ def load_public(path: Path) -> PublicKey:
     return parse_public(path, data)
 
 
-def parse_public(path: Path, data: bytes) -> PublicKey:
+def parse_public(path: Path | str, data: bytes) -> PublicKey:
     """The public key in `data`, which was read from `path`.
 
     Raises:
@@ -191,7 +192,7 @@ def _encode_pem(label: str, der: bytes) -> str:
     return f"-----BEGIN {label}-----\n{base64.b64encode(der).decode()}\n-----END {label}-----\n"
 
 
-def _decode_pem(path: Path, data: bytes, label: str, prefix: bytes) -> bytes:
+def _decode_pem(path: Path | str, data: bytes, label: str, prefix: bytes) -> bytes:
     # One PEM block and nothing else; line endings may have been changed on the way.
     problem = f"{path}: is not an Ed25519 {label.lower()} in PEM form"
     lines = data.strip().splitlines()

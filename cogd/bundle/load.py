@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cogd
 from cogd.bundle.appliance import AppConfig, read_config
 from cogd.bundle.archive import read_archive_file
-from cogd.bundle.folder import app_folders, is_installed, open_folder, pointer, read_present
+from cogd.bundle.folder import app_names, is_installed, open_folder, pointer, read_present
 from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME, size_limit
 from cogd.bundle.verify import VerifiedBundle, verify_bundle, verify_manifest
 from cogd.errors import BundleError, CogdError
@@ -68,7 +68,7 @@ def load_apps(
     """
     apps: list[InstalledApp] = []
     rejected: list[Rejected] = []
-    for path in app_folders(directory):
+    for path in (directory / name for name in app_names(directory)):
         try:
             bundle = _load_installed(path, trust, cogd_version)
             if path.name != bundle.manifest.id:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
 from array import array
-from pathlib import Path
 
 import cogd
-from cogd import demo
 from cogd.bundle.archive import read_archive_file
 from cogd.bundle.authentic import authenticate, bundle_digest, check_file
-from cogd.bundle.folder import app_folders, open_folder, pointer, read_present
+from cogd.bundle.folder import app_names, open_folder, pointer, read_present
 from cogd.bundle.layout import CONFIG_NAME
 from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME, size_limit
 from cogd.bundle.regular import read_regular_file
 from cogd.bundle.semver import is_at_least
 from cogd.bundle.trust import TrustStore
+from cogd.defaults import DEMO_APPS, DEMO_KEY
 from cogd.errors import CogdError
 from cogd.heads import rules
 from cogd.probe.facts import Facts, read_tensors
@@ -30,7 +30,7 @@ from cogd.runtime.self_contained import check_self_contained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from cogd.probe.facts import Tensor
     from cogd.probe.options import Options
@@ -145,23 +145,24 @@ def _line(app: _Verified, golden_error: float, took_ms: float) -> bytes:
 
 def _read_all(options: Options) -> Iterator[_Verified]:
     """The app that was asked for, or every one, in the order of the ordinary way."""
-    keys = [Path(path) for path in options.trust]
-    if options.demo:
-        keys.append(demo.PUBLIC_KEY)
-    directory = demo.APPS if options.demo and "apps_dir" not in options.flags else Path(options.setting("apps_dir"))
-    trust = TrustStore.load([Path(options.setting("trust_dir"))], files=keys)
-    wanted = options.app_id
-    packaged = directory == demo.APPS
-    read: Callable[[Path, TrustStore], _Verified] = _read_archive if packaged else _read_folder
-    for path in demo.archives() if packaged else app_folders(directory):
-        if wanted is None or (path.stem if packaged else path.name) == wanted:
-            app = read(path, trust)
-            if (path.stem if packaged else path.name) != app.facts.id:
-                raise NotQuick(f"{path} holds the app {app.facts.id}")
-            yield app
+    keys = [*options.trust, DEMO_KEY] if options.demo else options.trust
+    directory = DEMO_APPS if options.demo and "apps_dir" not in options.flags else options.setting("apps_dir")
+    trust = TrustStore.load([options.setting("trust_dir")], files=keys)
+    if directory == DEMO_APPS:
+        read, suffix = _read_archive, ".tar"
+        names = sorted(name.removesuffix(suffix) for name in os.listdir(directory) if name.endswith(suffix))
+    else:
+        read, suffix = _read_folder, ""
+        names = app_names(directory)
+    for name in names if options.app_id is None else [name for name in names if name == options.app_id]:
+        path = os.path.join(directory, name + suffix)
+        app = read(path, trust)
+        if app.facts.id != name:
+            raise NotQuick(f"{path} holds the app {app.facts.id}")
+        yield app
 
 
-def _read_archive(path: Path, trust: TrustStore) -> _Verified:
+def _read_archive(path: str, trust: TrustStore) -> _Verified:
     members = read_archive_file(path)
     manifest = members.pop(MANIFEST_NAME)
     facts, digest = _authenticated(manifest, members.pop(ENVELOPE_NAME), trust)
@@ -170,10 +171,10 @@ def _read_archive(path: Path, trust: TrustStore) -> _Verified:
     return _Verified(facts, digest, _checked(facts, members))
 
 
-def _read_folder(path: Path, trust: TrustStore) -> _Verified:
+def _read_folder(path: str, trust: TrustStore) -> _Verified:
 
     _check_config(path)
-    with open_folder(path / pointer(path)) as folder:
+    with open_folder(os.path.join(path, pointer(path))) as folder:
         signed = read_present(folder, {name: size_limit(name) for name in (MANIFEST_NAME, ENVELOPE_NAME)})
         if len(signed) < 2:
             raise NotQuick(f"{path}: the manifest or its envelope is missing")
@@ -235,10 +236,10 @@ def _check_head(facts: Facts, files: Mapping[str, bytes]) -> None:
         raise NotQuick(f"the head {facts.head} is not a packaged one")
 
 
-def _check_config(folder: Path) -> None:
+def _check_config(folder: str) -> None:
     """See that an app's `config.json` is absent, or holds a plain `min_confidence` and nothing else."""
     try:
-        raw = read_regular_file(folder / CONFIG_NAME, limit=4096, follow=True).data
+        raw = read_regular_file(os.path.join(folder, CONFIG_NAME), limit=4096, follow=True).data
     except FileNotFoundError:
         return
     except OSError as error:

@@ -122,6 +122,8 @@ class ControlServer:
             async with asyncio.timeout(IDLE_S):
                 line = await reader.readuntil(b"\n")
             request = _DECODER.decode(line)
+            if request.app is not None and request.command != "health":
+                return _refusal(ControlError(f"bad request: {request.command} takes no app", hint="leave `app` out"))
         except TimeoutError:
             return _refusal(ControlError(f"no request within {IDLE_S:g} s", hint="send one line of JSON"))
         except asyncio.IncompleteReadError:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _ALIASES: Final[dict[str, frozenset[str]]] = {
     # `arm` is ADR-100's word for the 64-bit Raspberry Pi 5; elsewhere upstream it means armv7, which is not meant here.

@@ -85,6 +85,15 @@ class TestARequest:
             assert answer.count(b"\n") == 1
         assert answers.asked == ["reload", "status"]
 
+    @pytest.mark.parametrize(("app", "healthy"), [("well", True), ("ill", False), (None, False)])
+    async def test_for_the_health_is_answered_with_event_lines_behind_a_header(self, server, path, app, healthy):
+        answers, _ = await server()
+        request = {"command": "health"} | ({"app": app} if app else {})
+        head, _, lines = (await say(path, json.dumps(request).encode() + b"\n")).partition(b"\n")
+        assert lines == (await health(app))[1]
+        assert json.loads(head) == {"ok": True, "healthy": healthy, "bytes": len(lines)}
+        assert not answers.asked
+
     @pytest.mark.parametrize(
         "line",
         [
