@@ -48,12 +48,14 @@ def ask(path: str, app_id: str | None) -> tuple[bool, bytes]:
     raw = bytearray()
     try:
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        connection.settimeout(TIMEOUT_S)
-        connection.connect(path)
-        connection.send(question)
-        while part := connection.recv(65536):
-            raw += part
-        connection.close()
+        try:
+            connection.settimeout(TIMEOUT_S)
+            connection.connect(path)
+            connection.send(question)
+            while part := connection.recv(65536):
+                raw += part
+        finally:
+            connection.close()
     except OSError as error:
         raise NotQuick(f"{path}: {error.strerror or error}") from None
     head, _, lines = bytes(raw).partition(b"\n")
