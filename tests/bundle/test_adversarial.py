@@ -252,7 +252,7 @@ def test_more_is_promised_than_comes(tmp_path, buffering):
         with memory() as used, pytest.raises(ArchiveError, match=r"^a: the archive ends within this file"):
             reader.content()
     assert used.peak < 200 * KIB
-    assert [name for (name, _), _ in members] == [*HEAD]
+    assert [one.name for one, _ in members] == [*HEAD]
 
 
 @pytest.mark.parametrize(
