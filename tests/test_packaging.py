@@ -39,7 +39,9 @@ def test_the_wheel_holds_the_packages_and_the_demo_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {"cogd", "cogd_ort"} == {top for top in tops if not top.endswith((".dist-info", ".data"))}
-    assert [name for name in names if ".data/" in name] == [f"cogd-{__version__}.data/scripts/cogd"]
+    (script,) = (name for name in names if ".data/" in name)
+    assert script == f"cogd-{__version__}.data/scripts/cogd"
+    assert zipfile.ZipFile(wheel).read(script).startswith(b"#!python\n")  # what installers replace
     for shipped in (
         "cogd/demo/apps/demo-pose.tar",
         "cogd/demo/apps/demo-count.tar",

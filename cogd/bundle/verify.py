@@ -1,4 +1,7 @@
-"""The one door: nothing of a bundle is used but what came through here as a `VerifiedBundle`."""
+"""The one door: nothing of a bundle is used but what came through here as a `VerifiedBundle`.
+
+(`cogd.probe.quick` proves an app with the same checks of signature and digests, but without the manifest's whole schema.)
+"""
 
 from __future__ import annotations
 

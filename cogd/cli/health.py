@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments).settings
     if arguments.live:
         return _live(settings.control_socket, arguments.id)
-    reason: str | None = None if arguments.ordinary else arguments.fallback_reason
+    reason: str | None = None if arguments.ordinary else getattr(arguments, "fallback_reason", None)
     apps, rejected = load_all(catalogue(arguments, settings))
     if arguments.id is not None:
         apps = [app for app in apps if app.id == arguments.id]
