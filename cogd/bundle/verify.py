@@ -1,6 +1,6 @@
 """The one door: nothing of a bundle is used but what came through here as a `VerifiedBundle`.
 
-(`cogd.probe.quick` proves an app with the same checks of signature and digests, but without the manifest's whole schema.)
+(`cogd.probe.quick` has the same checks of signature and digests, but not those of the manifest's whole schema.)
 """
 
 from __future__ import annotations
