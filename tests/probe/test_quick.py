@@ -233,6 +233,20 @@ class TestAnAppThatIsNotWell:
         assert [event["fields"]["code"] for event in events(quickly)] == [code]
         assert ways(quickly) == FELL_BACK
 
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda home: home.install(keys=[OTHER_KEY]),
+            lambda home: home.install(files=outside()),
+            lambda home: (home.install() / "current" / "MODEL_CARD.md").write_bytes(b"another"),
+            lambda home: (home.install() / "current" / "model.onnx").write_bytes(outside()["model.onnx"]),
+        ],
+    )
+    def test_never_has_its_model_loaded_by_the_quick_way_before_all_was_verified(self, cogd, home, monkeypatch, spoil):
+        spoil(home)
+        monkeypatch.setattr(quick, "Session", lambda *arguments: pytest.fail("the model was loaded"))
+        assert cogd("health", *home.flags).status == 1
+
     @pytest.mark.parametrize("values", [{"temperature": 0.0}, {"slope": float("inf")}])
     def test_with_a_bad_calibration_is_judged_as_in_the_ordinary_way(self, cogd, home, values):
         home.install("count", **calibrated(**values))
