@@ -49,7 +49,10 @@ def measure(rounds: int = 30, python: Path = Path(sys.executable)) -> dict[str, 
             "live": ([cogd, "health", "--live", "--control-socket", socket], "live"),
         }
         daemon = subprocess.Popen(
-            [cogd, "run", "--demo", "--control-socket", socket], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [cogd, "run", "--demo", "--control-socket", socket],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
         )
         try:
             _await(commands["live"][0])
@@ -88,7 +91,8 @@ def _check(command: list[str], way: str | None, done: subprocess.CompletedProces
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("COGD_")}
+    """As a user's: no settings, and nothing that keeps Python from storing what it has compiled, as installers do."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("COGD_", "PYTHON"))}
 
 
 def _await(live: list[str]) -> None:
