@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from math import sqrt
-from operator import add, mul, sub
+from operator import add, mul, sub, truediv
 
 from cogd.probe.not_quick import NotQuick
 
@@ -43,27 +43,32 @@ def prepare(facts: Facts, windows: Tensor, normaliser: Mapping[str, Tensor] | No
         raise NotQuick(f"the gain rule {facts.gain}")
     if facts.layout not in {"subcarrier_major", "time_major_mislabelled_56x20"}:
         raise NotQuick(f"the layout {facts.layout}")
-    mean, std = _of_rows("mean", normaliser, rows), _of_rows("std", normaliser, rows)
+    mean, std = _of_rows("mean", normaliser, rows, columns), _of_rows("std", normaliser, rows, columns)
     if std is not None and min(std) <= 0:
         raise NotQuick("the normaliser's std is not positive")
     prepared = array("f")
     for first in range(0, len(windows.values), rows * columns):
         window = windows.values[first : first + rows * columns]
         if facts.gain == "window_rms":
-            squares = array("f", map(mul, window, window))
-            mean_square = _float32(_pairwise_sum(squares) / len(squares))
+            mean_square = _float32(_pairwise_sum(array("f", map(mul, window, window))) / len(window))
             rms = _float32(max(sqrt(mean_square), 1e-6))
             window = array("f", [value / rms for value in window])
         if facts.layout == "time_major_mislabelled_56x20":
             window = array("f", [value for frame in range(columns) for value in window[frame::columns]])
-        if mean is None or std is None:
-            prepared += window
-            continue
-        for row in range(rows):
-            shift, scale = mean[row], std[row]
-            shifted = array("f", [value - shift for value in window[row * columns : (row + 1) * columns]])
-            prepared.extend([value / scale for value in shifted])
+        if mean is not None and std is not None:
+            window = array("f", map(truediv, array("f", map(sub, window, mean)), std))
+        prepared += window
     return prepared
+
+
+def _of_rows(name: str, normaliser: Mapping[str, Tensor] | None, rows: int, columns: int) -> array[float] | None:
+    """A tensor of the normaliser, each row's value as often as there are columns."""
+    if normaliser is None:
+        return None
+    tensor = normaliser.get(name)
+    if tensor is None or tensor.shape != [rows]:
+        raise NotQuick(f"the normaliser's {name}")
+    return array("f", [value for value in tensor.values for _ in range(columns)])
 
 
 def _pairwise_sum(values: array[float]) -> float:
@@ -87,15 +92,6 @@ def _pairwise_sum(values: array[float]) -> float:
 
 def _float32(value: float) -> float:
     return array("f", [value])[0]
-
-
-def _of_rows(name: str, normaliser: Mapping[str, Tensor] | None, rows: int) -> array[float] | None:
-    if normaliser is None:
-        return None
-    tensor = normaliser.get(name)
-    if tensor is None or tensor.shape != [rows]:
-        raise NotQuick(f"the normaliser's {name}")
-    return tensor.values
 
 
 def largest_difference(one: Iterable[float], other: Iterable[float]) -> float:
