@@ -120,7 +120,8 @@ def prove(options: Options, starting: Starting) -> int:
         runtime.close()
     except CogdError as error:
         raise NotQuick(f"{error.code}: {error}") from None
-
+    except (OSError, ValueError) as error:  # ValueErrors: what a name that is none for a file or for C raises
+        raise NotQuick(str(error)) from None
     sys.stdout.buffer.write(b"".join(lines))
     sys.stdout.buffer.flush()
     return 0

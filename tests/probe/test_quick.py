@@ -311,6 +311,18 @@ class TestAnAppThatIsNotWell:
         assert [e["event"] for e in events(quickly)] == ["health.ok", "health.failed"]
 
 
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ValueError("embedded null byte")])
+def test_a_disk_that_fails_and_names_that_are_none_are_left_to_the_ordinary_way(cogd, home, monkeypatch, error):
+    def fail(path, trust):
+        raise error
+
+    home.install()
+    monkeypatch.setattr(quick, "_read_folder", fail)
+    result = cogd("health", *home.flags)
+    assert (result.status, ways(result)) == (0, FELL_BACK)
+    assert str(error) in events(result)[0]["fields"]["fallback_reason"]
+
+
 class TestWithoutTheCApi:
     @pytest.mark.parametrize("path", ["/no/such/libonnxruntime.so.1", ort.__file__])
     def test_of_a_library_that_cannot_be_loaded_the_event_says_so(self, cogd, home, monkeypatch, path):
