@@ -61,7 +61,7 @@ class ModelInput:
             if by_rms:
                 flat = row.reshape(-1)  # one dot product; the mean of the squares as NumPy spells it takes five passes
                 rms = max(math.sqrt(flat.dot(flat) / flat.size), _LEAST_RMS)
-                np.multiply(flat, np.float32(1 / rms), out=flat)
+                np.divide(flat, np.float32(rms), out=flat)
         return laid_out
 
     def normalise(self, laid_out: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

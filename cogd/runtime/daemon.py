@@ -21,6 +21,7 @@ from cogd.errors import ConfigError, PluginError, SinkError, SourceError
 from cogd.events import AppRejected, Event, RunStarted, RunStopped
 from cogd.runtime.control import ControlServer
 from cogd.runtime.engine import TICK_S, Engine
+from cogd.runtime.health import live_health
 from cogd.runtime.intake import SourceIntake
 from cogd.runtime.plugins import load_plugin
 from cogd.runtime.reload import Reloader
@@ -89,7 +90,7 @@ class Daemon:
         self._reloader = Reloader(
             self._engine, catalogue, self._clock, settings.canary_s, settings.tick_ms / 1000, rejected
         )
-        self._control = ControlServer(settings.control_socket, self._answer)
+        self._control = ControlServer(settings.control_socket, self._answer, self._health)
         now_s = self._clock.monotonic_s()
         self._sources = [
             (source, SourceIntake(source.name, self._engine, now_s, self._sinks_have_room)) for source, _ in sources
@@ -292,6 +293,10 @@ class Daemon:
                 for name, (state, age_s) in self._engine.links().items()
             },
         }
+
+    async def _health(self, app_id: str | None) -> tuple[bool, bytes]:
+        """What `cogd health --live` shows."""
+        return await live_health(self._engine, [intake for _, intake in self._sources], self._clock, app_id)
 
     def _say_started(self) -> None:
         self._engine.say(

@@ -58,6 +58,25 @@ class _Given:
     answer: Answered | asyncio.Future[Outputs]
 
 
+@dataclass(frozen=True, slots=True)
+class NodeInput:
+    """What a node gives.
+
+    Attributes:
+        link: its state.
+        age_s: of its last new frame.
+        believed: its frames fill windows: they are live, or simulated where that is believed.
+        full: apps whose window of it is complete.
+        filling: the other apps.
+    """
+
+    link: LinkState
+    age_s: float | None
+    believed: bool
+    full: list[str]
+    filling: list[str]
+
+
 class Engine:
     """Turns frames into events.
 
@@ -318,6 +337,17 @@ class Engine:
             for name, node in sorted(self._nodes.items())
         }
 
+    def inputs(self) -> dict[str, NodeInput]:
+        """What each node gives to the apps that serve."""
+        found: dict[str, NodeInput] = {}
+        for name, (state, age_s) in self.links().items():
+            windows = self._nodes[name].windows
+            full = [place.id for place in self.places if windows[place.active.app.window].complete]
+            filling = [place.id for place in self.places if place.id not in full]
+            simulated = state is LinkState.SIMULATED and self._believe_simulated(name.rpartition("/")[0])
+            found[name] = NodeInput(state, age_s, state is LinkState.LIVE or simulated, full, filling)
+        return found
+
     def links(self) -> dict[str, tuple[LinkState, float | None]]:
         """State of each node's link, and the age of its last new frame in seconds."""
         now_s = self._clock.monotonic_s()
@@ -330,6 +360,11 @@ class Engine:
     def apps(self) -> list[App]:
         """The versions that serve."""
         return [place.active.app for place in self._places.values()]
+
+    @property
+    def places(self) -> list[Place]:
+        """Who serves, app by app; to be read only."""
+        return list(self._places.values())
 
     def place(self, app_id: str) -> Place | None:
         """Who serves an app; to be read only."""
