@@ -114,7 +114,7 @@ class TestHealthyApps:
             assert [*one["fields"]] == [*other["fields"]]
             for name in ("app", "version", "digest", "backend", "golden_tolerance"):
                 assert one["fields"][name] == other["fields"][name]
-            rounding = one["fields"]["golden_tolerance"] / 10  # the sums are made in another order
+            rounding = one["fields"]["golden_tolerance"] / 4  # the last bit of the gain makes a tenth of it
             assert one["fields"]["golden_error"] == pytest.approx(other["fields"]["golden_error"], abs=rounding)
             assert one["fields"]["golden_ms"] > 0 < other["fields"]["golden_ms"]
 
