@@ -53,7 +53,10 @@ class Settings(BaseSettings):
         default=4096, ge=1, le=65536, description="windows that may wait for a tick; more sheds the oldest"
     )
     max_wait_ms: int = Field(
-        default=1500, ge=10, le=60000, description="age of a live frame after which its window is shed instead"
+        default=300,
+        ge=10,
+        le=60000,
+        description="age of a live frame at which its window is shed, if no tick had time",
     )
     stale_after_s: float = Field(default=2.0, gt=0, le=3600, description="silence after which a link is stale")
     absent_after_s: float = Field(default=10.0, gt=0, le=86400, description="silence after which a link is absent")

@@ -87,7 +87,7 @@ class Engine:
         emit: takes every event, in order; must not block.
         believe_simulated: names of sources whose simulated frames may be inferred from.
         max_pending: windows that may wait for a tick, for each shape of input; more sheds the oldest.
-        max_wait_s: a window of a live frame that is older when its turn comes is shed.
+        max_wait_s: a window of a live frame that is older when a tick has no time left for it is shed.
 
     Attributes:
         news: set when a window begins to wait, and when a batch is full; whoever beats the tick clears it.
@@ -194,16 +194,8 @@ class Engine:
         ledgers = {place.id: Ledger(place, standby) for place, standby in self._trials}
         try:
             for spec, waiting in self._pending.items():
-                given = self._give(spec, waiting, until, ledgers)
-                while given:
-                    for part in given:
-                        if isinstance(part.answer, asyncio.Future):
-                            part.answer = await self._answered(part.place.active, part.answer, part.own)
-                    in_time = bool(waiting) and self._clock.monotonic_s() < end_s
-                    following = self._give(spec, waiting, until, ledgers) if in_time else []  # threads go on meanwhile
-                    for part in given:
-                        self._conclude(part, ledgers)
-                    given = following
+                if waiting:
+                    await self._infer(spec, waiting, until, end_s, ledgers)
             for ledger in ledgers.values():
                 ledger.count()
                 await self._fall_back(ledger)
@@ -213,15 +205,31 @@ class Engine:
         if beat:
             self._check_links()
 
+    async def _infer(
+        self, spec: WindowSpec, waiting: deque[Pending], until: int, end_s: float, ledgers: Mapping[str, Ledger]
+    ) -> None:
+        """Infer windows of one shape, in batches; what there is no time for waits for the next tick, or is too old."""
+        given = self._give(spec, waiting, until, ledgers)
+        while given:
+            for part in given:
+                if isinstance(part.answer, asyncio.Future):
+                    part.answer = await self._answered(part.place.active, part.answer, part.own)
+            following: list[_Given] = []
+            if waiting and (now_s := self._clock.monotonic_s()) < end_s:
+                following = self._give(spec, waiting, until, ledgers)  # its threads go on meanwhile
+            elif waiting:
+                self._shed(waiting, until, now_s - self._max_wait_s)
+            for part in given:
+                self._conclude(part, ledgers)
+            given = following
+
     def _give(
         self, spec: WindowSpec, waiting: deque[Pending], until: int, ledgers: Mapping[str, Ledger]
     ) -> list[_Given]:
         """Give the next batch to all apps that want it; empty where nothing waits. Their threads run side by side."""
         while waiting and waiting[0].serial <= until:
-            batch = self._next_batch(waiting, until)
+            batch = _next_batch(waiting, until)
             self._room.set()
-            if not batch:  # all too old
-                continue
             given = []
             for place in self._places.values():
                 if ledgers and place.id in ledgers:
@@ -232,17 +240,13 @@ class Engine:
                 return given
         return []
 
-    def _next_batch(self, waiting: deque[Pending], until: int) -> list[Pending]:
-        """Take what a batch can hold from the oldest on; what is too old is shed, so that the new is not late."""
-        oldest_s = self._clock.monotonic_s() - self._max_wait_s
-        batch: list[Pending] = []
-        while waiting and waiting[0].serial <= until and len(batch) < MAX_BATCH:
-            pending = waiting.popleft()
-            if pending.frame.arrival_s < oldest_s and pending.frame.origin is Origin.LIVE:
-                self.dropped["overload"] += 1
-            else:
-                batch.append(pending)
-        return batch
+    def _shed(self, waiting: deque[Pending], until: int, oldest_s: float) -> None:
+        """Shed what a tick had no time for and is too old by now, so that the new is not late as well."""
+        while waiting and waiting[0].serial <= until and waiting[0].frame.arrival_s < oldest_s:
+            if waiting[0].frame.origin is not Origin.LIVE:
+                break
+            waiting.popleft()
+            self.dropped["overload"] += 1
 
     def _conclude(self, given: _Given, ledgers: Mapping[str, Ledger]) -> None:
         """Make events of what one app gave; events come in the apps' order.
@@ -447,3 +451,10 @@ class Engine:
             self.dropped["stopping"] += waiting
         for place in self._places.values():
             place.close()
+
+
+def _next_batch(waiting: deque[Pending], until: int) -> list[Pending]:
+    batch: list[Pending] = []
+    while waiting and waiting[0].serial <= until and len(batch) < MAX_BATCH:
+        batch.append(waiting.popleft())
+    return batch

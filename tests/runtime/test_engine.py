@@ -453,35 +453,67 @@ async def test_frames_heard_late_tell_their_full_latency(bench):
 
 
 class TestAge:
-    """Where more comes than can be done, the newest is worth more."""
+    """Where more comes than a tick has time for, the newest is worth more."""
 
-    async def test_sheds_the_oldest_live_windows_and_counts_them(self, bench):
+    @staticmethod
+    def late(b, frames) -> None:
+        """Frames that wait for a tick in which a batch takes all the time there is."""
+
+        def slow(outputs):
+            b.clock.now_s += engine_module.TICK_S
+            return outputs
+
+        b.apps[0]._session.spoil = slow
+        for frame in frames:
+            b.engine.take(frame)
+
+    async def test_sheds_the_oldest_live_windows_that_a_tick_has_no_time_for(self, bench):
+        b = bench(fake_app(), max_wait_s=1.0)
+        frames = frames_of("a/1", FRAMES - 1 + 100)
+        self.late(b, frames)
+        await b.at(frames[-10].arrival_s + 1.0 - engine_module.TICK_S)
+        oldest = [frame.time_s for frame in frames[FRAMES - 1 :][:64]]
+        assert [fields.time for fields in b.named("pose.frame")] == oldest
+        assert b.engine.dropped == {"overload": 100 - 64 - 10}
+        await b.engine.tick()
+        assert [fields.time for fields in b.named("pose.frame")][64:] == [frame.time_s for frame in frames[-10:]]
+
+    async def test_alone_is_no_reason(self, bench):
         b = bench(fake_app(), max_wait_s=0.25)
-        frames = frames_of("a/1", FRAMES + 9)
+        frames = frames_of("a/1", FRAMES - 1 + 150)
         for frame in frames:
             b.engine.take(frame)
-        await b.at(frames[-4].arrival_s + 0.25)
-        assert [fields.time for fields in b.named("pose.frame")] == [frame.time_s for frame in frames[-4:]]
-        assert b.engine.dropped == {"overload": 6}
-
-    async def test_of_all_that_waits_is_no_batch(self, bench):
-        app = fake_app()
-        b = bench(app, max_wait_s=0.25)
-        frames = frames_of("a/1", FRAMES + 1)
-        for frame in frames:
-            b.engine.take(frame)
-        await b.at(frames[-1].arrival_s + 1)
-        assert app._session.batches == []
-        assert b.engine.dropped == {"overload": 2}
+        await b.at(frames[-1].arrival_s + 100)  # nobody could tick for so long, but now there is time
+        assert len(b.named("pose.frame")) == 150
+        assert not b.engine.dropped
 
     @pytest.mark.parametrize("origin", [Origin.REPLAYED, Origin.SIMULATED])
     async def test_does_not_matter_where_nothing_may_be_lost(self, bench, origin):
         b = bench(fake_app(), max_wait_s=0.25, believe=lambda source: True)
-        frames = frames_of("a/1", FRAMES + 9, origin=origin)
-        for frame in frames:
-            b.engine.take(frame)
+        frames = frames_of("a/1", FRAMES - 1 + 100, origin=origin)
+        self.late(b, frames)
         await b.at(frames[-1].arrival_s + 100)
-        assert len(b.named("pose.frame")) == 10
+        await b.engine.tick()
+        assert len(b.named("pose.frame")) == 100
+
+    async def test_of_what_came_while_a_tick_took_its_time_waits_for_the_next(self, bench):
+        b = bench(fake_app(), max_wait_s=0.01)
+        frames = frames_of("a/1", FRAMES + 1)
+        loop = asyncio.get_running_loop()
+
+        def more_arrives(outputs):
+            b.clock.now_s += 1.0
+            loop.call_soon_threadsafe(b.engine.take, frames[-1])
+            b.apps[0]._session.spoil = lambda outputs: outputs
+            return outputs
+
+        b.apps[0]._session.spoil = more_arrives
+        for frame in frames[:-1]:
+            b.engine.take(frame)
+        await b.at(frames[-1].arrival_s)
+        await b.engine.tick()
+        assert len(b.named("pose.frame")) == 2
+        assert not b.engine.dropped
 
 
 class TestShortBatches:
