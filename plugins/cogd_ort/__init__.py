@@ -22,9 +22,22 @@ if TYPE_CHECKING:
 
     from cogd.runtime.backend import ModelShape
 
-__all__ = ["OrtBackend"]
+__all__ = ["OrtBackend", "session_options"]
 
 _LOG_ERRORS_ONLY = 3
+
+
+def session_options() -> onnxruntime.SessionOptions:
+    """The options that models are run with."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _LOG_ERRORS_ONLY
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # what was checked, not its own
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
 
 
 class OrtBackend:
@@ -40,16 +53,8 @@ class OrtBackend:
                 the ones of `shape`.
         """
         check_self_contained(model)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = _LOG_ERRORS_ONLY
-        options.add_session_config_entry("session.load_model_format", "ONNX")  # what was just checked, not its own
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # the plugin border: its exceptions have no common base
             raise ModelError(f"ONNX Runtime can't load the model: {error}") from error
         return _OrtSession(session, shape, only_computes=not has_inner_graphs(model))
