@@ -88,10 +88,12 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
         event_us: from the kernel's stamp on the datagram to event bytes in hand.
         cpu: user and system time of the daemon's process over the time that it took; 1 is one core.
         cpu_us_per_frame: the same time over the datagrams.
+        waited: share of the time that the daemon was ready to run and another program had its core: the machine's
+            noise. What misses its deadline then is not the daemon's doing; it is counted nevertheless.
         rss_mib: resident memory of this process at the end, the benchmark's own included.
         missed_ticks: beats that were skipped.
         lost: what the daemon says it lost, by reason, the kernel's full buffers included.
-        sender_late_ms: how late the sender was at worst: where it is late, a burst follows.
+        offered_per_s: datagrams a second that were sent: fewer than asked for where the sender was kept from running.
     """
 
     nodes: int
@@ -104,10 +106,11 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     event_us: Latency
     cpu: float
     cpu_us_per_frame: float
+    waited: float
     rss_mib: float
     missed_ticks: int
     lost: dict[str, int]
-    sender_late_ms: float
+    offered_per_s: float
 
 
 class Sustained(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ import uvloop
 
 from cogd.bench import sender
 from cogd.bench.figures import BLOCKS, DEADLINE_S, Live, latency
-from cogd.bench.machine import on_cores, rss_mib
+from cogd.bench.machine import on_cores, rss_mib, waited_s
 from cogd.events import InferenceFields, RunStopped, SourceChanged, encode
 from cogd.runtime.daemon import Daemon
 from cogd.sources.base import SystemClock
@@ -100,6 +100,7 @@ class Recorded:
     done_s: dict[str, NDArray[np.float64]]
     cpu_s: list[float]
     wall_s: list[float]
+    waited_s: float
     rss_mib: float
 
     def late_s(self) -> NDArray[np.float64]:
@@ -171,7 +172,9 @@ async def _record(
             seconds = max(group.until_s for group in groups)
             sending = sender.start(ports, groups, sender_cores)
             try:
+                waited_before_s = waited_s()
                 cpu_s, wall_s = await _meter(running, sending, seconds)
+                waiting_s = waited_s() - waited_before_s
                 sent = await asyncio.to_thread(sender.finish, sending)
             finally:
                 if sending.poll() is None:
@@ -193,7 +196,7 @@ async def _record(
         for times in (recorder.arrived_s, recorder.done_s)
     )
     window = apps[0].window.frames
-    return Recorded([app.id for app in apps], window, sent, stopped, arrived_s, done_s, cpu_s, wall_s, rss)
+    return Recorded([app.id for app in apps], window, sent, stopped, arrived_s, done_s, cpu_s, wall_s, waiting_s, rss)
 
 
 async def _meter(
@@ -254,8 +257,9 @@ def live_of(recorded: Recorded, nodes: int, rate_hz: float, seconds: float) -> L
         event_us=latency(late_s),
         cpu=round(cpu_s / sum(recorded.wall_s), 4),
         cpu_us_per_frame=round(cpu_s / max(1, recorded.sent.total) * 1e6, 2),
+        waited=round(recorded.waited_s / sum(recorded.wall_s), 4),
         rss_mib=round(recorded.rss_mib, 1),
         missed_ticks=recorded.stopped.missed_ticks,
         lost=recorded.lost(),
-        sender_late_ms=round(recorded.sent.late_s * 1e3, 1),
+        offered_per_s=round(recorded.sent.total / max(recorded.sent.took_s, 1e-3), 1),
     )

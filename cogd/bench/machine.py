@@ -104,6 +104,14 @@ def rss_mib(pid: int | str = "self") -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def waited_s() -> float:
+    """How long this thread was ready to run while others had the core, since its start; 0 where nobody tells."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1]) * 1e-9
+    except (OSError, IndexError):
+        return 0.0
+
+
 def _processor() -> str:
     """The processor's name where Linux tells it."""
     try:

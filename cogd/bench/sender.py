@@ -33,8 +33,12 @@ _SEQUENCE = struct.Struct("<I")
 _SEQUENCE_OFFSET = 12
 _BINS = 64
 _ACTIVE = (*range(1, 27), *range(38, 64))
+_PAUSE_S = 5e-3
+"""A sender that is later than that has been kept from running: all that follows is later by as much. To send what was
+due meanwhile in one burst is what nodes, which are machines of their own, never do."""
+
 _GIVE_UP_S = 5.0
-"""A sender that is so late can't keep the rate: it stops, and has sent less."""
+"""A sender that was kept from running for so long in all stops, and has sent less."""
 
 _REPORT_S = 10.0
 
@@ -57,14 +61,18 @@ class Sent:
         datagrams: sent by each group.
         refused: of these, how many nobody was listening for.
         started_s: unix time of the start.
-        late_s: how late a datagram was at worst.
+        took_s: from the start to the last one.
+        paused_s: for how long in all the sender was kept from running.
+        ended_s: of each group, from the start to its last one.
         buckets: datagrams in each tenth of a second from the start on.
     """
 
     datagrams: list[int]
     refused: int
     started_s: float
-    late_s: float
+    took_s: float
+    paused_s: float
+    ended_s: list[float]
     buckets: list[int] = field(repr=False)
 
     @property
@@ -124,7 +132,7 @@ def schedule(first_node: int, group: Group) -> Iterator[tuple[float, int, int]]:
 
 
 def send(ports: list[int], groups: list[Group]) -> Sent:
-    """Send all that is due, when it is due; what is late is sent at once."""
+    """Send all that is due, when it is due."""
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in ports]
     for opened, port in zip(sockets, ports, strict=True):
         opened.connect(("127.0.0.1", port))
@@ -136,18 +144,19 @@ def send(ports: list[int], groups: list[Group]) -> Sent:
     ]
     due = heapq.merge(*(schedule(first, group) for first, group in zip(firsts, groups, strict=True)))
     last_of = [first + group.nodes for first, group in zip(firsts, groups, strict=True)]
-    sent, refused, late_s = [0] * len(groups), 0, 0.0
-    buckets = [0] * (int(max(group.until_s for group in groups) / BUCKET_S) + 1)
+    sent, ended_s, refused, paused_s = [0] * len(groups), [0.0] * len(groups), 0, 0.0
+    buckets = [0] * (int((max(group.until_s for group in groups) + _GIVE_UP_S) / BUCKET_S) + 1)
     monotonic, sleep, patch = time.monotonic, time.sleep, _SEQUENCE.pack_into
     started_unix_s, started_s = time.time(), monotonic()
+    now_s = 0.0
     for due_s, node, sequence in due:
         now_s = monotonic() - started_s
-        while now_s < due_s:
-            sleep(due_s - now_s)
+        while now_s < due_s + paused_s:
+            sleep(due_s + paused_s - now_s)
             now_s = monotonic() - started_s
-        if now_s - due_s > late_s:
-            late_s = now_s - due_s
-            if late_s > _GIVE_UP_S:
+        if now_s - due_s - paused_s > _PAUSE_S:
+            paused_s = now_s - due_s
+            if paused_s > _GIVE_UP_S:
                 break
         message = messages[node][sequence % _PAYLOADS]
         patch(message, _SEQUENCE_OFFSET, sequence)
@@ -155,11 +164,13 @@ def send(ports: list[int], groups: list[Group]) -> Sent:
             sockets[node // NODES_A_PORT].send(message)
         except ConnectionRefusedError:
             refused += 1
-        sent[next(index for index, last in enumerate(last_of) if node < last)] += 1
+        group = next(index for index, last in enumerate(last_of) if node < last)
+        sent[group] += 1
+        ended_s[group] = now_s
         buckets[min(int(now_s / BUCKET_S), len(buckets) - 1)] += 1
     for opened in sockets:
         opened.close()
-    return Sent(sent, refused, started_unix_s, late_s, buckets)
+    return Sent(sent, refused, started_unix_s, now_s, paused_s, ended_s, buckets)
 
 
 def _of_node(message: bytearray, node_id: int) -> bytearray:

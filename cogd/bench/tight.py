@@ -85,9 +85,7 @@ def bare_run(app: App, threads: int = 1, batch: int = 1) -> Callable[[], object]
     variant = next(variant for variant in app.bundle.manifest.variants if variant.backend == "ort")
     options = session_options()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        app.bundle.file(variant.file), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(app.bundle.file(variant.file), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     rng = np.random.default_rng(0)
     csi = rng.uniform(0.5, 1.5, size=(batch, 56, app.window.frames)).astype(np.float32)

@@ -1,0 +1,60 @@
+"""Cost and latency against the number of nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cogd.bench.figures import BLOCKS, Figure, noise
+from cogd.bench.live import measure_live
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cogd.bench.figures import Live
+    from cogd.bench.live import Recorded
+    from cogd.runtime.app import App
+    from cogd.settings import Settings
+
+NODES = (1, 3, 10, 30, 100, 300)
+
+
+def sweep(
+    apps: Sequence[App],
+    settings: Settings,
+    counts: Sequence[int],
+    seconds: float,
+    cores: tuple[list[int], list[int]] | None,
+) -> Iterator[tuple[Live, float]]:
+    """Each number of nodes for so long, with the noise of its cost."""
+    for nodes in counts:
+        live, recorded = measure_live(apps, settings, nodes, seconds, cores)
+        yield live, cost_noise(recorded)
+
+
+def cost_noise(recorded: Recorded) -> float:
+    """What the CPU shares of a run's parts differ by."""
+    return noise([cpu_s / wall_s for cpu_s, wall_s in zip(recorded.cpu_s, recorded.wall_s, strict=True)])
+
+
+def latency_noise(recorded: Recorded) -> float:
+    """What the median latencies of a run's parts differ by."""
+    parts = np.array_split(recorded.late_s(), BLOCKS)
+    return noise([float(np.median(part)) for part in parts if len(part)])
+
+
+def growth(rows: Sequence[Live]) -> float:
+    """The greatest cost of a frame with more nodes over that with fewer. More than 1 is faster than linear growth."""
+    costs = [row.cpu_us_per_frame for row in sorted(rows, key=lambda row: row.nodes)]
+    return round(max((more / fewer for at, fewer in enumerate(costs) for more in costs[at + 1 :]), default=0.0), 4)
+
+
+def sweep_figures(rows: Sequence[Live], noises: Sequence[float], bare_us: float | None) -> dict[str, Figure]:
+    """The cost of a frame at each number of nodes, in bare inferences; none where there is nothing to compare to."""
+    if not bare_us:
+        return {}
+    return {
+        f"nodes.{row.nodes}.cpu_ratio": Figure(value=round(row.cpu_us_per_frame / bare_us, 4), noise=spread, least=0.15)
+        for row, spread in zip(rows, noises, strict=True)
+    }
