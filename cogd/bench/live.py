@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import subprocess
 import tempfile
 import time
 from array import array
@@ -23,6 +22,7 @@ from cogd.runtime.daemon import Daemon
 from cogd.sources.base import SystemClock
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
@@ -173,8 +173,10 @@ async def _record(
             sending = sender.start(ports, groups, sender_cores)
             try:
                 waited_before_s = waited_s()
-                cpu_s, wall_s = await _meter(running, sending, seconds)
+                cpu_s, wall_s = await _meter(running, seconds)
                 waiting_s = waited_s() - waited_before_s
+                if running.done():  # somebody has interrupted it
+                    raise KeyboardInterrupt
                 sent = await asyncio.to_thread(sender.finish, sending)
             finally:
                 if sending.poll() is None:
@@ -190,7 +192,7 @@ async def _record(
     if stopped is None:
         raise RuntimeError("the daemon did not say what it did")
     if stopped.reason != "measured":
-        raise KeyboardInterrupt
+        raise RuntimeError(f"the daemon has ended: {stopped.reason}")
     arrived_s, done_s = (
         {app: np.frombuffer(values, np.float64) for app, values in times.items()}
         for times in (recorder.arrived_s, recorder.done_s)
@@ -199,20 +201,15 @@ async def _record(
     return Recorded([app.id for app in apps], window, sent, stopped, arrived_s, done_s, cpu_s, wall_s, waiting_s, rss)
 
 
-async def _meter(
-    running: asyncio.Task[None], sending: subprocess.Popen[bytes], seconds: float
-) -> tuple[list[float], list[float]]:
-    """CPU time of this process and time, of each part of the run; until the sender has ended."""
+async def _meter(running: asyncio.Task[None], seconds: float) -> tuple[list[float], list[float]]:
+    """CPU time of this process and time, of each part of the run; of fewer where the daemon ends meanwhile."""
     cpu_s, wall_s = [time.process_time()], [time.monotonic()]
     for _ in range(BLOCKS):
         await asyncio.wait({running}, timeout=seconds / BLOCKS)
-        if running.done():
-            break
         cpu_s.append(time.process_time())
         wall_s.append(time.monotonic())
-    until_s = time.monotonic() + _LISTENING_S
-    while sending.poll() is None and time.monotonic() < until_s and not running.done():
-        await asyncio.sleep(0.05)
+        if running.done():
+            break
     return np.diff(cpu_s).tolist(), np.diff(wall_s).tolist()
 
 

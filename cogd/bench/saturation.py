@@ -97,10 +97,7 @@ def highest(missed: Callable[[int], float], first: int, until_s: float) -> tuple
             passed = nodes
         else:
             failed = nodes
-        if failed is None:
-            following = min(_MOST_NODES, round(passed * 1.4) + 1)
-        else:
-            following = (passed + failed) // 2
+        following = min(_MOST_NODES, round(passed * 1.4) + 1) if failed is None else (passed + failed) // 2
         if following <= passed or (failed is not None and failed <= passed * _CLOSE_ENOUGH):
             break
         nodes = following

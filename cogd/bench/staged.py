@@ -73,15 +73,10 @@ def staged(app: App) -> tuple[App, dict[str, float]]:
         app.bundle,
         app.backend,
         app.window,
-        _timed_head(app.head, stamps),
+        _TimedHead(app.head, stamps),
         app.golden_error,
         app.golden_tolerance,
         _TimedInput(plain.layout, plain.gain, plain.mean, plain.std, stamps),
         _TimedSession(loaded.session, stamps),
     )
     return timed, stamps
-
-
-def _timed_head(head: Head, stamps: dict[str, float]) -> Head:
-    timed: Head = _TimedHead(head, stamps)  # type: ignore[assignment]  # a head is made by its class, this is not
-    return timed
