@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     max_pending: int = Field(
         default=4096, ge=1, le=65536, description="windows that may wait for a tick; more sheds the oldest"
     )
+    max_wait_ms: int = Field(
+        default=1500, ge=10, le=60000, description="age of a live frame after which its window is shed instead"
+    )
     stale_after_s: float = Field(default=2.0, gt=0, le=3600, description="silence after which a link is stale")
     absent_after_s: float = Field(default=10.0, gt=0, le=86400, description="silence after which a link is absent")
     frozen_after: int = Field(default=10, ge=2, le=10000, description="identical frames after which a link is frozen")

@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from cogd import log
     from cogd.runtime.daemon import Daemon
+    from cogd.runtime.memory import settle
     from cogd.settings import unknown_variables
 
     log.configure(settings.log_level)
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"sources (from {loaded.origins['sources']}): {error}", hint=error.hint) from error
         except ConfigError as error:
             raise ConfigError(f"sinks (from {loaded.origins['sinks']}): {error}", hint=error.hint) from error
+        settle()
         await daemon.run(arguments.duration)
 
     uvloop.run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import os
 import signal
 from collections import Counter
@@ -19,7 +20,7 @@ from cogd.csi.link import LinkLimits
 from cogd.errors import ConfigError, PluginError, SinkError, SourceError
 from cogd.events import AppRejected, Event, RunStarted, RunStopped
 from cogd.runtime.control import ControlServer
-from cogd.runtime.engine import Engine
+from cogd.runtime.engine import TICK_S, Engine
 from cogd.runtime.intake import SourceIntake
 from cogd.runtime.plugins import load_plugin
 from cogd.runtime.reload import Reloader
@@ -82,6 +83,7 @@ class Daemon:
             self._emit,
             believe_simulated=lambda source: settings.believe_simulated or source in simulators,
             max_pending=settings.max_pending,
+            max_wait_s=settings.max_wait_ms / 1000,
         )
         self._begin_with_trials = catalogue is not None and catalogue.on_trial
         self._reloader = Reloader(
@@ -190,33 +192,41 @@ class Daemon:
 
     async def _tick_until_stopped(self) -> None:
         """Tick on the beat, and between two beats as soon as there is something to infer."""
-        started_s = self._clock.monotonic_s()
-        beat = Beat(started_s, self._settings.tick_ms / 1000)
-        last_s = started_s - self._settings.batch_ms / 1000
-        wait_s, _ = beat.next(started_s)
-        beat_s = started_s + wait_s
+        now_s = self._clock.monotonic_s()
+        beat = Beat(now_s, self._settings.tick_ms / 1000)
+        beat_s = now_s + beat.next(now_s)[0]
+        begun_s = ended_s = -math.inf
         while not self._stop.is_set():
             now_s = self._clock.monotonic_s()
-            next_s = self._next_tick_s(beat_s, last_s)
+            next_s = self._next_tick_s(beat_s, begun_s, ended_s)
             if now_s < next_s:
                 await self._news_for(next_s - now_s)
                 continue
-            on_beat, last_s = now_s >= beat_s, now_s
+            on_beat, begun_s = now_s >= beat_s, now_s
             await self._engine.tick(beat=on_beat or self._engine.full.is_set())  # a replay's time passes faster
             self._reloader.between_ticks()
+            ended_s = self._clock.monotonic_s()
             if on_beat:
                 self._check_outside()
-                now_s = self._clock.monotonic_s()
-                wait_s, missed = beat.next(now_s)
-                beat_s = now_s + wait_s
+                wait_s, missed = beat.next(ended_s)
+                beat_s = ended_s + wait_s
                 self._missed_ticks += missed
         await self._engine.tick()
+        while self._engine.waiting:
+            await self._engine.tick()
 
-    def _next_tick_s(self, beat_s: float, last_s: float) -> float:
-        """When to tick: at once for a frame that waits for room, soon for a window that waits, else on the beat."""
+    def _next_tick_s(self, beat_s: float, begun_s: float, ended_s: float) -> float:
+        """When to tick again, after a tick that lasted from `begun_s` to `ended_s`.
+
+        At once for a frame that waits for room, soon for a window that waits, else on the beat. Where frames were read
+        so late that the kernel may be about to throw some away, the sources get as much time as the tick had.
+        """
         if self._engine.full.is_set():
-            return last_s
-        return min(beat_s, last_s + self._settings.batch_ms / 1000) if self._engine.waiting else beat_s
+            return -math.inf
+        if not self._engine.waiting:
+            return beat_s
+        next_s = min(beat_s, begun_s + self._settings.batch_ms / 1000)
+        return next_s if self._engine.behind_s < TICK_S else max(next_s, ended_s + (ended_s - begun_s))
 
     async def _news_for(self, seconds: float) -> None:
         """Sleep for so long, or until there is something to infer or an end to come to."""

@@ -10,6 +10,7 @@ Apps come, change and go between two ticks: `add`, `remove`, and for a new versi
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, deque
 from dataclasses import dataclass
 from itertools import repeat
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 MAX_NODES = 4096
 """Nodes that are remembered; frames of further ones are counted and dropped. Node ids are bytes, sources are few."""
 
+TICK_S = 0.02
+"""A tick begins no other batch after so long, half of the deadline: what arrives must be taken in, too."""
+
 _HEARD = frozenset({LinkState.LIVE, LinkState.SIMULATED})
 """States of links whose frames fill windows."""
 
@@ -63,6 +67,7 @@ class Engine:
         emit: takes every event, in order; must not block.
         believe_simulated: names of sources whose simulated frames may be inferred from.
         max_pending: windows that may wait for a tick, for each shape of input; more sheds the oldest.
+        max_wait_s: a window of a live frame that is older when its turn comes is shed.
 
     Attributes:
         news: set when a window begins to wait, and when a batch is full; whoever beats the tick clears it.
@@ -78,10 +83,12 @@ class Engine:
         *,
         believe_simulated: Callable[[str], bool],
         max_pending: int,
+        max_wait_s: float = math.inf,
     ) -> None:
         self._limits, self._clock, self._emit = limits, clock, emit
         self._believe_simulated = believe_simulated
         self._max_pending = max_pending
+        self._max_wait_s = max_wait_s
         self._places: dict[str, Place] = {}
         self._trials: list[tuple[Place, Runner]] = []
         """Places where a version stands by, and that version."""
@@ -152,11 +159,18 @@ class Engine:
         """Whether a window waits for the tick."""
         return any(self._pending.values())
 
+    @property
+    def behind_s(self) -> float:
+        """Age of the newest frame of which a window waits: what was read last was read so late; 0 where none waits."""
+        newest_s = max((waiting[-1].frame.arrival_s for waiting in self._pending.values() if waiting), default=math.inf)
+        return max(0.0, self._clock.monotonic_s() - newest_s)
+
     async def tick(self, *, beat: bool = True) -> None:
         """Infer every window that waits; on the beat, let time pass for the links."""
         self.ticks += 1
         self.full.clear()
         until = self._serial  # what comes in meanwhile is the next tick's
+        end_s = self._clock.monotonic_s() + TICK_S
         ledgers = {place.id: Ledger(place, standby) for place, standby in self._trials}
         try:
             for spec, waiting in self._pending.items():
@@ -165,7 +179,8 @@ class Engine:
                     for part in given:
                         if isinstance(part.answer, asyncio.Future):
                             part.answer = await self._answered(part.place.active, part.answer, part.own)
-                    following = self._give(spec, waiting, until, ledgers) if waiting else []  # threads go on meanwhile
+                    in_time = bool(waiting) and self._clock.monotonic_s() < end_s
+                    following = self._give(spec, waiting, until, ledgers) if in_time else []  # threads go on meanwhile
                     for part in given:
                         self._conclude(part, ledgers)
                     given = following
@@ -183,8 +198,10 @@ class Engine:
     ) -> list[_Given]:
         """Give the next batch to all apps that want it; empty where nothing waits. Their threads run side by side."""
         while waiting and waiting[0].serial <= until:
-            batch = _next_batch(waiting, until)
+            batch = self._next_batch(waiting, until)
             self._room.set()
+            if not batch:  # all too old
+                continue
             given = []
             for place in self._places.values():
                 if ledgers and place.id in ledgers:
@@ -194,6 +211,18 @@ class Engine:
             if given:
                 return given
         return []
+
+    def _next_batch(self, waiting: deque[Pending], until: int) -> list[Pending]:
+        """Take what a batch can hold from the oldest on; what is too old is shed, so that the new is not late."""
+        oldest_s = self._clock.monotonic_s() - self._max_wait_s
+        batch: list[Pending] = []
+        while waiting and waiting[0].serial <= until and len(batch) < MAX_BATCH:
+            pending = waiting.popleft()
+            if pending.frame.arrival_s < oldest_s and pending.frame.origin is Origin.LIVE:
+                self.dropped["overload"] += 1
+            else:
+                batch.append(pending)
+        return batch
 
     def _conclude(self, given: _Given, ledgers: Mapping[str, Ledger]) -> None:
         """Make events of what one app gave; events come in the apps' order.
@@ -382,10 +411,3 @@ class Engine:
             self.dropped["stopping"] += waiting
         for place in self._places.values():
             place.close()
-
-
-def _next_batch(waiting: deque[Pending], until: int) -> list[Pending]:
-    batch: list[Pending] = []
-    while waiting and waiting[0].serial <= until and len(batch) < MAX_BATCH:
-        batch.append(waiting.popleft())
-    return batch

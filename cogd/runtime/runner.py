@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 INFERENCE_LIMIT_S = 1.0
 """A backend that takes longer for one batch has failed; the other apps go on, and so does this one once it answers."""
 
-SHORT_S = 2e-3
+SHORT_S = 5e-3
 """A batch that is expected to take no longer is run on the event loop's own thread, if it can't hang: the way to
-another thread and back costs more than a small network, and most where there is most to do. What arrives meanwhile
-has its time from the kernel."""
+another thread and back costs more than a small network, and most where there is most to do, because a thread that has
+its answer waits for the interpreter until the busy loop lets go of it. What arrives meanwhile has its time from the
+kernel."""
 
 _REMEMBERED = 64
 """Batches whose durations are kept."""

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 RECEIVE_BUFFER_BYTES = 4 * 2**20
 """Asked of the kernel, which may give less: two seconds of ten nodes at 50 Hz are 0.5 MB."""
 
-_AT_ONCE: Final = 128
-"""Datagrams that are read before others get their turn on the event loop."""
+_AT_ONCE: Final = 32
+"""Datagrams that are read before others get their turn on the event loop: a third of a millisecond."""
 
 _MAX_DATAGRAM_BYTES: Final = 4096
 """More than a CSI packet can have: 4 antennas of 256 bins are 2,068 bytes."""

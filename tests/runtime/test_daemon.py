@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cogd.csi.frame import Origin
 from cogd.errors import ConfigError, ModelError, PluginError, SinkError, SourceError
 from cogd.runtime import daemon as daemon_module
 from cogd.runtime.daemon import Daemon, make_sink, make_sources
@@ -73,7 +74,8 @@ class ScriptedSource:
     async def run(self, intake):
         if self._url.netloc == "closed":
             raise SourceError(f"{self.name} can't be opened")
-        for frame in frames_of(f"{self.name}/1", int(self._url.path.strip("/") or 0)):
+        frames = frames_of(f"{self.name}/1", int(self._url.path.strip("/") or 0), origin=Origin.REPLAYED)
+        for frame in frames:
             await intake.put(frame)
         if self._url.netloc == "crash":
             raise ZeroDivisionError("a bug of a third party")

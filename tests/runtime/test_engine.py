@@ -450,3 +450,89 @@ async def test_frames_heard_late_tell_their_full_latency(bench):
         b.engine.take(frame)
     await b.at(101.5)
     assert b.named("pose.frame")[0].latency_ms == pytest.approx(1500)
+
+
+class TestAge:
+    """Where more comes than can be done, the newest is worth more."""
+
+    async def test_sheds_the_oldest_live_windows_and_counts_them(self, bench):
+        b = bench(fake_app(), max_wait_s=0.25)
+        frames = frames_of("a/1", FRAMES + 9)
+        for frame in frames:
+            b.engine.take(frame)
+        await b.at(frames[-4].arrival_s + 0.25)
+        assert [fields.time for fields in b.named("pose.frame")] == [frame.time_s for frame in frames[-4:]]
+        assert b.engine.dropped == {"overload": 6}
+
+    async def test_of_all_that_waits_is_no_batch(self, bench):
+        app = fake_app()
+        b = bench(app, max_wait_s=0.25)
+        frames = frames_of("a/1", FRAMES + 1)
+        for frame in frames:
+            b.engine.take(frame)
+        await b.at(frames[-1].arrival_s + 1)
+        assert app._session.batches == []
+        assert b.engine.dropped == {"overload": 2}
+
+    @pytest.mark.parametrize("origin", [Origin.REPLAYED, Origin.SIMULATED])
+    async def test_does_not_matter_where_nothing_may_be_lost(self, bench, origin):
+        b = bench(fake_app(), max_wait_s=0.25, believe=lambda source: True)
+        frames = frames_of("a/1", FRAMES + 9, origin=origin)
+        for frame in frames:
+            b.engine.take(frame)
+        await b.at(frames[-1].arrival_s + 100)
+        assert len(b.named("pose.frame")) == 10
+
+
+class TestShortBatches:
+    """Of an app that only computes: run where they are."""
+
+    @staticmethod
+    def threads_of(app):
+        threads = []
+
+        def note(outputs):
+            threads.append(threading.get_ident())
+            return outputs
+
+        app._session.spoil = note
+        return threads
+
+    async def test_stay_on_the_loops_thread_once_they_are_known_to_be_short(self, bench):
+        app = fake_app()
+        app._session.only_computes = True
+        threads = self.threads_of(app)
+        b = bench(app)
+        await b.play(frames_of("a/1", FRAMES + 30))
+        assert threads[0] != threading.get_ident()  # nobody knew yet
+        assert threads[-1] == threading.get_ident()
+        assert len(b.named("pose.frame")) == 31
+
+    async def test_that_may_hang_never_do(self, bench):
+        app = fake_app()
+        threads = self.threads_of(app)
+        b = bench(app)
+        await b.play(frames_of("a/1", FRAMES + 30))
+        assert threading.get_ident() not in threads
+
+    async def test_that_turn_long_go_to_the_thread(self, bench, monkeypatch):
+        app = fake_app()
+        app._session.only_computes = True
+        b = bench(app)
+        frames = frames_of("a/1", FRAMES + 30)
+        await b.play(frames[:-10])
+        monkeypatch.setattr("cogd.runtime.runner.SHORT_S", 0.0)
+        threads = self.threads_of(app)
+        await b.play(frames[-10:])
+        assert threading.get_ident() not in threads
+
+    async def test_that_fail_are_told_as_ever(self, bench):
+        app = fake_app()
+        app._session.only_computes = True
+        b = bench(app)
+        frames = frames_of("a/1", FRAMES + 30)
+        await b.play(frames[:-1])
+        app._session.spoil = TestAnAppThatFails.failing()
+        await b.play(frames[-1:])
+        assert [f.reason for f in b.named("app.failed")] == ["RuntimeError: the device is gone"]
+        assert b.engine.dropped == {"inference_failed": 1}

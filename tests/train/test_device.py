@@ -1,3 +1,4 @@
+import contextlib
 import ctypes
 import subprocess
 import sys
@@ -36,6 +37,7 @@ def test_cuda_that_is_not_there_is_refused():
 def test_cuda_is_taken_where_it_is_and_made_repeatable(monkeypatch, name, chosen):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
 
     assert choose_device(name).type == chosen
     assert (device_module.os.environ.get("CUBLAS_WORKSPACE_CONFIG") == ":4096:8") == (chosen == "cuda")
@@ -45,6 +47,42 @@ def test_cuda_is_taken_where_it_is_and_made_repeatable(monkeypatch, name, chosen
 def test_steps_are_recorded_on_cuda_alone():
     assert capture_on(torch.device("cpu")) is None
     assert capture_on(torch.device("cuda")) is device_module.capture_cuda_graph
+
+
+def test_work_is_warmed_up_aside_and_then_recorded_once(monkeypatch):
+    """The order of the calls that PyTorch's notes prescribe; no GPU here could tell what they do."""
+    calls = []
+
+    class Stream:
+        def __init__(self, name="side"):
+            self.name = name
+
+        def wait_stream(self, other):
+            calls.append(f"{self.name} waits for {other.name}")
+
+    class Graph:
+        def replay(self):
+            calls.append("replay")
+
+    @contextlib.contextmanager
+    def during(what):
+        calls.append(f"begin {what}")
+        yield
+        calls.append(f"end {what}")
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: Stream("main"))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: during(stream.name))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph: during("recording"))
+
+    replay = device_module.capture_cuda_graph(lambda: calls.append("work"))
+    replay()
+
+    assert calls == [
+        *("side waits for main", "begin side", "work", "work", "work", "end side", "main waits for side"),
+        *("begin recording", "work", "end recording", "replay"),
+    ]
 
 
 @pytest.mark.usefixtures("without_cuda")

@@ -1,0 +1,32 @@
+import gc
+import weakref
+
+import pytest
+
+from cogd.runtime.memory import settle
+
+
+class Knot:
+    def __init__(self) -> None:
+        self.me = self
+
+
+@pytest.fixture(autouse=True)
+def thawed():
+    yield
+    gc.unfreeze()
+
+
+def test_what_is_loaded_is_not_looked_at_again():
+    settle()
+    assert gc.get_freeze_count() > 1000
+    assert len(gc.get_objects()) < gc.get_freeze_count()
+
+
+def test_garbage_from_before_is_not_kept_and_later_garbage_is_collected():
+    before = weakref.ref(Knot())
+    settle()
+    assert before() is None
+    after = weakref.ref(Knot())
+    gc.collect()
+    assert after() is None
