@@ -19,10 +19,10 @@ from cogd.bench.figures import BLOCKS, DEADLINE_S, Live, latency
 from cogd.bench.machine import on_cores, rss_mib, waited_s
 from cogd.events import InferenceFields, RunStopped, SourceChanged, encode
 from cogd.runtime.daemon import Daemon
+from cogd.runtime.memory import settle
 from cogd.sources.base import SystemClock
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
@@ -152,6 +152,7 @@ def record(
 async def _record(
     apps: Sequence[App], settings: Settings, groups: list[Group], sender_cores: list[int] | None
 ) -> Recorded:
+    settle()  # as `cogd run` does
     ports = free_ports(sender.ports_needed(groups))
     clock = SystemClock()
     recorder = Recorder(clock, apps, len(ports))
@@ -232,7 +233,12 @@ def measure_live(
     cores: tuple[list[int], list[int]] | None = None,
     rate_hz: float = RATE_HZ,
 ) -> tuple[Live, Recorded]:
-    """So many nodes for so long."""
+    """So many nodes for so long, each sending one datagram more than its rate gives.
+
+    A rate that is the beat's own would keep a node's frames at one place between two ticks, by chance a good or a bad
+    one; so they pass over the whole beat once.
+    """
+    rate_hz += 1 / seconds
     recorded = record(apps, settings, [sender.Group(nodes, rate_hz, 0.0, seconds)], cores)
     return live_of(recorded, nodes, rate_hz, seconds), recorded
 
@@ -245,7 +251,7 @@ def live_of(recorded: Recorded, nodes: int, rate_hz: float, seconds: float) -> L
     cpu_s = sum(recorded.cpu_s)
     return Live(
         nodes=nodes,
-        rate_hz=rate_hz,
+        rate_hz=round(rate_hz, 3),
         seconds=seconds,
         apps=recorded.apps,
         expected=expected,
@@ -258,5 +264,5 @@ def live_of(recorded: Recorded, nodes: int, rate_hz: float, seconds: float) -> L
         rss_mib=round(recorded.rss_mib, 1),
         missed_ticks=recorded.stopped.missed_ticks,
         lost=recorded.lost(),
-        offered_per_s=round(recorded.sent.total / max(recorded.sent.took_s, 1e-3), 1),
+        offered_per_s=round(recorded.sent.total / (seconds + recorded.sent.paused_s), 1),
     )

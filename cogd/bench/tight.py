@@ -18,6 +18,7 @@ from cogd.csi.frame import Origin
 from cogd.csi.link import LinkLimits
 from cogd.events import encode
 from cogd.runtime.engine import Engine
+from cogd.runtime.memory import settle
 from cogd.sim.simulator import Scene, Simulator
 from cogd.sources.base import SystemClock
 from cogd.wire import adr018
@@ -39,6 +40,7 @@ _P99_LEAST = 0.30
 
 def measure_tight(app: App, frames: int) -> tuple[Tight, dict[str, Figure]]:
     """Measure an app on `frames` datagrams that complete a window."""
+    settle()  # as `cogd run` does
     whole_s, bare_s = uvloop.run(_in_turn(app, frames, bare_run(app)))
     stages_us = uvloop.run(_stages(app, min(frames, _STAGED_FRAMES)))
     event_us = latency(whole_s)
