@@ -143,6 +143,7 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
         offered_per_s: while it was too much.
         seconds: how long it was too much.
         shed: what was lost, by reason.
+        uncounted: share of the datagrams that gave neither an event nor a count.
         kept: share of the overload's datagrams that became events, however late.
         newest_kept: the same of its last tenth of a second: 1 where the oldest are shed first.
         slowest_ms: the latest event.
@@ -154,6 +155,7 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
     offered_per_s: float
     seconds: float
     shed: dict[str, int]
+    uncounted: float
     kept: float
     newest_kept: float
     slowest_ms: float

@@ -15,7 +15,8 @@ METHOD: Mapping[str, str] = {
     ),
     "paced": (
         "The daemon with one node at 25 Hz (and one frame more in all, so that its phase passes over the whole beat), "
-        "datagrams over loopback from another process: from the kernel's stamp on the datagram to event bytes. CPU is user and system time of the daemon's process over time, 1 is one core."
+        "datagrams over loopback from another process: from the kernel's stamp on the datagram to event bytes. CPU is "
+        "user and system time of the daemon's process over time, 1 is one core."
     ),
     "nodes": (
         "The same with more nodes, phases spread over the period. Daemon and sender are pinned: the sender to the last "

@@ -132,11 +132,14 @@ def overload_of(recorded: Recorded, normal: int, further: int) -> Overload:
     # The last moments of the load itself are left out: a frame that is on its way is not one that was lost.
     settled_s, last_s = ends_s + _SETTLED_S, load_ends_s - BUCKET_S
     sent_after = _sent(recorded, settled_s, last_s)
+    shed = recorded.lost()
+    expected = recorded.sent.total - (recorded.frames - 1) * (normal + further)
     return Overload(
         normal_per_s=normal * RATE_HZ,
         offered_per_s=(normal + further) * RATE_HZ,
         seconds=round(ends_s - begins_s, 3),
-        shed=recorded.lost(),
+        shed=shed,
+        uncounted=round(max(0.0, 1 - (len(done_s) + sum(shed.values())) / max(1, expected)), 6),
         kept=_became_events(recorded, arrived_s, begins_s, ends_s),
         newest_kept=_became_events(recorded, arrived_s, ends_s - _NEWEST_S, ends_s),
         slowest_ms=round(float((done_s - arrived_s).max(initial=0.0)) * 1e3, 1),

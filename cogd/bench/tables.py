@@ -143,6 +143,7 @@ def _overload(found: Overload) -> Table:
         ["normal load, frames/s", f"{found.normal_per_s:.0f}"],
         [f"offered for {found.seconds:g} s, frames/s", f"{found.offered_per_s:.0f}"],
         ["shed, by reason", counts(found.shed)],
+        ["neither an event nor counted", f"{found.uncounted:.3%}"],
         ["became events, of all of these frames", f"{found.kept:.1%}"],
         ["became events, of the newest tenth of a second", f"{found.newest_kept:.1%}"],
         ["latest event, ms", f"{found.slowest_ms:.0f}"],
