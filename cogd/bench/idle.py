@@ -36,7 +36,10 @@ _SAMPLE_S = 0.5
 
 @dataclass
 class _Reader:
-    """Reads the events, as whoever uses them would, and notes when the first inferred one was there."""
+    """Reads the events, as whoever uses them would, and notes when the first inferred one was there.
+
+    `first` is set then, or once nothing comes any more.
+    """
 
     first_s: float | None = None
     events: int = 0
@@ -49,6 +52,7 @@ class _Reader:
                     self.first_s = time.time()
                     self.first.set()
                 self.events += 1
+        self.first.set()  # nothing comes any more
 
 
 def measure_idle(seconds: float, demo_arguments: list[str] | None = None) -> Idle:
@@ -94,7 +98,7 @@ def _watch(watched: subprocess.Popen[bytes], sending: subprocess.Popen[bytes], s
     reading = threading.Thread(target=reader.read, args=(watched.stdout,), daemon=True)
     reading.start()
     if not reader.first.wait(_FIRST_EVENT_S) or reader.first_s is None:
-        raise RuntimeError(f"no event within {_FIRST_EVENT_S:g} s of: {command}")
+        raise RuntimeError(f"no event within {_FIRST_EVENT_S:g} s, or ever, of: {command}")
     settled_s = min(SETTLED_S, seconds / 3)
     begun_s, begun_cpu_s = time.monotonic(), cpu_s(watched.pid)
     highest_mib, at_settled_mib, after_mib = 0.0, None, 0.0

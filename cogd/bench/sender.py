@@ -2,7 +2,8 @@
 
 Datagrams have the layout of an ESP32's L-LTF: 64 bins of which 52 are active. Each node has forty different ones and
 sends them in turn, with a sequence number; the nodes' phases are spread over the period, so that datagrams leave
-evenly. Node ids are one byte: further nodes speak to further ports. It needs no NumPy and starts at once.
+evenly. Node ids are one byte: more nodes than that speak to several ports, in turn. It needs no NumPy and starts at
+once.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def send(ports: list[int], groups: list[Group]) -> Sent:
     firsts = [sum(group.nodes for group in groups[:index]) for index in range(len(groups))]
     pools = [datagrams(0, seed) for seed in range(8)]  # a pool for each node would take minutes to make for thousands
     messages = [
-        [_of_node(message, node % NODES_A_PORT) for message in pools[node % len(pools)]]
+        [_of_node(message, node // len(ports)) for message in pools[node % len(pools)]]
         for node in range(sum(group.nodes for group in groups))
     ]
     due = heapq.merge(*(schedule(first, group) for first, group in zip(firsts, groups, strict=True)))
@@ -161,7 +162,7 @@ def send(ports: list[int], groups: list[Group]) -> Sent:
         message = messages[node][sequence % _PAYLOADS]
         patch(message, _SEQUENCE_OFFSET, sequence)
         try:
-            sockets[node // NODES_A_PORT].send(message)
+            sockets[node % len(ports)].send(message)
         except ConnectionRefusedError:
             refused += 1
         group = next(index for index, last in enumerate(last_of) if node < last)
