@@ -6,7 +6,9 @@ exit statuses.
 
 from __future__ import annotations
 
-from typing import ClassVar
+TYPE_CHECKING = False  # `cogd health` does without `typing`
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class CogdError(Exception):

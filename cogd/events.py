@@ -31,7 +31,7 @@ class Context(msgspec.Struct, kw_only=True):
     """Where an inferred event comes from.
 
     Attributes:
-        tick: number of the 40 ms beat, from 1.
+        tick: number of the tick, from 1.
         app: the app's id.
         version: its version.
         digest: `sha256:` of its signed manifest, which covers every byte of it.
@@ -142,8 +142,8 @@ class RunStopped(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         reason: why.
         uptime_s: since `run.started`.
-        ticks: beats that did work or looked for it.
-        missed_ticks: beats that were skipped because the one before took too long.
+        ticks: how often what waited was inferred, or nothing found to wait.
+        missed_ticks: beats that were skipped because a tick took too long.
         inferences: events by app id.
         dropped: windows and events lost here, by reason.
         sources: what sources received that is not a frame, by source and reason.
@@ -262,12 +262,18 @@ class AppFailed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+HealthWay = Literal["c-api", "ordinary", "live"]
+
+
 class HealthOk(msgspec.Struct, frozen=True, kw_only=True):
     """`health.ok`: an app was verified, loaded and reproduced its golden pair.
 
     Attributes:
         golden_error: largest difference from the expected output.
         golden_tolerance: the largest that is allowed.
+        golden_ms: how long the model took for the golden input; null where that was not measured.
+        way: `c-api` (quick, a new process), `ordinary` (as the daemon loads it) or `live` (in the running daemon).
+        fallback_reason: why it is the ordinary way; null where it is another or was asked for.
     """
 
     app: str
@@ -276,20 +282,63 @@ class HealthOk(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     golden_error: float
     golden_tolerance: float
+    golden_ms: float | None
+    way: HealthWay
+    fallback_reason: str | None
 
 
 class HealthFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """`health.failed`."""
+    """`health.failed`; `way` and `fallback_reason` as in `health.ok`."""
 
     app: str | None
     code: str
     message: str
     hint: str
+    way: HealthWay
+    fallback_reason: str | None
+
+
+class LiveSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A source as `source.state` told of it last; null: nothing was told yet."""
+
+    state: Literal["up", "down", "silent", "ended"] | None
+    reason: str | None
+
+
+class LiveNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A node: its link, the age of its last new frame, and the apps whose windows of it are full, or still fill."""
+
+    link: str
+    age_s: float | None
+    full: list[str]
+    filling: list[str]
+
+
+class HealthLive(msgspec.Struct, frozen=True, kw_only=True):
+    """`health.live`: what the running daemon says of itself.
+
+    Attributes:
+        cogd: its version.
+        pid: its process.
+        ticks: beats so far.
+        healthy: every app reproduced its golden pair, and frames of a node at least are inferred from.
+        reasons: why frames do not arrive, or are not inferred from.
+        sources: by name.
+        nodes: by name; 256 at most.
+    """
+
+    cogd: str
+    pid: int
+    ticks: int
+    healthy: bool
+    reasons: list[str]
+    sources: dict[str, LiveSource]
+    nodes: dict[str, LiveNode]
 
 
 Fields = (
     PoseFields | CountFields | RunStarted | RunStopped | LinkChanged | WindowReset | SourceChanged | AppRejected
-    | AppUpdated | AppRolledBack | AppRemoved | AppFailed | HealthOk | HealthFailed
+    | AppUpdated | AppRolledBack | AppRemoved | AppFailed | HealthOk | HealthFailed | HealthLive
 )  # fmt: skip
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
@@ -307,6 +356,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "app.failed": AppFailed,
     "health.ok": HealthOk,
     "health.failed": HealthFailed,
+    "health.live": HealthLive,
 }
 """Every event by name."""
 

@@ -19,13 +19,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from cogd.defaults import APPS_DIR, CONTROL_SOCKET, PREFIX, SETTINGS_FILE, TRUST_DIR
 from cogd.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PREFIX = "COGD_"
-DEFAULT_FILE = Path("/etc/cogd/cogd.toml")
+DEFAULT_FILE = Path(SETTINGS_FILE)
 NOT_SETTINGS = frozenset({"COGD_CONFIG", "COGD_DATA"})
 """Variables with our prefix that are no settings: the file's place, and recordings that tests read."""
 
@@ -43,8 +43,8 @@ class Settings(BaseSettings):
         description="where frames come from, as URLs; `#name` names one",
     )
     sinks: _Words = Field(default=("stdout:",), min_length=1, description="where events go, as URLs")
-    apps_dir: Path = Field(default=Path("/var/lib/cognitum/apps"), description="folder of installed apps")
-    trust_dir: Path = Field(default=Path("/etc/cogd/trust.d"), description="folder of trusted public keys, *.pub")
+    apps_dir: Path = Field(default=Path(APPS_DIR), description="folder of installed apps")
+    trust_dir: Path = Field(default=Path(TRUST_DIR), description="folder of trusted public keys, *.pub")
     tick_ms: int = Field(default=40, ge=5, le=1000, description="the beat: servers are polled and links checked on it")
     batch_ms: int = Field(
         default=5, ge=0, le=1000, description="least time between two ticks: what comes meanwhile is inferred together"
@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     http_timeout_s: float = Field(default=2.0, gt=0, le=60, description="how long one poll may take")
     http_token_file: Path | None = Field(default=None, description="file with the bearer token of the one HTTP source")
     control_socket: Path = Field(
-        default=Path("/run/cogd/control.sock"), description="where the running daemon takes `reload` and `status`"
+        default=Path(CONTROL_SOCKET), description="where the running daemon takes `reload`, `status` and `health`"
     )
     canary_s: float = Field(
         default=10.0, gt=0, le=3600, description="how long a new version of an app is watched before the old one goes"

@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from cogd.bundle.members import (
     ENVELOPE_NAME,
@@ -26,9 +25,18 @@ from cogd.bundle.members import (
 from cogd.bundle.regular import open_regular_file
 from cogd.errors import ArchiveError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+    from typing import Final, Protocol
+
+    class ByteStream(Protocol):
+        """All that reading an archive needs of a binary file; a pipe has it, too."""
+
+        def read(self, size: int, /) -> bytes | None:
+            """At most `size` bytes, none of them at the end; None: there are none yet."""
+
 
 BLOCK: Final = 512
 _END: Final = bytes(2 * BLOCK)
@@ -37,18 +45,13 @@ _PIECE: Final = 64 << 10
 _SIZE = re.compile(rb"[0-7]{11}\0")
 
 
-class ByteStream(Protocol):
-    """All that reading an archive needs of a binary file; a pipe has it, too."""
-
-    def read(self, size: int, /) -> bytes | None:
-        """At most `size` bytes, none of them at the end; None: there are none yet."""
-
-
-class Member(NamedTuple):
+class Member:
     """What a header says of the file behind it."""
 
-    name: str
-    size: int
+    __slots__ = ("name", "size")
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name, self.size = name, size
 
 
 class ArchiveReader(Iterator[Member]):
@@ -76,7 +79,7 @@ class ArchiveReader(Iterator[Member]):
             self._check_end(header)
             raise StopIteration
         member = _parse_header(header, self._rules.count)
-        self._rules.admit(*member)
+        self._rules.admit(member.name, member.size)
         self._unread = member
         return member
 
@@ -88,7 +91,7 @@ class ArchiveReader(Iterator[Member]):
         """
         if self._unread is None:
             raise RuntimeError("there is no content to be read")
-        name, size = self._unread
+        name, size = self._unread.name, self._unread.size
         data, padding = self._take(size), self._take(_padding(size))
         if len(data) + len(padding) != size + _padding(size):
             raise ArchiveError(f"{name}: the archive ends within this file")
@@ -127,7 +130,7 @@ def read_archive(raw: bytes) -> dict[str, bytes]:
     return _read_all(io.BytesIO(raw))
 
 
-def read_archive_file(path: Path) -> dict[str, bytes]:
+def read_archive_file(path: Path | str) -> dict[str, bytes]:
     """`read_archive` of a regular file, opened once, its size checked before it is read; no symbolic link.
 
     Raises:

@@ -15,6 +15,7 @@ import msgspec
 
 from cogd.bundle import durable
 from cogd.bundle.appliance import DEFAULT_CONFIG, adr100_manifest
+from cogd.bundle.folder import is_installed
 from cogd.bundle.layout import (
     ADR100_MANIFEST_NAME,
     CONFIG_NAME,
@@ -27,7 +28,6 @@ from cogd.bundle.layout import (
     version_number,
 )
 from cogd.bundle.leftovers import check_unused, clear_app, clear_staging, folders, is_link_to
-from cogd.bundle.load import is_installed
 from cogd.bundle.lock import locked
 from cogd.bundle.probation import is_on_trial
 from cogd.bundle.record import encode, remember

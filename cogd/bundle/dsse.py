@@ -8,18 +8,18 @@ its padding.
 from __future__ import annotations
 
 import base64
+import json
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from cogd.bundle.keys import KEY_ID_PATTERN, SIGNATURE_BYTES
+from cogd.bundle.ed25519 import SIGNATURE_BYTES
+from cogd.bundle.keys import KEY_ID_PATTERN
 from cogd.bundle.members import MAX_ENVELOPE_BYTES
 from cogd.errors import SignatureError, UnknownKeyError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Final
 
     from cogd.bundle.keys import PrivateKey, PublicKey
 
@@ -31,7 +31,6 @@ MAX_SIGNATURES: Final = 8
 _KEY_ID = re.compile(KEY_ID_PATTERN)
 
 
-@dataclass(frozen=True, slots=True)
 class Verified:
     """A payload that a trusted key signed.
 
@@ -40,11 +39,12 @@ class Verified:
         key_ids: the trusted keys whose signatures it bears, sorted; at least one.
     """
 
-    payload: bytes
-    key_ids: tuple[str, ...]
+    __slots__ = ("key_ids", "payload")
+
+    def __init__(self, payload: bytes, key_ids: tuple[str, ...]) -> None:
+        self.payload, self.key_ids = payload, key_ids
 
 
-@dataclass(frozen=True, slots=True)
 class Unverified:
     """What a well-formed envelope says. Nothing of it is verified.
 
@@ -53,19 +53,10 @@ class Unverified:
         signatures: key id to signature, 1 to 8 of them.
     """
 
-    payload: bytes
-    signatures: Mapping[str, bytes]
+    __slots__ = ("payload", "signatures")
 
-
-class _Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    keyid: str
-    sig: str
-
-
-class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"payload_type": "payloadType"}):
-    payload: str
-    payload_type: str
-    signatures: list[_Signature]
+    def __init__(self, payload: bytes, signatures: Mapping[str, bytes]) -> None:
+        self.payload, self.signatures = payload, signatures
 
 
 def sign(payload: bytes, keys: Sequence[PrivateKey], payload_type: str = BUNDLE_TYPE) -> bytes:
@@ -124,26 +115,43 @@ def read(raw: bytes, payload_type: str = BUNDLE_TYPE) -> Unverified:
     if len(raw) > MAX_ENVELOPE_BYTES:
         raise SignatureError(f"the envelope has {len(raw)} bytes, more than {MAX_ENVELOPE_BYTES}")
     try:
-        envelope = msgspec.json.decode(raw, type=_Envelope)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        said = json.loads(raw)
+    except (ValueError, RecursionError) as error:  # ValueErrors: what json and UTF-8 decoding raise
         raise SignatureError(f"not a DSSE envelope: {str(error)[:200]!r}") from error
-    if envelope.payload_type != payload_type:
-        raise SignatureError(f"the payload's type is {envelope.payload_type[:100]!r}, not {payload_type!r}")
-    if not 1 <= len(envelope.signatures) <= MAX_SIGNATURES:
-        raise SignatureError(f"{len(envelope.signatures)} signatures, not 1 to {MAX_SIGNATURES}")
+    # What is more than this, in another order or written otherwise is refused below: the form is compared.
+    match said:
+        case {"payload": str(payload_text), "payloadType": str(said_type), "signatures": [*entries]}:
+            pass
+        case _:
+            raise SignatureError("not a DSSE envelope: it lacks a payload, its type or the signatures")
+    if said_type != payload_type:
+        raise SignatureError(f"the payload's type is {said_type[:100]!r}, not {payload_type!r}")
+    if not 1 <= len(entries) <= MAX_SIGNATURES:
+        raise SignatureError(f"{len(entries)} signatures, not 1 to {MAX_SIGNATURES}")
     signatures: dict[str, bytes] = {}
-    for entry in envelope.signatures:
-        if _KEY_ID.fullmatch(entry.keyid) is None:
-            raise SignatureError(f"{entry.keyid[:100]!r} is not a key id")
-        if entry.keyid in signatures:
-            raise SignatureError(f"two signatures of key {entry.keyid}")
-        signatures[entry.keyid] = _from_base64(entry.sig)
-        if len(signatures[entry.keyid]) != SIGNATURE_BYTES:
-            raise SignatureError(f"the signature of key {entry.keyid} has not {SIGNATURE_BYTES} bytes")
-    payload = _from_base64(envelope.payload)
+    for entry in entries:
+        key_id, signature = _read_signature(entry)
+        if key_id in signatures:
+            raise SignatureError(f"two signatures of key {key_id}")
+        signatures[key_id] = signature
+    payload = _from_base64(payload_text)
     if _encode(payload, payload_type, signatures) != raw:
         raise SignatureError("the envelope is not in canonical form")
     return Unverified(payload, signatures)
+
+
+def _read_signature(entry: object) -> tuple[str, bytes]:
+    match entry:
+        case {"keyid": str(key_id), "sig": str(text)}:
+            pass
+        case _:
+            raise SignatureError("not a DSSE envelope: a signature lacks its key id or itself")
+    if _KEY_ID.fullmatch(key_id) is None:
+        raise SignatureError(f"{key_id[:100]!r} is not a key id")
+    signature = _from_base64(text)
+    if len(signature) != SIGNATURE_BYTES:
+        raise SignatureError(f"the signature of key {key_id} has not {SIGNATURE_BYTES} bytes")
+    return key_id, signature
 
 
 def _pre_authentication_encoding(payload: bytes, payload_type: str) -> bytes:
@@ -152,17 +160,17 @@ def _pre_authentication_encoding(payload: bytes, payload_type: str) -> bytes:
 
 
 def _encode(payload: bytes, payload_type: str, signatures: Mapping[str, bytes]) -> bytes:
-    # The structs' fields are in alphabetical order, which makes the keys sorted.
-    return msgspec.json.encode(
-        _Envelope(
-            payload=base64.b64encode(payload).decode(),
-            payload_type=payload_type,
-            signatures=[
-                _Signature(keyid=key_id, sig=base64.b64encode(signature).decode())
+    return json.dumps(
+        {
+            "payload": base64.b64encode(payload).decode(),
+            "payloadType": payload_type,
+            "signatures": [
+                {"keyid": key_id, "sig": base64.b64encode(signature).decode()}
                 for key_id, signature in sorted(signatures.items())
             ],
-        )
-    )
+        },
+        separators=(",", ":"),
+    ).encode()
 
 
 def _from_base64(text: str) -> bytes:

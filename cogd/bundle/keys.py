@@ -9,21 +9,18 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
 
-from nacl import bindings
-from nacl.exceptions import BadSignatureError
-
+from cogd.bundle import ed25519
+from cogd.bundle.ed25519 import KEY_BYTES, SIGNATURE_BYTES
 from cogd.bundle.regular import read_regular_file
 from cogd.errors import KeyFileError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Final
 
-KEY_BYTES: Final = 32
-SIGNATURE_BYTES: Final = 64
 KEY_ID_PATTERN: Final = r"[0-9a-f]{64}"
 
 _SPKI_PREFIX: Final = bytes.fromhex("302a300506032b6570032100")
@@ -34,36 +31,39 @@ _PRIVATE_MARK: Final = b"PRIVATE KEY-----"  # of any kind of private key, encryp
 MAX_KEY_FILE_BYTES: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
 class PublicKey:
-    """An Ed25519 public key.
+    """An Ed25519 public key."""
 
-    Attributes:
-        raw: its 32 bytes.
-        key_id: lower-case hex SHA-256 of its DER, as `openssl pkey -pubin -outform DER | sha256sum` shows it.
-    """
+    __slots__ = ("_key_id", "_raw")  # no dataclass: that module's import takes longer than a verification
 
-    raw: bytes
-    key_id: str = field(init=False)
+    def __init__(self, raw: bytes) -> None:
+        if len(raw) != KEY_BYTES:
+            raise ValueError(f"an Ed25519 public key has {KEY_BYTES} bytes, not {len(raw)}")
+        self._raw = raw
+        self._key_id = sha256(_SPKI_PREFIX + raw).hexdigest()
 
-    def __post_init__(self) -> None:
-        if len(self.raw) != KEY_BYTES:
-            raise ValueError(f"an Ed25519 public key has {KEY_BYTES} bytes, not {len(self.raw)}")
-        object.__setattr__(self, "key_id", sha256(_SPKI_PREFIX + self.raw).hexdigest())
+    @property
+    def raw(self) -> bytes:
+        """Its 32 bytes."""
+        return self._raw
+
+    @property
+    def key_id(self) -> str:
+        """Lower-case hex SHA-256 of its DER, as `openssl pkey -pubin -outform DER | sha256sum` shows it."""
+        return self._key_id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PublicKey) and other.raw == self.raw
+
+    def __hash__(self) -> int:
+        return hash(self._raw)
+
+    def __repr__(self) -> str:
+        return f"PublicKey(key_id={self._key_id!r})"
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Whether `signature` (64 bytes) is this key's over `message`.
-
-        libsodium refuses keys of small order and signatures that are not canonical, so no one else can turn a valid
-        signature into another valid one.
-        """
-        if len(signature) != SIGNATURE_BYTES:
-            return False
-        try:
-            bindings.crypto_sign_open(signature + message, self.raw)
-        except BadSignatureError:
-            return False
-        return True
+        """Whether `signature` (64 bytes) is this key's over `message`."""
+        return ed25519.verifies(signature, message, self._raw)
 
     def to_pem(self) -> str:
         """The key as a SubjectPublicKeyInfo PEM."""
@@ -82,6 +82,8 @@ class PrivateKey:
     def __init__(self, seed: bytes) -> None:
         if len(seed) != KEY_BYTES:
             raise ValueError(f"an Ed25519 private key has {KEY_BYTES} bytes, not {len(seed)}")
+        from nacl import bindings  # noqa: PLC0415  # who only verifies does not wait for its import
+
         self._seed = bytes(seed)
         self.public = PublicKey(bindings.crypto_sign_seed_keypair(self._seed)[0])
 
@@ -90,6 +92,8 @@ class PrivateKey:
 
     def sign(self, message: bytes) -> bytes:
         """The 64-byte signature of `message` (RFC 8032, deterministic)."""
+        from nacl import bindings  # noqa: PLC0415
+
         return bindings.crypto_sign(message, self._seed + self.public.raw)[:SIGNATURE_BYTES]
 
     def to_pem(self) -> str:
@@ -127,15 +131,15 @@ def load_private(path: Path) -> PrivateKey:
         KeyFileError: the file can't be read, is a symbolic link, is open to others, or holds no such key.
     """
     try:
-        data, mode = read_regular_file(path, limit=MAX_KEY_FILE_BYTES)
+        read = read_regular_file(path, limit=MAX_KEY_FILE_BYTES)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
-    if mode & 0o077:
-        raise KeyFileError(f"{path}: others may use it (mode {mode:04o})", hint=f"chmod 600 {path}")
-    return PrivateKey(_decode_pem(path, data, _PRIVATE_LABEL, _PKCS8_PREFIX))
+    if read.mode & 0o077:
+        raise KeyFileError(f"{path}: others may use it (mode {read.mode:04o})", hint=f"chmod 600 {path}")
+    return PrivateKey(_decode_pem(path, read.data, _PRIVATE_LABEL, _PKCS8_PREFIX))
 
 
-def load_public(path: Path) -> PublicKey:
+def load_public(path: Path | str) -> PublicKey:
     """Read a public key; the file may be a symbolic link.
 
     Raises:
@@ -148,7 +152,7 @@ def load_public(path: Path) -> PublicKey:
     return parse_public(path, data)
 
 
-def parse_public(path: Path, data: bytes) -> PublicKey:
+def parse_public(path: Path | str, data: bytes) -> PublicKey:
     """The public key in `data`, which was read from `path`.
 
     Raises:
@@ -188,7 +192,7 @@ def _encode_pem(label: str, der: bytes) -> str:
     return f"-----BEGIN {label}-----\n{base64.b64encode(der).decode()}\n-----END {label}-----\n"
 
 
-def _decode_pem(path: Path, data: bytes, label: str, prefix: bytes) -> bytes:
+def _decode_pem(path: Path | str, data: bytes, label: str, prefix: bytes) -> bytes:
     # One PEM block and nothing else; line endings may have been changed on the way.
     problem = f"{path}: is not an Ed25519 {label.lower()} in PEM form"
     lines = data.strip().splitlines()

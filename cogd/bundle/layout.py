@@ -10,14 +10,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
 
 from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME
 from cogd.errors import NoAppError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Final
 
 CURRENT: Final = "current"
 VERSIONS: Final = "versions"
@@ -28,15 +28,17 @@ RECORD_NAME: Final = ".install.json"
 PROBATION_NAME: Final = ".probation.json"
 LINKED: Final = (MANIFEST_NAME, ENVELOPE_NAME, ADR100_MANIFEST_NAME)
 
-_APP_ID = re.compile(r"[a-z0-9-]{2,32}")
+_APP_ID: Final = r"[a-z0-9-]{2,32}"
 _VERSION_NAME = re.compile(r"([1-9][0-9]{0,8})-[0-9A-Za-z.-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
     """The paths below the apps directory `apps`."""
 
-    apps: Path
+    __slots__ = ("apps",)
+
+    def __init__(self, apps: Path) -> None:
+        self.apps = apps
 
     @property
     def private(self) -> Path:
@@ -85,7 +87,7 @@ class Layout:
 
 def is_app_id(name: str) -> bool:
     """Whether an app can be called so."""
-    return _APP_ID.fullmatch(name) is not None
+    return re.fullmatch(_APP_ID, name) is not None
 
 
 def _checked(app_id: str) -> str:

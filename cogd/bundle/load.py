@@ -5,8 +5,6 @@ Reading takes no lock: an app's pointer is read once, and everything from the ve
 
 from __future__ import annotations
 
-import errno
-import os
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,14 +12,13 @@ from typing import TYPE_CHECKING
 import cogd
 from cogd.bundle.appliance import AppConfig, read_config
 from cogd.bundle.archive import read_archive_file
-from cogd.bundle.layout import CURRENT, pointed_name
+from cogd.bundle.folder import app_names, is_installed, open_folder, pointer, read_present
 from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME, size_limit
-from cogd.bundle.regular import read_regular_file
 from cogd.bundle.verify import VerifiedBundle, verify_bundle, verify_manifest
-from cogd.errors import BundleError, CogdError, DigestError
+from cogd.errors import BundleError, CogdError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from cogd.bundle.trust import TrustStore
@@ -71,7 +68,7 @@ def load_apps(
     """
     apps: list[InstalledApp] = []
     rejected: list[Rejected] = []
-    for path in app_folders(directory):
+    for path in (directory / name for name in app_names(directory)):
         try:
             bundle = _load_installed(path, trust, cogd_version)
             if path.name != bundle.manifest.id:
@@ -98,71 +95,30 @@ def load_archives(
     return apps, rejected
 
 
-def app_folders(directory: Path) -> list[Path]:
-    """The folders of installed apps, in the order of their names; other entries are somebody else's.
-
-    Raises:
-        BundleError: `directory` can't be listed.
-    """
-    try:
-        return sorted(path for path in directory.iterdir() if not path.name.startswith(".") and is_installed(path))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise BundleError(f"{directory}: {error.strerror}", hint="the apps directory must be readable") from error
-
-
-def is_installed(folder: Path) -> bool:
-    """Whether an app's folder has a pointer, good or bad."""
-    try:
-        return stat.S_ISLNK((folder / CURRENT).lstat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True  # opening it says why, instead of hiding what may be an app
-
-
 def load_folder(path: Path, trust: TrustStore, *, cogd_version: str = cogd.__version__) -> VerifiedBundle:
     """Read and verify the unpacked files of a bundle. Only signed names are opened, and no link is followed.
 
     Raises:
         BundleError: as `load_bundle`.
     """
-    # One descriptor for the folder: whatever is renamed meanwhile, all files are read from the same one.
-    try:
-        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise DigestError(f"{path}: {error.strerror}") from error
-    try:
-        head = _read_present(directory, {name: size_limit(name) for name in (MANIFEST_NAME, ENVELOPE_NAME)})
+    with open_folder(path) as directory:
+        head = read_present(directory, {name: size_limit(name) for name in (MANIFEST_NAME, ENVELOPE_NAME)})
         if len(head) < 2:
             return verify_bundle(head, trust, cogd_version=cogd_version)  # it says which one is missing
         verified = verify_manifest(head[MANIFEST_NAME], head[ENVELOPE_NAME], trust, cogd_version=cogd_version)
-        body = _read_present(directory, {entry.path: entry.size for entry in verified.manifest.files})
-    finally:
-        os.close(directory)
+        body = read_present(directory, {entry.path: entry.size for entry in verified.manifest.files})
     return verify_bundle(head | body, trust, cogd_version=cogd_version)
 
 
 def _load_installed(path: Path, trust: TrustStore, cogd_version: str) -> VerifiedBundle:
     while True:
-        target = _pointer(path)
+        target = pointer(path)
         try:
             return load_folder(path / target, trust, cogd_version=cogd_version)
         except BundleError:
             # An installation may have taken this version away while it was read; then there is another.
-            if _pointer(path) == target:
+            if pointer(path) == target:
                 raise
-
-
-def _pointer(path: Path) -> str:
-    try:
-        target = os.readlink(path / CURRENT)
-    except OSError as error:
-        raise DigestError(f"{path / CURRENT}: {error.strerror}") from error
-    if pointed_name(target) is None:
-        raise DigestError(f"{path / CURRENT}: leads to {target[:100]!r}, which is no version of the app")
-    return target
 
 
 def _is_directory(path: Path) -> bool:
@@ -170,14 +126,3 @@ def _is_directory(path: Path) -> bool:
         return stat.S_ISDIR(path.stat().st_mode)
     except OSError:
         return False  # opening it as an archive says why
-
-
-def _read_present(directory: int, limits: Mapping[str, int]) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for name, limit in limits.items():
-        try:
-            files[name] = read_regular_file(name, limit=limit, dir_fd=directory).data
-        except OSError as error:
-            if error.errno != errno.ENOENT:
-                raise DigestError(f"{name}: {error.strerror}") from error
-    return files

@@ -22,7 +22,7 @@ from cogd.bundle.members import (
     MAX_MEMBERS,
     is_safe_name,
 )
-from cogd.bundle.semver import MAX_LENGTH, SEMVER, precedence
+from cogd.bundle.semver import MAX_LENGTH, SEMVER, is_at_least
 from cogd.bundle.utc import Utc, unix_s, utc_text
 from cogd.errors import ExpiredError, FeatureError, ManifestError, RequirementError
 
@@ -238,7 +238,7 @@ def check_requirements(manifest: Manifest, cogd_version: str, features: frozense
     """
     needed = manifest.requires.cogd.removeprefix(">=")
     try:
-        too_old = precedence(cogd_version) < precedence(needed)
+        too_old = not is_at_least(cogd_version, needed)
     except ValueError as error:
         raise RequirementError(f"{manifest.id}: the versions can't be compared: {error}") from error
     if too_old:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 MANIFEST_NAME: Final = "bundle.json"
 ENVELOPE_NAME: Final = "bundle.dsse.json"

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import cogd
-from cogd.bundle.archive import ArchiveReader, ByteStream, Member, archive_size
+from cogd.bundle.archive import ArchiveReader, archive_size
 from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME
 from cogd.bundle.verify import VerifiedBundle, verify_bundle, verify_manifest
 from cogd.errors import ArchiveError, DigestError
@@ -20,6 +20,7 @@ from cogd.errors import ArchiveError, DigestError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cogd.bundle.archive import ByteStream, Member
     from cogd.bundle.manifest import FileEntry
     from cogd.bundle.trust import TrustStore
 

@@ -6,26 +6,30 @@ import errno
 import os
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
 
-class FileBytes(NamedTuple):
+class FileBytes:
     """A file's whole content, and the permission bits that it had when it was read."""
 
-    data: bytes
-    mode: int
+    __slots__ = ("data", "mode")
+
+    def __init__(self, data: bytes, mode: int) -> None:
+        self.data, self.mode = data, mode
 
 
-class OpenFile(NamedTuple):
+class OpenFile:
     """A regular file that is open for reading, and its size and permission bits when it was opened."""
 
-    file: BinaryIO
-    size: int
-    mode: int
+    __slots__ = ("file", "mode", "size")
+
+    def __init__(self, file: BinaryIO, size: int, mode: int) -> None:
+        self.file, self.size, self.mode = file, size, mode
 
 
 @contextmanager

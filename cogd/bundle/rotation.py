@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from cogd.bundle.keys import PrivateKey
 
 ROTATION_TYPE: Final = "application/vnd.cogd.key-rotation+json"
-MAX_STATEMENT_BYTES: Final = 4096
 
 _HINT = "get the statement again from the publisher, who makes it with `cogd-train rotate`"
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,8})"
 _IDENTIFIER = rf"(?:{_NUMBER}(?![0-9A-Za-z-])|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 SEMVER: Final = rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?"
 MAX_LENGTH: Final = 64
 
-_SEMVER = re.compile(SEMVER)
-
 Precedence = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
+
+
+def is_at_least(version: str, lowest: str) -> bool:
+    """Whether `version` is `lowest` or a later one.
+
+    Raises:
+        ValueError: one of them is not a semantic version.
+    """
+    return version == lowest or precedence(version) >= precedence(lowest)
 
 
 def precedence(version: str) -> Precedence:
@@ -21,7 +31,7 @@ def precedence(version: str) -> Precedence:
     Raises:
         ValueError: `version` is not MAJOR.MINOR.PATCH with an optional pre-release, or longer than 64 characters.
     """
-    match = _SEMVER.fullmatch(version) if len(version) <= MAX_LENGTH else None
+    match = re.fullmatch(SEMVER, version) if len(version) <= MAX_LENGTH else None
     if match is None:
         raise ValueError(f"{version[:MAX_LENGTH]!r} is not a semantic version")
     pre: str | None = match[4]

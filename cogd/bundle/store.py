@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from cogd.bundle.durable import storage_error
+from cogd.bundle.folder import is_installed
 from cogd.bundle.layout import RECORD_NAME, Layout, pointed_name
-from cogd.bundle.load import is_installed
 from cogd.bundle.record import MAX_RECORD_BYTES, Memory, Record, parse
 from cogd.bundle.regular import read_regular_file
 from cogd.errors import NoAppError, NothingToRollBackError, StorageError

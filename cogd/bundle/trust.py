@@ -10,21 +10,20 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, Self
 
-import msgspec
-from msgspec import Meta
-
-from cogd.bundle.keys import KEY_ID_PATTERN, MAX_KEY_FILE_BYTES, PublicKey, load_public, parse_public
+from cogd.bundle.keys import MAX_KEY_FILE_BYTES, PublicKey, load_public, parse_public
 from cogd.bundle.regular import read_regular_file
-from cogd.bundle.rotation import MAX_STATEMENT_BYTES, Rotation, read_rotation
-from cogd.bundle.utc import Utc, unix_s
 from cogd.errors import ConfigError, KeyFileError
 
+TYPE_CHECKING = False  # no `typing`: `cogd health` waits for what is imported here
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
+    from typing import Final, Self
+
+    from cogd.bundle.revocation import Revocation
+    from cogd.bundle.rotation import Rotation
 
 KEY_SUFFIX: Final = ".pub"
 REVOCATION_SUFFIX: Final = ".revoked"
@@ -33,48 +32,9 @@ THRESHOLD_NAME: Final = "threshold"
 MAX_THRESHOLD: Final = 8  # an envelope has no more signatures
 
 _FOLDER_HINT: Final = "the trust folder must be a folder that this user may read"
-_NO_FILE: Final = Path("-")
+_NO_FILE: Final = "-"
 _OTHERS_MAY_WRITE: Final = 0o022
-_THRESHOLD = re.compile(rb"[1-8]\n")
-_PREFIX = re.compile(r"[0-9a-f]{8,64}")
-
-_Reason = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z", max_length=200)]  # a terminal can show it
-
-
-class Revocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key's end: nothing that it signed is accepted any more.
-
-    Attributes:
-        key_id: the key.
-        reason: one line, for people; may be empty.
-        revoked_at: when; UTC.
-    """
-
-    format: Literal["cogd.revocation/1"] = "cogd.revocation/1"
-    key_id: Annotated[str, Meta(pattern=rf"\A{KEY_ID_PATTERN}\Z")]
-    reason: _Reason
-    revoked_at: Utc
-
-    def __str__(self) -> str:
-        return f"revoked since {self.revoked_at}" + (f": {self.reason}" if self.reason else "")
-
-
-def encode_revocation(revocation: Revocation) -> bytes:
-    """The one form of a revocation's file: JSON, indented by 2, with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(revocation), indent=2) + b"\n"
-
-
-def parse_revocation(raw: bytes) -> Revocation:
-    """The revocation whose one form is `raw`.
-
-    Raises:
-        ValueError: it is none, or in another form.
-    """
-    revocation = msgspec.json.decode(raw, type=Revocation)
-    unix_s(revocation.revoked_at)
-    if encode_revocation(revocation) != raw:
-        raise ValueError("it is not in canonical form, as `cogd trust revoke` writes it")
-    return revocation
+_PREFIX: Final = r"[0-9a-f]{8,64}"
 
 
 class TrustStore(Mapping[str, PublicKey]):
@@ -91,10 +51,10 @@ class TrustStore(Mapping[str, PublicKey]):
 
     def __init__(
         self,
-        keys: Iterable[tuple[PublicKey, Path]] = (),
+        keys: Iterable[tuple[PublicKey, Path | str]] = (),
         *,
-        revocations: Iterable[tuple[Revocation, Path]] = (),
-        rotations: Iterable[tuple[Rotation, Path]] = (),
+        revocations: Iterable[tuple[Revocation, Path | str]] = (),
+        rotations: Iterable[tuple[Rotation, Path | str]] = (),
         threshold: int = 1,
     ) -> None:
         """Put together what was read from files; of a key that is there twice the first file counts.
@@ -104,7 +64,7 @@ class TrustStore(Mapping[str, PublicKey]):
                 or they lead back to where they began.
         """
         found: dict[str, PublicKey] = {}
-        origins: dict[str, Path] = {}
+        origins: dict[str, Path | str] = {}
         revoked: dict[str, Revocation] = {}
         for revocation, path in revocations:
             revoked.setdefault(revocation.key_id, revocation)
@@ -125,7 +85,7 @@ class TrustStore(Mapping[str, PublicKey]):
         return cls((key, _NO_FILE) for key in keys)
 
     @classmethod
-    def load(cls, directories: Iterable[Path] = (), *, files: Iterable[Path] = ()) -> Self:
+    def load(cls, directories: Iterable[Path | str] = (), *, files: Iterable[Path | str] = ()) -> Self:
         """Read what is in `directories`, in name order, then the keys of `files`.
 
         A directory that is missing holds nothing; a file that is missing is an error. Names that start with a dot
@@ -150,7 +110,9 @@ class TrustStore(Mapping[str, PublicKey]):
         Raises:
             KeyError: the key is neither trusted nor revoked.
         """
-        return self._origins[key_id]
+        from pathlib import Path  # noqa: PLC0415  # `cogd health` never asks
+
+        return Path(self._origins[key_id])
 
     def current(self, key_ids: Iterable[str]) -> frozenset[str]:
         """Those of `key_ids` that are trusted and that no other key has taken the place of."""
@@ -171,7 +133,7 @@ class TrustStore(Mapping[str, PublicKey]):
             ConfigError: no key is known whose id begins so, or several are, or `text` is shorter than 8 characters.
         """
         start = text.lower()
-        if _PREFIX.fullmatch(start) is None:
+        if re.fullmatch(_PREFIX, start) is None:
             hint = "`cogd trust list` shows the key ids; the first 8 characters or more are enough"
             raise ConfigError(f"{text[:100]!r} is no key id", hint=hint)
         if len(start) == 64:
@@ -203,9 +165,9 @@ def _line(key_id: str, retired: Mapping[str, str]) -> Iterator[str]:
         key_id = new
 
 
-def _retired(rotations: Iterable[tuple[Rotation, Path]], known: Mapping[str, Path]) -> dict[str, str]:
+def _retired(rotations: Iterable[tuple[Rotation, Path | str]], known: Mapping[str, Path | str]) -> dict[str, str]:
     retired: dict[str, str] = {}
-    paths: dict[str, Path] = {}
+    paths: dict[str, Path | str] = {}
     for rotation, path in rotations:
         old, new = rotation.old.key_id, rotation.new.key_id
         # A revoked one may have handed over before: its successor is still the one that its apps are pinned to.
@@ -219,21 +181,24 @@ def _retired(rotations: Iterable[tuple[Rotation, Path]], known: Mapping[str, Pat
     return retired
 
 
-class _Folder(NamedTuple):
+class _Folder:
     """What one trust folder holds, each with the file that it came from."""
 
-    keys: list[tuple[PublicKey, Path]]
-    revocations: list[tuple[Revocation, Path]]
-    rotations: list[tuple[Rotation, Path]]
-    threshold: int
+    __slots__ = ("keys", "revocations", "rotations", "threshold")
+
+    def __init__(self, threshold: int = 1) -> None:
+        self.keys: list[tuple[PublicKey, str]] = []
+        self.revocations: list[tuple[Revocation, str]] = []
+        self.rotations: list[tuple[Rotation, str]] = []
+        self.threshold = threshold
 
     @classmethod
-    def read(cls, directory: Path) -> Self:
+    def read(cls, directory: Path | str) -> Self:
         # One descriptor: what is listed, checked and read is one folder, whatever is renamed meanwhile.
         try:
             fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return cls([], [], [], 1)
+            return cls()
         except OSError as error:
             raise KeyFileError(f"{directory}: {error.strerror}", hint=_FOLDER_HINT) from error
         try:
@@ -241,57 +206,58 @@ class _Folder(NamedTuple):
             files = {path: _read(fd, path) for path in _paths(fd, directory)}
         finally:
             os.close(fd)
-        folder = cls([], [], [], _threshold(directory / THRESHOLD_NAME, files))
+        folder = cls(_threshold(os.path.join(directory, THRESHOLD_NAME), files))
         for path, data in files.items():
-            if path.name.endswith(KEY_SUFFIX):
+            if path.endswith(KEY_SUFFIX):
                 folder.keys.append((parse_public(path, data), path))
-            elif path.name.endswith(REVOCATION_SUFFIX):
+            elif path.endswith(REVOCATION_SUFFIX):
                 folder.revocations.append((_revocation(path, data), path))
-            elif path.name.endswith(ROTATION_SUFFIX):
+            elif path.endswith(ROTATION_SUFFIX):
                 folder.rotations.append((_rotation(path, data), path))
         return folder
 
 
-def _paths(fd: int, directory: Path) -> list[Path]:
+def _paths(fd: int, directory: Path | str) -> list[str]:
     suffixes = (KEY_SUFFIX, REVOCATION_SUFFIX, ROTATION_SUFFIX)
     try:
         names = sorted(os.listdir(fd))
     except OSError as error:
         raise KeyFileError(f"{directory}: {error.strerror}", hint=_FOLDER_HINT) from error
     return [
-        directory / name
+        os.path.join(directory, name)
         for name in names
         if name == THRESHOLD_NAME or (name.endswith(suffixes) and not name.startswith("."))
     ]
 
 
-def _read(directory: int, path: Path) -> bytes:
+def _read(directory: int, path: str) -> bytes:
     try:
-        data, mode = read_regular_file(
-            path.name, limit=max(MAX_KEY_FILE_BYTES, MAX_STATEMENT_BYTES), dir_fd=directory, follow=True
-        )
+        name = os.path.basename(path)
+        read = read_regular_file(name, limit=MAX_KEY_FILE_BYTES, dir_fd=directory, follow=True)
     except OSError as error:
         raise KeyFileError(
             f"{path}: {error.strerror}", hint="it must be a small plain file that this user may read"
         ) from error
-    _check_mode(path, mode)
-    return data
+    _check_mode(path, read.mode)
+    return read.data
 
 
-def _check_mode(path: Path, mode: int) -> None:
+def _check_mode(path: Path | str, mode: int) -> None:
     if mode & _OTHERS_MAY_WRITE:
         raise KeyFileError(f"{path}: others may write to it (mode {mode & 0o7777:04o})", hint=f"chmod go-w {path}")
 
 
-def _threshold(path: Path, files: Mapping[Path, bytes]) -> int:
+def _threshold(path: str, files: Mapping[str, bytes]) -> int:
     data = files.get(path, b"1\n")
-    if _THRESHOLD.fullmatch(data) is None:
+    if len(data) != 2 or data[1:] != b"\n" or data[0] not in b"12345678":
         hint = f"write the number of signatures that a bundle needs: echo 2 > {path}"
         raise KeyFileError(f"{path}: is not one digit from 1 to {MAX_THRESHOLD} and a newline", hint=hint)
     return int(data)
 
 
-def _revocation(path: Path, data: bytes) -> Revocation:
+def _revocation(path: str, data: bytes) -> Revocation:
+    from cogd.bundle.revocation import parse_revocation  # noqa: PLC0415  # `cogd health` mostly needs none
+
     try:
         return parse_revocation(data)
     except ValueError as error:
@@ -299,7 +265,9 @@ def _revocation(path: Path, data: bytes) -> Revocation:
         raise KeyFileError(f"{path}: is not a revocation: {str(error)[:200]}", hint=hint) from error
 
 
-def _rotation(path: Path, data: bytes) -> Rotation:
+def _rotation(path: str, data: bytes) -> Rotation:
+    from cogd.bundle.rotation import read_rotation  # noqa: PLC0415  # nor one of these
+
     try:
         return read_rotation(data)
     except KeyFileError as error:

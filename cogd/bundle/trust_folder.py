@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cogd.bundle import durable
 from cogd.bundle.keys import PublicKey, load_public
 from cogd.bundle.members import is_safe_name
+from cogd.bundle.revocation import Revocation, encode_revocation, parse_revocation
 from cogd.bundle.rotation import Rotation, read_rotation
 from cogd.bundle.trust import (
     KEY_SUFFIX,
@@ -19,10 +20,7 @@ from cogd.bundle.trust import (
     REVOCATION_SUFFIX,
     ROTATION_SUFFIX,
     THRESHOLD_NAME,
-    Revocation,
     TrustStore,
-    encode_revocation,
-    parse_revocation,
 )
 from cogd.bundle.utc import utc_text
 from cogd.errors import ConfigError, KeyFileError, RevokedKeyError, UnknownKeyError

@@ -1,4 +1,7 @@
-"""The one door: nothing of a bundle is used but what came through here as a `VerifiedBundle`."""
+"""The one door: nothing of a bundle is used but what came through here as a `VerifiedBundle`.
+
+(`cogd.probe.quick` has the same checks of signature and digests, but not those of the manifest's whole schema.)
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import msgspec
 import cogd
 from cogd.bundle import dsse
 from cogd.bundle.archive import read_archive, write_archive
+from cogd.bundle.authentic import authenticate, bundle_digest, check_file
 from cogd.bundle.manifest import (
     KNOWN_FEATURES,
     FileEntry,
@@ -22,7 +26,7 @@ from cogd.bundle.manifest import (
 )
 from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME
 from cogd.bundle.trust import TrustStore
-from cogd.errors import DigestError, RevokedKeyError, SignatureError, ThresholdError, UnknownKeyError
+from cogd.errors import DigestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,12 +99,10 @@ def verify_manifest(
         RequirementError: it needs another cogd than `cogd_version`.
         FeatureError: it needs a feature that this cogd does not know.
     """
-    verified = _authenticate(envelope, trust)
-    if verified.payload != manifest_bytes:
-        raise SignatureError(f"{MANIFEST_NAME} is not what was signed")
-    manifest = parse_manifest(verified.payload)
+    key_ids = authenticate(manifest_bytes, envelope, trust)
+    manifest = parse_manifest(manifest_bytes)
     check_requirements(manifest, cogd_version, KNOWN_FEATURES)
-    return VerifiedManifest(manifest, verified.key_ids)
+    return VerifiedManifest(manifest, key_ids)
 
 
 def verify_bundle(
@@ -130,9 +132,11 @@ def verify_bundle(
         manifest=verified.manifest,
         manifest_bytes=manifest_bytes,
         envelope_bytes=envelope,
-        digest=f"sha256:{sha256(manifest_bytes).hexdigest()}",
+        digest=bundle_digest(manifest_bytes),
         key_ids=verified.key_ids,
-        files=MappingProxyType({entry.path: _checked(entry, files) for entry in entries}),
+        files=MappingProxyType(
+            {entry.path: check_file(entry.path, files.get(entry.path), entry.size, entry.sha256) for entry in entries}
+        ),
         seal=_SEAL,
     )
 
@@ -159,34 +163,3 @@ def pack(manifest: Manifest, files: Mapping[str, bytes], keys: Sequence[PrivateK
     archive = write_archive({MANIFEST_NAME: manifest_bytes, ENVELOPE_NAME: envelope, **contents})
     verify_bundle(read_archive(archive), TrustStore.of(*(key.public for key in keys)))
     return archive
-
-
-def _authenticate(envelope: bytes, trust: TrustStore) -> dsse.Verified:
-    try:
-        verified = dsse.verify(envelope, trust)
-    except UnknownKeyError as error:
-        # Nobody checked those signatures, and nobody needs to: they would not count.
-        revoked = [key_id for key_id in dsse.read(envelope).signatures if key_id in trust.revoked]
-        if not revoked:
-            raise
-        said = "; ".join(f"{key_id} is {trust.revoked[key_id]}" for key_id in revoked)
-        raise RevokedKeyError(f"signed by no trusted key: {said}") from error
-    holders = trust.holders(verified.key_ids)
-    if len(holders) < trust.threshold:
-        known = len(trust.holders(trust))
-        raise ThresholdError(
-            f"{trust.threshold} of the {known} holders of trusted keys must have signed it, "
-            f"but only {len(holders)} did: {', '.join(verified.key_ids)}"
-        )
-    return verified
-
-
-def _checked(entry: FileEntry, files: Mapping[str, bytes]) -> bytes:
-    data = files.get(entry.path)
-    if data is None:
-        raise DigestError(f"{entry.path}: is missing")
-    if len(data) != entry.size:
-        raise DigestError(f"{entry.path}: was changed, it has {len(data)} bytes instead of {entry.size}")
-    if sha256(data).hexdigest() != entry.sha256:
-        raise DigestError(f"{entry.path}: was changed, its SHA-256 is not the signed one")
-    return data

@@ -1,4 +1,7 @@
-"""`cogd health`: verify every app, load it, reproduce its golden pair."""
+"""`cogd health`: verify every app, load it, reproduce its golden pair; or ask the running daemon to.
+
+What is here is the ordinary way, and the judge: `cogd.probe` hands over whatever it can't prove by itself.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +10,43 @@ import time
 from typing import TYPE_CHECKING
 
 from cogd.cli.common import add_settings_arguments, catalogue, load_all, no_app, read_settings
-from cogd.errors import NoAppError
+from cogd.control import request
+from cogd.errors import CogdError, ControlError, NoAppError
 from cogd.events import Event, HealthFailed, HealthOk, encode
+from cogd.probe import live
+from cogd.probe.not_quick import NotQuick
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
+
+    from cogd.events import Level
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which app; all if none is named."""
     parser.add_argument("id", nargs="?", help="the app's id; every app without it")
     add_settings_arguments(parser)
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--live", action="store_true", help="ask the running daemon: a forward pass there, and its input")
+    way.add_argument("--ordinary", action="store_true", help="load the apps as the daemon does, not the quick way")
+    parser.add_argument("--control-socket", metavar="PATH", help="of the daemon that --live asks")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one `health.ok` or `health.failed` an app; exit 1 if any failed or there is none."""
     settings = read_settings(arguments).settings
+    if arguments.live:
+        return _live(settings.control_socket, arguments.id)
+    reason: str | None = None if arguments.ordinary else getattr(arguments, "fallback_reason", None)
     apps, rejected = load_all(catalogue(arguments, settings))
     if arguments.id is not None:
         apps = [app for app in apps if app.id == arguments.id]
         rejected = [item for item in rejected if item.id == arguments.id] if not apps else []
-    failures = [HealthFailed(app=r.path, code=r.error.code, message=str(r.error), hint=r.error.hint) for r in rejected]
+    failures = [_failed(item.path, item.error, reason) for item in rejected]
     if not apps and not failures:
         error = no_app(settings, []) if arguments.id is None else NoAppError(f"there is no app {arguments.id}")
-        failures = [HealthFailed(app=arguments.id, code=error.code, message=str(error), hint=error.hint)]
+        failures = [_failed(arguments.id, error, reason)]
     for app in apps:
         fields = HealthOk(
             app=app.id,
@@ -39,9 +55,46 @@ def run(arguments: argparse.Namespace) -> int:
             backend=app.backend,
             golden_error=app.golden_error,
             golden_tolerance=app.golden_tolerance,
+            golden_ms=None if app.golden_ms is None else round(app.golden_ms, 3),
+            way="ordinary",
+            fallback_reason=reason,
         )
-        sys.stdout.buffer.write(encode(Event(ts=time.time(), level="info", event="health.ok", fields=fields)))
+        sys.stdout.buffer.write(_event("info", "health.ok", fields))
     for failed in failures:
-        sys.stdout.buffer.write(encode(Event(ts=time.time(), level="error", event="health.failed", fields=failed)))
+        sys.stdout.buffer.write(_event("error", "health.failed", failed))
     sys.stdout.buffer.flush()
     return 1 if failures else 0
+
+
+def _live(path: Path, app_id: str | None) -> int:
+    """What the daemon says; where it can't be had, why."""
+    try:
+        healthy, lines = live.ask(str(path), app_id)
+    except NotQuick as reason:
+        healthy, lines = False, _event("error", "health.failed", _unheard(path, app_id, str(reason)))
+    sys.stdout.buffer.write(lines)
+    sys.stdout.buffer.flush()
+    return 0 if healthy else 1
+
+
+def _unheard(path: Path, app_id: str | None, reason: str) -> HealthFailed:
+    """Why there is no answer: asked once more, at leisure."""
+    error: CogdError = ControlError(reason)
+    try:
+        if request(path, {"command": "status"}, live.TIMEOUT_S) is None:
+            error = ControlError(f"no daemon listens on {path}", hint="start it: systemctl start cogd")
+    except CogdError as said:
+        error = said
+    return HealthFailed(
+        app=app_id, code=error.code, message=str(error), hint=error.hint, way="live", fallback_reason=None
+    )
+
+
+def _event(level: Level, name: str, fields: HealthOk | HealthFailed) -> bytes:
+    return encode(Event(ts=time.time(), level=level, event=name, fields=fields))
+
+
+def _failed(app: str | None, error: CogdError, reason: str | None) -> HealthFailed:
+    return HealthFailed(
+        app=app, code=error.code, message=str(error), hint=error.hint, way="ordinary", fallback_reason=reason
+    )

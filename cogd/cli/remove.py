@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from cogd.bundle.changes import changing
-from cogd.bundle.load import is_installed
+from cogd.bundle.folder import is_installed
 from cogd.bundle.store import Store
 from cogd.cli.apps import act_as_owner, add_change_arguments, check_wait, describe_daemon, tell_daemon
 from cogd.cli.common import read_settings

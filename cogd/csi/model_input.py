@@ -52,14 +52,16 @@ class ModelInput:
         laid_out = np.empty((len(windows), *windows[0].shape), np.float32) if out is None else out
         transposed = self.layout == "time_major_mislabelled_56x20"
         by_rms = self.gain == "window_rms"
-        for window, row in zip(windows, laid_out, strict=True):
+        for index, window in enumerate(windows):
+            row = laid_out[index]
             if transposed:
                 row.reshape(window.shape[::-1])[...] = window.T
             else:
                 row[...] = window
             if by_rms:
                 flat = row.reshape(-1)  # one dot product; the mean of the squares as NumPy spells it takes five passes
-                flat /= max(math.sqrt(flat.dot(flat) / flat.size), _LEAST_RMS)
+                rms = max(math.sqrt(flat.dot(flat) / flat.size), _LEAST_RMS)
+                np.divide(flat, np.float32(rms), out=flat)
         return laid_out
 
     def normalise(self, laid_out: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

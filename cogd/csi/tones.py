@@ -200,11 +200,11 @@ def select_tones(frame: Frame, rule: ToneRule) -> Tones:
             raise ToneError(f"a frame of {len(amplitudes)} bins, or of zeros only, has no first {SUBCARRIERS}")
         return Tones(first, f"first56-{frame.bins}", SUBCARRIERS)
     if frame.amplitude is not None:
-        selection = _selection((frame.amplitude != 0).tobytes(), frame.bins)
+        selection = _selection(frame.amplitude.astype(np.bool_).tobytes(), frame.bins)
         tones = frame.amplitude.take(selection.picks)
     else:
         pairs = _pairs(frame)
-        selection = _selection((pairs != 0).tobytes(), frame.bins)
+        selection = _selection(pairs.astype(np.bool_).tobytes(), frame.bins)
         tones = _AMPLITUDES.take(pairs.take(selection.picks))
     values = tones if selection.resampling is None else tones.dot(selection.resampling)
     return Tones(values, selection.kind, selection.measured)

@@ -5,9 +5,10 @@
 
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
-APPS = FOLDER / "apps"
-PUBLIC_KEY = FOLDER / "demo.pub"
+from cogd.defaults import DEMO_APPS, DEMO_KEY
+
+APPS = Path(DEMO_APPS)
+PUBLIC_KEY = Path(DEMO_KEY)
 SOURCES = ("sim:?nodes=2&persons=1&seed=7",)
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from cogd.errors import ManifestError
 from cogd.events import CountFields
 from cogd.heads.base import Reading
+from cogd.heads.rules import count_calibration, count_classes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
@@ -32,31 +31,13 @@ class CountHead:
     event = "count"
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
-        shapes = {tensor.name: tensor.shape for tensor in output.tensors}
-        if shapes != {"count_logits": [len(output.labels)], "conf_logits": [1]}:
-            raise ManifestError("the count head wants `count_logits`, one for each label, and `conf_logits` of 1 value")
-        if output.trained_classes is None or len(output.trained_classes) < 2:
-            raise ManifestError("the count head must be told which classes were trained, two at least")
-        try:
-            self._counts = [int(output.labels[index]) for index in output.trained_classes]
-        except ValueError as error:
-            raise ManifestError("the count head's labels must be numbers of persons") from error
-        if self._counts[0] < 0 or self._counts != sorted(set(self._counts)):
-            raise ManifestError("the count head's labels must be numbers of persons, in ascending order")
-        self._trained = output.trained_classes
+        self._counts = count_classes(output)
+        self._trained = output.trained_classes or []
         self._temperature = 1.0
         self._line: tuple[float, float] | None = None
-        if output.confidence == "platt":
-            try:
-                self._temperature, slope, offset = (
-                    float(calibration[name].item()) for name in ("temperature", "slope", "offset")
-                )
-            except (KeyError, ValueError) as error:
-                raise ManifestError(
-                    "the calibration must hold temperature, slope and offset, one number each"
-                ) from error
-            if not (np.isfinite([self._temperature, slope, offset]).all() and self._temperature > 0):
-                raise ManifestError("the calibration's numbers must be finite and the temperature above 0")
+        fitted = count_calibration(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
+        if fitted is not None:
+            self._temperature, slope, offset = fitted
             self._line = slope, offset
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:

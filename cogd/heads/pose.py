@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cogd.errors import ManifestError
 from cogd.events import Person, PoseFields
 from cogd.heads.base import Reading
+from cogd.heads.rules import check_pose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,10 +28,7 @@ class PoseHead:
     event = "pose.frame"
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
-        if [(tensor.name, tensor.shape) for tensor in output.tensors] != [("keypoints", [34])]:
-            raise ManifestError("the pose head wants one output `keypoints` of 34 values")
-        if output.confidence != "none" or calibration:
-            raise ManifestError("the pose head knows no calibration")
+        check_pose(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
         """One skeleton for each row."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import safetensors
@@ -43,6 +44,13 @@ MAX_BATCH = 64
 """The most windows that are run at once."""
 
 
+class Reproduced(NamedTuple):
+    """What the golden input gave: the largest difference from the expected output, and how long the model took."""
+
+    error: float
+    took_ms: float
+
+
 @dataclass(frozen=True, eq=False)
 class LoadedVariant:
     """A variant that has reproduced the golden pair.
@@ -51,6 +59,7 @@ class LoadedVariant:
         variant: which.
         golden_error: largest difference from the golden pair's output.
         golden_tolerance: the largest that is allowed.
+        golden_ms: how long the model took for the golden input.
         model_input: makes the model's input of windows.
         session: runs the model.
     """
@@ -58,6 +67,7 @@ class LoadedVariant:
     variant: Variant
     golden_error: float
     golden_tolerance: float
+    golden_ms: float
     model_input: ModelInput
     session: Session
 
@@ -74,6 +84,7 @@ class App:
         golden_error: largest difference from the golden pair's output.
         golden_tolerance: the largest that is allowed.
         min_confidence: events whose confidence is lower are not emitted.
+        golden_ms: how long the model took for the golden input; None where that was not measured.
     """
 
     bundle: VerifiedBundle
@@ -85,6 +96,7 @@ class App:
     _input: ModelInput
     _session: Session
     min_confidence: float = 0.0
+    golden_ms: float | None = None
 
     @property
     def id(self) -> str:
@@ -107,6 +119,14 @@ class App:
     def only_computes(self) -> bool:
         """Whether `infer` can't hang: see `cogd.runtime.backend.Session`."""
         return self._session.only_computes
+
+    def reproduce(self) -> Reproduced:
+        """Run the golden input once more; called by the same thread as `infer`.
+
+        Raises:
+            ManifestError: the bundle holds no golden pair that fits it. Any other exception is the backend's own.
+        """
+        return _reproduce(self.bundle, self._session, self._input)
 
     def infer(self, windows: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> Outputs:
         """Outputs by name of windows `[1..64, 56, frames]`; called by one thread at a time.
@@ -156,6 +176,7 @@ def load_app(bundle: VerifiedBundle, min_confidence: float = 0.0) -> App:
             loaded.model_input,
             loaded.session,
             min_confidence,
+            loaded.golden_ms,
         )
     if len(failures) == 1:
         raise failures[0]
@@ -189,12 +210,19 @@ def load_variant(bundle: VerifiedBundle, variant: Variant) -> LoadedVariant:
     model_input = _model_input(bundle)
     session = _load_session(bundle, variant)
     tolerance = manifest.golden.tolerance[variant.precision]
-    error = _golden_error(bundle, session, model_input)
+    reproduced = _reproduce(bundle, session, model_input)
+    check_reproduced(manifest.id, variant.backend, reproduced.error, tolerance)
+    return LoadedVariant(variant, reproduced.error, tolerance, reproduced.took_ms, model_input, session)
+
+
+def check_reproduced(app_id: str, backend: str, error: float, tolerance: float) -> None:
+    """See that a difference from the golden output is within the tolerance.
+
+    Raises:
+        GoldenError: it is not.
+    """
     if not error <= tolerance:  # a NaN is a mismatch too
-        raise GoldenError(
-            f"{manifest.id}: {variant.backend} is off its golden output by {error:.3g}, more than {tolerance:g}"
-        )
-    return LoadedVariant(variant, error, tolerance, model_input, session)
+        raise GoldenError(f"{app_id}: {backend} is off its golden output by {error:.3g}, more than {tolerance:g}")
 
 
 def golden_windows(bundle: VerifiedBundle) -> NDArray[np.float32]:
@@ -234,12 +262,15 @@ def _model_input(bundle: VerifiedBundle) -> ModelInput:
     return ModelInput(spec.layout, spec.gain, mean, std)
 
 
-def _golden_error(bundle: VerifiedBundle, session: Session, model_input: ModelInput) -> float:
-    """Largest absolute difference between what the session makes of the golden windows and what is expected."""
+def _reproduce(bundle: VerifiedBundle, session: Session, model_input: ModelInput) -> Reproduced:
+    """Run the golden windows in one batch."""
     manifest = bundle.manifest
     golden = _tensors(bundle, manifest.golden.file)
     windows = golden_windows(bundle)
-    outputs = session.run(model_input.prepare(windows))
+    prepared = model_input.prepare(windows)
+    started_s = time.perf_counter()
+    outputs = session.run(prepared)
+    took_ms = (time.perf_counter() - started_s) * 1e3
     worst = 0.0
     for tensor in manifest.output.tensors:
         expected = golden.get(tensor.name)
@@ -247,7 +278,7 @@ def _golden_error(bundle: VerifiedBundle, session: Session, model_input: ModelIn
             raise ManifestError(f"{manifest.golden.file} lacks the expected {tensor.name}")
         difference = float(np.abs(outputs[tensor.name] - expected).max())
         worst = difference if np.isnan(difference) else max(worst, difference)
-    return worst
+    return Reproduced(worst, took_ms)
 
 
 def _tensors(bundle: VerifiedBundle, path: str) -> dict[str, NDArray[np.float32]]:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from cogd.errors import CogdError, ControlError
+from cogd.probe.live import header
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -32,7 +33,8 @@ Command = Literal["reload", "status"]
 
 
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    command: Command
+    command: Literal["reload", "status", "health"]
+    app: str | None = None
 
 
 _DECODER: Final = msgspec.json.Decoder(_Request)
@@ -44,10 +46,16 @@ class ControlServer:
     Args:
         path: of the socket.
         answer: what a command gives; a `CogdError` of it is answered as one.
+        health: what `health` gives for an app's id (None: for all): whether all is well, and event lines.
     """
 
-    def __init__(self, path: Path, answer: Callable[[Command], Awaitable[Mapping[str, object]]]) -> None:
-        self._path, self._answer = path, answer
+    def __init__(
+        self,
+        path: Path,
+        answer: Callable[[Command], Awaitable[Mapping[str, object]]],
+        health: Callable[[str | None], Awaitable[tuple[bool, bytes]]],
+    ) -> None:
+        self._path, self._answer, self._health = path, answer, health
         self._log = structlog.get_logger()
         self._server: asyncio.Server | None = None
         self._identity: tuple[int, int] | None = None
@@ -113,7 +121,9 @@ class ControlServer:
         try:
             async with asyncio.timeout(IDLE_S):
                 line = await reader.readuntil(b"\n")
-            command = _DECODER.decode(line).command
+            request = _DECODER.decode(line)
+            if request.app is not None and request.command != "health":
+                return _refusal(ControlError(f"bad request: {request.command} takes no app", hint="leave `app` out"))
         except TimeoutError:
             return _refusal(ControlError(f"no request within {IDLE_S:g} s", hint="send one line of JSON"))
         except asyncio.IncompleteReadError:
@@ -123,7 +133,11 @@ class ControlServer:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return _refusal(ControlError(f"bad request: {error}", hint='for example {"command": "status"}'))
         try:
-            answer = _line({"ok": True, **await self._answer(command)})
+            if request.command == "health":
+                healthy, lines = await self._health(request.app)
+                answer = header(healthy=healthy, size=len(lines)) + lines
+            else:
+                answer = _line({"ok": True, **await self._answer(request.command)})
         except CogdError as error:
             return _refusal(error)
         if len(answer) > MAX_ANSWER_BYTES:

@@ -21,9 +21,11 @@ from cogd.errors import ConfigError, PluginError, SinkError, SourceError
 from cogd.events import AppRejected, Event, RunStarted, RunStopped
 from cogd.runtime.control import ControlServer
 from cogd.runtime.engine import TICK_S, Engine
+from cogd.runtime.health import live_health
 from cogd.runtime.intake import SourceIntake
 from cogd.runtime.plugins import load_plugin
 from cogd.runtime.reload import Reloader
+from cogd.sinks.base import Totals, WatchingSink
 from cogd.sources.base import SourceOptions, SystemClock
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class Daemon:
         self._reloader = Reloader(
             self._engine, catalogue, self._clock, settings.canary_s, settings.tick_ms / 1000, rejected
         )
-        self._control = ControlServer(settings.control_socket, self._answer)
+        self._control = ControlServer(settings.control_socket, self._answer, self._health)
         now_s = self._clock.monotonic_s()
         self._sources = [
             (source, SourceIntake(source.name, self._engine, now_s, self._sinks_have_room)) for source, _ in sources
@@ -98,6 +100,7 @@ class Daemon:
         self._hurry = asyncio.Event()
         self._reason = ""
         self._missed_ticks = 0
+        self._started_s = now_s
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def stop(self, reason: str) -> None:
@@ -126,9 +129,8 @@ class Daemon:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # `cogd run` holds it back until here
         if duration_s is not None:
             loop.call_later(duration_s, self.stop, f"the duration of {duration_s:g} s is over")
-        started_s = self._clock.monotonic_s()
-        for sink in self._sinks:
-            self._guard(sink, sink.open)
+        self._started_s = self._clock.monotonic_s()
+        self._open_sinks()
         self._say_started()
         if self._begin_with_trials:
             self._reloader.request()
@@ -153,12 +155,18 @@ class Daemon:
             await asyncio.gather(listening, ticking, hurrying, return_exceptions=True)
             await self._control.close()
             await self._reloader.close()
-            await self._say_stopped(started_s)
+            await self._say_stopped()
         if failure is not None:
             raise failure
         broken = [sink.broken for sink in self._sinks]
         if all(broken) and not any(isinstance(error, BrokenPipeError) for error in broken):
             raise SinkError(self._reason)
+
+    def _open_sinks(self) -> None:
+        for sink in self._sinks:
+            if isinstance(sink, WatchingSink):
+                self._guard(sink, partial(sink.watch, self._totals))
+            self._guard(sink, sink.open)
 
     async def _listen(self) -> SourceError | None:
         """Run all sources; returns when all have ended, with the error of one that could not be opened."""
@@ -287,6 +295,10 @@ class Daemon:
             },
         }
 
+    async def _health(self, app_id: str | None) -> tuple[bool, bytes]:
+        """What `cogd health --live` shows."""
+        return await live_health(self._engine, [intake for _, intake in self._sources], self._clock, app_id)
+
     def _say_started(self) -> None:
         self._engine.say(
             "run.started",
@@ -304,22 +316,36 @@ class Daemon:
             self._engine.say("app.rejected", fields, "error")
             self._log.error("app rejected", path=rejected.path, code=error.code, message=str(error), hint=error.hint)
 
-    async def _say_stopped(self, started_s: float) -> None:
-        self._engine.close()
+    def _totals(self) -> Totals:
         dropped = dict(self._engine.dropped)
         if shed := sum(sink.dropped for sink in self._sinks):
             dropped["sink_overload"] = shed
         if refused := self._refused.total():
             dropped["sink_failed"] = refused
-        fields = RunStopped(
-            reason=self._reason or "an internal error",
-            uptime_s=round(self._clock.monotonic_s() - started_s, 3),
+        return Totals(
+            apps=[app.info() for app in self._engine.apps],
+            uptime_s=round(self._clock.monotonic_s() - self._started_s, 3),
             ticks=self._engine.ticks,
             missed_ticks=self._missed_ticks,
             inferences=dict(self._engine.inferences),
             dropped=dropped,
             sources={intake.name: dict(intake.counts) for _, intake in self._sources},
             nodes=self._engine.totals(),
+            links=self._engine.links(),
+        )
+
+    async def _say_stopped(self) -> None:
+        self._engine.close()
+        totals = self._totals()
+        fields = RunStopped(
+            reason=self._reason or "an internal error",
+            uptime_s=totals.uptime_s,
+            ticks=totals.ticks,
+            missed_ticks=totals.missed_ticks,
+            inferences=totals.inferences,
+            dropped=totals.dropped,
+            sources=totals.sources,
+            nodes=totals.nodes,
         )
         self._engine.say("run.stopped", fields)
         await self._close_sinks()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-from typing import Final
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _ALIASES: Final[dict[str, frozenset[str]]] = {
     # `arm` is ADR-100's word for the 64-bit Raspberry Pi 5; elsewhere upstream it means armv7, which is not meant here.
@@ -18,5 +21,5 @@ def device_targets(machine: str | None = None) -> frozenset[str]:
     Args:
         machine: as `uname -m` says; this device's where None.
     """
-    name = platform.machine() if machine is None else machine
+    name = os.uname().machine if machine is None else machine
     return frozenset({"cpu"}) | _ALIASES.get(name, frozenset({name}))

@@ -21,7 +21,7 @@ from cogd.csi.link import LinkState
 from cogd.csi.node import Node
 from cogd.events import AppFailed, Event, LinkChanged, NodeTotals, WindowInfo, WindowReset
 from cogd.runtime.app import MAX_BATCH
-from cogd.runtime.place import Answer, Ledger, Place
+from cogd.runtime.place import Ledger, Place
 from cogd.runtime.runner import Pending, Runner
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cogd.csi.link import LinkLimits
     from cogd.csi.window import WindowSpec
     from cogd.events import Level
+    from cogd.heads.base import Reading
     from cogd.runtime.app import App, Outputs
     from cogd.runtime.place import Progress
     from cogd.runtime.runner import Answered
@@ -55,6 +56,25 @@ class _Given:
     place: Place
     own: Sequence[Pending]
     answer: Answered | asyncio.Future[Outputs]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInput:
+    """What a node gives.
+
+    Attributes:
+        link: its state.
+        age_s: of its last new frame.
+        believed: its frames fill windows: they are live, or simulated where that is believed.
+        full: apps whose window of it is complete.
+        filling: the other apps.
+    """
+
+    link: LinkState
+    age_s: float | None
+    believed: bool
+    full: list[str]
+    filling: list[str]
 
 
 class Engine:
@@ -241,7 +261,7 @@ class Engine:
         app = place.active.app
         if inferred.failure is not None or self._failed:
             self._note_failure(app, inferred.failure, inferred.readings.count(None))
-        self._emit_inferred(map(Answer, own, inferred.readings, repeat(app)))
+        self._emit_inferred(zip(own, inferred.readings, repeat(app), strict=False))
 
     async def _fall_back(self, ledger: Ledger) -> None:
         """Let the version before infer what is its own, and what the new one could not."""
@@ -262,7 +282,7 @@ class Engine:
             self.dropped["stopping"] += len(batch)
             raise
 
-    def _emit_inferred(self, answers: Iterable[Answer]) -> None:
+    def _emit_inferred(self, answers: Iterable[tuple[Pending, Reading | None, App]]) -> None:
         now_s, unix_s = self._clock.monotonic_s(), self._clock.unix_s()
         for pending, reading, app in answers:
             if reading is None:
@@ -317,6 +337,17 @@ class Engine:
             for name, node in sorted(self._nodes.items())
         }
 
+    def inputs(self) -> dict[str, NodeInput]:
+        """What each node gives to the apps that serve."""
+        found: dict[str, NodeInput] = {}
+        for name, (state, age_s) in self.links().items():
+            windows = self._nodes[name].windows
+            full = [place.id for place in self.places if windows[place.active.app.window].complete]
+            filling = [place.id for place in self.places if place.id not in full]
+            simulated = state is LinkState.SIMULATED and self._believe_simulated(name.rpartition("/")[0])
+            found[name] = NodeInput(state, age_s, state is LinkState.LIVE or simulated, full, filling)
+        return found
+
     def links(self) -> dict[str, tuple[LinkState, float | None]]:
         """State of each node's link, and the age of its last new frame in seconds."""
         now_s = self._clock.monotonic_s()
@@ -329,6 +360,11 @@ class Engine:
     def apps(self) -> list[App]:
         """The versions that serve."""
         return [place.active.app for place in self._places.values()]
+
+    @property
+    def places(self) -> list[Place]:
+        """Who serves, app by app; to be read only."""
+        return list(self._places.values())
 
     def place(self, app_id: str) -> Place | None:
         """Who serves an app; to be read only."""

@@ -33,6 +33,17 @@ class SourceIntake:
         self.counts: Counter[str] = Counter()
         self._engine = engine
         self._state: _State | None = None
+        self._reason: str | None = None
+
+    @property
+    def state(self) -> _State | None:
+        """What was said of it last; None: nothing yet."""
+        return self._state
+
+    @property
+    def reason(self) -> str | None:
+        """Why, if it was said."""
+        return self._reason
 
     def offer(self, frame: Frame) -> None:
         """Hand in a live frame."""
@@ -75,7 +86,7 @@ class SourceIntake:
     def _enter(self, state: _State, reason: str | None) -> None:
         if state == self._state:
             return
-        self._state = state
+        self._state, self._reason = state, reason
         self.was_up = self.was_up or state == "up"
         level: Level = "info" if state in {"up", "ended"} else "warn"
         fields = SourceChanged(source=self.name, state=state, reason=reason)

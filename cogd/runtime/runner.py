@@ -21,7 +21,7 @@ from cogd.heads.base import Reading
 from cogd.runtime.worker import Worker
 
 if TYPE_CHECKING:
-    from cogd.runtime.app import App, Outputs
+    from cogd.runtime.app import App, Outputs, Reproduced
 
 INFERENCE_LIMIT_S = 1.0
 """A backend that takes longer for one batch has failed; the other apps go on, and so does this one once it answers."""
@@ -67,6 +67,7 @@ class Runner:
         """What one window takes, lately; infinite before the first batch, not a number where a batch may hang."""
         manifest = app.bundle.manifest
         self._constants = manifest.id, manifest.version, app.bundle.digest, app.backend
+        self._proof: asyncio.Future[Reproduced] | None = None
 
     @property
     def median_s(self) -> float | None:
@@ -79,12 +80,23 @@ class Runner:
         if self.worker.unfinished:
             return _late()
         windows = [pending.window for pending in batch]
-        if not self._window_s * len(windows) <= SHORT_S:
+        proving = self._proof is not None and not self._proof.done()  # a session is used by one thread at a time
+        if proving or not self._window_s * len(windows) <= SHORT_S:
             return self.worker.submit(partial(self._infer, windows))
         try:
             return self._infer(windows)
         except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
             return f"{type(error).__name__}: {error}"
+
+    def prove(self) -> asyncio.Future[Reproduced]:
+        """Reproduce the golden pair behind what the thread has to do already; no batch is refused for it.
+
+        Whoever asks while a proof is under way gets that one, so that nothing piles up behind a model that hangs.
+        """
+        if self._proof is None or self._proof.done():
+            self._proof = self.worker.aside(self.app.reproduce)
+            self._proof.add_done_callback(_retrieve)  # nobody may be waiting any more
+        return self._proof
 
     def _infer(self, windows: Sequence[NDArray[np.float32]]) -> Outputs:
         """Where it runs, so that a busy event loop does not count."""
@@ -165,3 +177,8 @@ class Runner:
 
 def _late() -> str:
     return f"no answer within {INFERENCE_LIMIT_S:g} s"
+
+
+def _retrieve(proof: asyncio.Future[Reproduced]) -> None:
+    if not proof.cancelled():
+        proof.exception()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _Result = TypeVar("_Result")
+_Other = TypeVar("_Other")
 
 
 class Worker(Generic[_Result]):
@@ -23,9 +24,7 @@ class Worker(Generic[_Result]):
     """
 
     def __init__(self, name: str) -> None:
-        self._calls: queue.SimpleQueue[tuple[Callable[[], _Result], asyncio.Future[_Result]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any], bool] | None] = queue.SimpleQueue()
         self.unfinished = 0
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
@@ -33,7 +32,13 @@ class Worker(Generic[_Result]):
         """Run a call; the future may be abandoned. Only from the event loop's thread."""
         future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self.unfinished += 1
-        self._calls.put((call, future))
+        self._calls.put((call, future, True))
+        return future
+
+    def aside(self, call: Callable[[], _Other]) -> asyncio.Future[_Other]:
+        """Run a call that is none of the others' business: it waits its turn, but does not count as unfinished."""
+        future: asyncio.Future[_Other] = asyncio.get_running_loop().create_future()
+        self._calls.put((call, future, False))
         return future
 
     def close(self) -> None:
@@ -42,23 +47,29 @@ class Worker(Generic[_Result]):
 
     def _run(self) -> None:
         while (item := self._calls.get()) is not None:
-            call, future = item
-            result: _Result | None = None
+            call, future, counts = item
+            result: object = None
             failure: BaseException | None = None
             try:
                 result = call()
             except BaseException as error:  # noqa: BLE001  # handed to whoever awaits the future
                 failure = error
             try:
-                future.get_loop().call_soon_threadsafe(self._finish, future, result, failure)
+                future.get_loop().call_soon_threadsafe(self._finish, future, result, failure, counts)
             except RuntimeError:  # the loop has ended, nobody awaits it any more
                 return
 
-    def _finish(self, future: asyncio.Future[_Result], result: _Result | None, failure: BaseException | None) -> None:
-        self.unfinished -= 1
+    def _finish(
+        self,
+        future: asyncio.Future[Any],
+        result: object,
+        failure: BaseException | None,
+        counts: bool,  # noqa: FBT001
+    ) -> None:
+        self.unfinished -= counts
         if future.done():  # abandoned
             return
         if failure is not None:
             future.set_exception(failure)
         else:
-            future.set_result(result)  # type: ignore[arg-type]  # None only where the call returns None
+            future.set_result(result)

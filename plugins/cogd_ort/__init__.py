@@ -13,7 +13,8 @@ import numpy as np
 import onnxruntime
 
 from cogd.errors import ModelError
-from cogd_ort.self_contained import check_self_contained, has_inner_graphs
+from cogd.runtime.onnx import LOG_ERRORS_ONLY, SESSION_CONFIG, THREADS
+from cogd.runtime.self_contained import check_self_contained, has_inner_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,19 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["OrtBackend", "session_options"]
 
-_LOG_ERRORS_ONLY = 3
-
 
 def session_options() -> onnxruntime.SessionOptions:
     """The options that models are run with."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = THREADS
+    options.inter_op_num_threads = THREADS
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = _LOG_ERRORS_ONLY
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # what was checked, not its own
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = LOG_ERRORS_ONLY
+    for key, value in SESSION_CONFIG.items():
+        options.add_session_config_entry(key, value)
     return options
 
 

@@ -35,7 +35,7 @@ def test_what_is_compared_is_ratios_with_their_noise(measured):
     for tight, figures in measured:
         name = tight.app.split()[0]
         assert set(figures) == {f"tight.{name}.p50_ratio", f"tight.{name}.p99_ratio"}
-        assert figures[f"tight.{name}.p50_ratio"].value == pytest.approx(tight.p50_ratio, abs=5e-3)
+        assert figures[f"tight.{name}.p50_ratio"].value == pytest.approx(tight.p50_ratio, rel=0.01)
         assert all(figure.noise >= 0 for figure in figures.values())
 
 

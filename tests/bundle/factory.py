@@ -25,8 +25,9 @@ from cogd.bundle.manifest import (
     Variant,
     encode_manifest,
 )
+from cogd.bundle.revocation import Revocation
 from cogd.bundle.rotation import Rotation, make_rotation, read_rotation
-from cogd.bundle.trust import Revocation, TrustStore
+from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import VerifiedBundle, pack, verify_bundle
 
 if TYPE_CHECKING:

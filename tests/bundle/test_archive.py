@@ -282,7 +282,8 @@ def test_contents_can_not_be_skipped_or_read_twice():
     reader = ArchiveReader(Tape(write_archive(SMALL)))
     with pytest.raises(RuntimeError, match="no content"):
         reader.content()
-    assert next(reader) == ("bundle.json", 2)
+    member = next(reader)
+    assert (member.name, member.size) == ("bundle.json", 2)
     with pytest.raises(RuntimeError, match=r"content of bundle\.json was not read"):
         next(reader)
     assert reader.content() == b"{}"

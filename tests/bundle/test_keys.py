@@ -231,3 +231,13 @@ def test_openssl(tmp_path, private_path):
     (tmp_path / "signature").write_bytes(theirs.sign(b"message"))
     verify = ("pkeyutl", "-verify", "-pubin", "-inkey", "theirs.pub", "-rawin")
     assert b"Success" in openssl(*verify, "-in", "message", "-sigfile", "signature")
+
+
+def test_public_keys_are_values():
+    same, other = PublicKey(KEY.public.raw), PublicKey(bytes(32))
+    assert same == KEY.public != other
+    assert len({same, KEY.public, other}) == 2
+    assert same != KEY.public.raw
+    assert repr(same) == f"PublicKey(key_id={same.key_id!r})"
+    with pytest.raises(AttributeError):
+        same.raw = bytes(32)

@@ -7,7 +7,8 @@ import pytest
 
 from cogd.bundle.appliance import AppConfig
 from cogd.bundle.changes import changing
-from cogd.bundle.load import app_folders, load_apps, load_archives, load_bundle
+from cogd.bundle.folder import app_names
+from cogd.bundle.load import load_apps, load_archives, load_bundle
 from cogd.bundle.probation import note_outcome
 from cogd.bundle.store import Store
 from cogd.errors import (
@@ -176,9 +177,7 @@ def test_good_ones_beside_bad_ones(tmp_path):
         ("renamed", BundleError),
         ("stranger", UnknownKeyError),
     ]
-    assert [path.name for path in app_folders(tmp_path)] == sorted(
-        [path.path.name for path in rejected] + ["alpha", "mouse", "zebra"]
-    )
+    assert app_names(tmp_path) == sorted([path.path.name for path in rejected] + ["alpha", "mouse", "zebra"])
 
 
 def test_an_app_is_read_through_its_pointer(tmp_path):

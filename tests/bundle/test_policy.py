@@ -14,9 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from cogd.bundle.keys import PrivateKey
 from cogd.bundle.policy import judge
 from cogd.bundle.record import remember
+from cogd.bundle.revocation import Revocation
 from cogd.bundle.rotation import make_rotation, read_rotation
 from cogd.bundle.semver import precedence
-from cogd.bundle.trust import Revocation, TrustStore
+from cogd.bundle.trust import TrustStore
 from cogd.errors import (
     BundleError,
     DowngradeError,

@@ -13,7 +13,8 @@ def test_content_and_mode(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     path.chmod(0o640)
-    assert read_regular_file(path, limit=3) == (b"abc", 0o640)
+    read = read_regular_file(path, limit=3)
+    assert (read.data, read.mode) == (b"abc", 0o640)
     with pytest.raises(OSError, match="has 3 bytes, more than 2"):
         read_regular_file(path, limit=2)
 

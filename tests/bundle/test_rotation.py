@@ -12,8 +12,8 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from cogd.bundle import dsse
-from cogd.bundle.keys import PrivateKey
-from cogd.bundle.rotation import MAX_STATEMENT_BYTES, ROTATION_TYPE, make_rotation, read_rotation
+from cogd.bundle.keys import MAX_KEY_FILE_BYTES, PrivateKey
+from cogd.bundle.rotation import ROTATION_TYPE, make_rotation, read_rotation
 from cogd.errors import KeyFileError, SignatureError
 
 from .factory import KEY, OTHER_KEY, THIRD_KEY, sign_anything, trust
@@ -46,7 +46,7 @@ def test_round_trip_and_form():
         "new_key": base64.b64encode(OTHER_KEY.public.raw).decode(),
         "created": CREATED,
     } == SAID
-    assert len(STATEMENT) < MAX_STATEMENT_BYTES // 4
+    assert len(STATEMENT) < MAX_KEY_FILE_BYTES // 4
 
 
 def test_a_key_does_not_replace_itself():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cogd.bundle import keys
 from cogd.bundle.keys import PrivateKey
-from cogd.bundle.trust import Revocation, TrustStore, encode_revocation, parse_revocation
+from cogd.bundle.revocation import Revocation, encode_revocation, parse_revocation
+from cogd.bundle.trust import TrustStore
 from cogd.errors import ConfigError, KeyFileError
 
 from .factory import KEY, OTHER_KEY, THIRD_KEY, revocation, rotation, trust

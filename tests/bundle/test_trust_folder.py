@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from cogd.bundle import durable, keys, trust_folder
+from cogd.bundle.revocation import encode_revocation
 from cogd.bundle.rotation import make_rotation
-from cogd.bundle.trust import TrustStore, encode_revocation
+from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import verify_bundle
 from cogd.errors import (
     ConfigError,

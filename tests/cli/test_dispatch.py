@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cogd import cli, errors
-from cogd.cli import VERBS
+from cogd import errors
+from cogd.cli import VERBS, dispatch
 
 
 def every_error() -> list[type[errors.CogdError]]:
@@ -24,7 +24,7 @@ def failing_verb(monkeypatch):
             raise error
 
         verb = SimpleNamespace(add_arguments=lambda parser: None, run=run)
-        monkeypatch.setattr(cli.importlib, "import_module", lambda name: verb)
+        monkeypatch.setattr(dispatch.importlib, "import_module", lambda name: verb)
 
     return fail
 

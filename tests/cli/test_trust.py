@@ -206,6 +206,6 @@ def test_what_the_docs_show_is_what_is_written():
     for word in ("*.pub", "*.revoked", "*.rotation.json", "threshold", "cogd-train rotate", "expires", RELOAD):
         assert word in DOCS
     shown = re.search(r"```json\n(\{\n  \"format\": \"cogd\.revocation/1\".*?)```", DOCS, re.DOTALL)
-    from cogd.bundle.trust import parse_revocation
+    from cogd.bundle.revocation import parse_revocation
 
     assert parse_revocation(shown[1].encode()).reason

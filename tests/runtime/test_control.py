@@ -32,6 +32,11 @@ class Answers:
         return self.answer
 
 
+async def health(app_id):
+    """What the daemon would say of its health."""
+    return app_id == "well", b'{"event":"health.live"}\n{"event":"health.ok"}\n'
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "s"
@@ -43,7 +48,7 @@ async def server(path):
 
     async def make(where=path):
         answers = Answers()
-        made.append(ControlServer(where, answers))
+        made.append(ControlServer(where, answers, health))
         await made[-1].open()
         return answers, made[-1]
 
@@ -79,6 +84,15 @@ class TestARequest:
             assert json.loads(answer) == {"ok": True, "apps": {}}
             assert answer.count(b"\n") == 1
         assert answers.asked == ["reload", "status"]
+
+    @pytest.mark.parametrize(("app", "healthy"), [("well", True), ("ill", False), (None, False)])
+    async def test_for_the_health_is_answered_with_event_lines_behind_a_header(self, server, path, app, healthy):
+        answers, _ = await server()
+        request = {"command": "health"} | ({"app": app} if app else {})
+        head, _, lines = (await say(path, json.dumps(request).encode() + b"\n")).partition(b"\n")
+        assert lines == (await health(app))[1]
+        assert json.loads(head) == {"ok": True, "healthy": healthy, "bytes": len(lines)}
+        assert not answers.asked
 
     @pytest.mark.parametrize(
         "line",

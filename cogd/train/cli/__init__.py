@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from cogd.cli import dispatch
+from cogd.cli.dispatch import dispatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,8 @@ _EXTRA = frozenset({"torch", "onnx", "onnxscript", "tqdm"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `cogd-train`."""
     try:
-        return dispatch("cogd-train", "From CSI to signed models.", "cogd.train.cli", VERBS, argv)
+        words = sys.argv[1:] if argv is None else argv
+        return dispatch("cogd-train", "From CSI to signed models.", "cogd.train.cli", VERBS, words)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise

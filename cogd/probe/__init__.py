@@ -1,0 +1,43 @@
+"""`cogd health`, cold: the quick way and the question to the running daemon.
+
+The quick way proves the same as the ordinary one (`cogd.cli.health`): signature, digests, model, golden pair. It does
+without NumPy, pydantic, msgspec and ONNX Runtime's Python layer, whose imports take ten times as long as the proof.
+
+It can say one thing only: that an app is healthy. Whatever it can't do, does not know or finds wrong is judged by the
+ordinary way, so that there is one implementation of each rule and one wording of each error. The event says which way
+it was and why.
+"""
+
+from __future__ import annotations
+
+from cogd.probe.not_quick import NotQuick
+from cogd.probe.options import read_words
+
+TYPE_CHECKING = False  # `typing` itself takes a tenth of what `cogd health --live` may take
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def attempt(words: Sequence[str]) -> int | str:
+    """Answer `cogd health WORDS` quickly.
+
+    Returns:
+        The exit status, or why the ordinary way must answer; then nothing was printed.
+
+    Raises:
+        OSError: standard output can't be written.
+    """
+    try:
+        options = read_words(words)
+        if options.live:
+            from cogd.probe import live
+
+            return live.prove(options)
+        from cogd.probe.ort import Starting
+
+        starting = Starting()  # before the imports of the next line, which take as long
+        from cogd.probe.quick import prove
+
+        return prove(options, starting)
+    except NotQuick as reason:
+        return str(reason)

@@ -1,0 +1,70 @@
+"""`cogd health --live`: one question to the running daemon, whose answer is printed as it comes.
+
+The daemon makes the event lines itself. What stands before them says how many bytes they are and whether all is well;
+there is one form of it, which is compared, so that nothing has to be parsed.
+"""
+
+from __future__ import annotations
+
+import _socket
+
+from cogd.probe.not_quick import NotQuick
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cogd.probe.options import Options
+
+TIMEOUT_S = 5.0
+"""The daemon gives its models 1 s."""
+
+
+def prove(options: Options) -> int:
+    """Print what the daemon says; returns 0 where all is well, else 1.
+
+    Raises:
+        NotQuick: there is no daemon, or no answer that can be taken as it is.
+        OSError: standard output can't be written.
+    """
+    healthy, lines = ask(options.setting("control_socket"), options.app_id)
+    import sys
+
+    sys.stdout.buffer.write(lines)
+    sys.stdout.buffer.flush()
+    return 0 if healthy else 1
+
+
+def ask(path: str, app_id: str | None) -> tuple[bool, bytes]:
+    """Whether all is well, and the event lines.
+
+    Raises:
+        NotQuick: no daemon listens, or it does not answer in this form.
+    """
+    if app_id is None:
+        question = b'{"command":"health"}\n'
+    elif app_id.isascii() and app_id.replace("-", "").isalnum():
+        question = b'{"command":"health","app":"%s"}\n' % app_id.encode()
+    else:
+        raise NotQuick("that can't be an app's id")
+    raw = bytearray()
+    try:
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
+            connection.settimeout(TIMEOUT_S)
+            connection.connect(path)
+            connection.send(question)
+            while part := connection.recv(65536):
+                raw += part
+        finally:
+            connection.close()
+    except OSError as error:
+        raise NotQuick(f"{path}: {error.strerror or error}") from None
+    head, _, lines = bytes(raw).partition(b"\n")
+    for healthy in (True, False):
+        if head + b"\n" == header(healthy=healthy, size=len(lines)):
+            return healthy, lines
+    raise NotQuick(f"{path}: the answer is not event lines")
+
+
+def header(*, healthy: bool, size: int) -> bytes:
+    """The line before `size` bytes of event lines; JSON, for other clients."""
+    return b'{"ok":true,"healthy":%s,"bytes":%d}\n' % (b"true" if healthy else b"false", size)

@@ -1,0 +1,3 @@
+from tests.runtime.conftest import bench
+
+__all__ = ["bench"]
