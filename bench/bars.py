@@ -29,7 +29,7 @@ from cogd.bench.machine import split_cores
 from cogd.bench.nodes import NODES, growth
 from cogd.bench.results import LOG, Bar, Result, append, read
 from cogd.bench.saturation import MISSED, overload, sustained
-from cogd.bench.tables import bars_table, text
+from cogd.bench.tables import bars_table, columns, text
 from cogd.bundle.load import load_archives
 from cogd.bundle.trust import TrustStore
 from cogd.errors import ResultsError
@@ -64,13 +64,15 @@ def main() -> int:
     earlier = read(path) if path.exists() else []
     result = measure(arguments.idle_minutes * 60, arguments.many_seconds)
     append(arguments.folder, result)
-    print(msgspec.json.encode(result).decode() if arguments.json else text(result))
-    if not arguments.json:
+    if arguments.json:
+        print(msgspec.json.encode(result).decode())
+    else:
+        print(text(msgspec.structs.replace(result, bars=[])))
         try:
-            print(f"\n{table(compare(result, earlier))}")
+            print(f"\n{table(compare(result, earlier))}\n")
         except ResultsError as error:
-            print(f"\n{error}")
-        print(f"\n{verdicts(result.bars)}")
+            print(f"\n{error}\n")
+        print("\n".join(columns(bars_table(result.bars))))
     return int(any(bar.fails for bar in result.bars))
 
 
@@ -293,15 +295,6 @@ def _training(training: Figures) -> list[Bar]:
         figure = seconds if there else None
         bars.append(Bar(name=f"7 training {name} on one H100, s", figure=figure, bar=bar, beside=said, needed=False))
     return bars
-
-
-def verdicts(bars: list[Bar]) -> str:
-    """One line a bar."""
-    rows = bars_table(bars).rows
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) + f"  {row[4]}" for row in rows
-    )
 
 
 if __name__ == "__main__":

@@ -330,3 +330,11 @@ class ResultsError(CogdError):
     code = "bad-results"
     exit_status = 39
     hint = "lines are only added to it, by `cogd bench --append`: take back what changed it otherwise"
+
+
+class BenchError(CogdError):
+    """A benchmark could not measure."""
+
+    code = "bench"
+    exit_status = 40
+    hint = "is the machine too busy, or UDP on 127.0.0.1 blocked?"

@@ -18,6 +18,7 @@ from cogd.bench import sender
 from cogd.bench.figures import Idle
 from cogd.bench.live import RATE_HZ, free_ports
 from cogd.bench.machine import rss_mib
+from cogd.errors import BenchError
 
 if TYPE_CHECKING:
     from typing import IO
@@ -59,7 +60,7 @@ def measure_idle(seconds: float, demo_arguments: list[str] | None = None) -> Idl
     """Run the program for so long with one node at 25 Hz, its output read through a pipe.
 
     Raises:
-        RuntimeError: it gives no event, or ends by itself.
+        BenchError: it gives no event, or ends by itself.
     """
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -94,17 +95,17 @@ def _watch(watched: subprocess.Popen[bytes], sending: subprocess.Popen[bytes], s
     started_s = time.time()
     reader = _Reader()
     if watched.stdout is None:
-        raise RuntimeError("the program's output is not read")
+        raise BenchError("the program's output is not read")
     reading = threading.Thread(target=reader.read, args=(watched.stdout,), daemon=True)
     reading.start()
     if not reader.first.wait(_FIRST_EVENT_S) or reader.first_s is None:
-        raise RuntimeError(f"no event within {_FIRST_EVENT_S:g} s, or ever, of: {command}")
+        raise BenchError(f"no event within {_FIRST_EVENT_S:g} s, or ever, of: {command}")
     settled_s = min(SETTLED_S, seconds / 3)
     begun_s, begun_cpu_s = time.monotonic(), cpu_s(watched.pid)
     highest_mib, at_settled_mib, after_mib = 0.0, None, 0.0
     while (passed_s := time.monotonic() - begun_s) < seconds:
         if watched.poll() is not None:
-            raise RuntimeError(f"it ended with status {watched.returncode}: {command}")
+            raise BenchError(f"it ended with status {watched.returncode}: {command}")
         now_mib = rss_mib(watched.pid)
         highest_mib = max(highest_mib, now_mib)
         if passed_s >= settled_s:

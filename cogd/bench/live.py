@@ -17,6 +17,7 @@ import uvloop
 from cogd.bench import sender
 from cogd.bench.figures import BLOCKS, DEADLINE_S, Live, latency
 from cogd.bench.machine import on_cores, rss_mib, waited_s
+from cogd.errors import BenchError
 from cogd.events import InferenceFields, RunStopped, SourceChanged, encode
 from cogd.runtime.daemon import Daemon
 from cogd.runtime.memory import settle
@@ -140,7 +141,7 @@ def record(
         cores: for the daemon and for the sender; None leaves both to the system.
 
     Raises:
-        RuntimeError: the daemon or the sender ended too soon.
+        BenchError: the daemon or the sender ended too soon.
         KeyboardInterrupt: somebody wants it to end.
     """
     if cores is None:
@@ -169,7 +170,7 @@ async def _record(
         try:
             await asyncio.wait({running, listening}, timeout=_LISTENING_S, return_when=asyncio.FIRST_COMPLETED)
             if not recorder.listening.is_set():
-                raise RuntimeError("the daemon does not listen")
+                raise BenchError("the daemon does not listen")
             seconds = max(group.until_s for group in groups)
             sending = sender.start(ports, groups, sender_cores)
             try:
@@ -191,9 +192,9 @@ async def _record(
             await running
     stopped = recorder.stopped
     if stopped is None:
-        raise RuntimeError("the daemon did not say what it did")
+        raise BenchError("the daemon did not say what it did")
     if stopped.reason != "measured":
-        raise RuntimeError(f"the daemon has ended: {stopped.reason}")
+        raise BenchError(f"the daemon has ended: {stopped.reason}")
     arrived_s, done_s = (
         {app: np.frombuffer(values, np.float64) for app, values in times.items()}
         for times in (recorder.arrived_s, recorder.done_s)

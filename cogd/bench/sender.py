@@ -20,6 +20,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from cogd.errors import BenchError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -98,16 +100,16 @@ def finish(sender: subprocess.Popen[bytes]) -> Sent:
     """The report of a sender that has come to its end.
 
     Raises:
-        RuntimeError: it has not, or it failed.
+        BenchError: it has not, or it failed.
     """
     try:
         out, _ = sender.communicate(timeout=_REPORT_S)
     except subprocess.TimeoutExpired:
         sender.kill()
         sender.communicate()
-        raise RuntimeError("the sender did not come to its end") from None
+        raise BenchError("the sender did not come to its end") from None
     if sender.returncode:
-        raise RuntimeError(f"the sender failed with status {sender.returncode}")
+        raise BenchError(f"the sender failed with status {sender.returncode}")
     return Sent(**json.loads(out))
 
 

@@ -33,10 +33,10 @@ class Table:
 
 def tables(result: Result) -> Iterator[Table]:
     """The tables of those parts that were measured."""
-    if result.bars:
-        yield bars_table(result.bars)
     for part in PARTS:
         yield from part_tables(result, part)
+    if result.bars:
+        yield bars_table(result.bars)
 
 
 PARTS = ("tight", "paced", "nodes", "many", "sustained", "overload", "idle", "beside")
@@ -135,7 +135,7 @@ def _sustained(found: Sustained) -> Table:
         ["ratio", figure(found.ratio)],
         ["tried (late)", ", ".join(f"{rate:.0f} ({missed:.2%})" for rate, missed in found.tries)],
     ]
-    return Table("sustained", f"Highest rate, {' and '.join(found.apps)}", ["", ""], rows)
+    return Table("sustained", f"Highest rate, {' and '.join(found.apps)}", ["", ""], rows, wordy=True)
 
 
 def _overload(found: Overload) -> Table:
@@ -194,7 +194,7 @@ def text(result: Result) -> str:
     for table in tables(result):
         method = [] if table.method in said else [table.method]
         said.add(table.method)
-        blocks.append("\n".join([table.title, *filter(None, method), *_columns(table)]))
+        blocks.append("\n".join([table.title, *filter(None, method), *columns(table)]))
     return "\n\n".join(blocks)
 
 

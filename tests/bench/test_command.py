@@ -10,6 +10,7 @@ from cogd.bench.idle import measure_idle
 from cogd.bench.results import LOG, Result, append, read
 from cogd.cli import main
 from cogd.cli.bench import MOST_NODES
+from cogd.errors import BenchError
 
 from .conftest import result
 
@@ -75,5 +76,5 @@ def test_the_idle_program_is_watched():
 
 
 def test_a_program_that_says_nothing_is_told(tmp_path):
-    with pytest.raises(RuntimeError, match="no event"):
+    with pytest.raises(BenchError, match="no event"):
         measure_idle(1.0, ["--apps-dir", str(tmp_path), "--trust-dir", str(tmp_path)])

@@ -8,6 +8,7 @@ from cogd.bench.live import Recorded, live_of, measure_live, record
 from cogd.bench.nodes import cost_noise, growth, latency_noise, sweep, sweep_figures
 from cogd.bench.saturation import highest, overload_of, raw_per_s
 from cogd.bench.sender import Group, Sent
+from cogd.errors import BenchError
 from cogd.events import RunStopped
 
 from .conftest import live
@@ -39,7 +40,7 @@ def test_what_is_shed_is_counted_by_reason_and_the_rest_are_events(apps, setting
 def test_a_sender_that_dies_is_told(apps, settings, monkeypatch):
     monkeypatch.setattr("cogd.bench.sender.datagrams", None)  # here; the sender is another process
     monkeypatch.setattr("cogd.bench.sender.start", lambda ports, groups, cores: _dying())
-    with pytest.raises(RuntimeError, match="the sender failed"):
+    with pytest.raises(BenchError, match="the sender failed"):
         measure_live(apps, settings, 1, 1.0)
 
 

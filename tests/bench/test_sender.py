@@ -10,6 +10,7 @@ from cogd.bench import sender
 from cogd.bench.sender import Group
 from cogd.csi.frame import Origin
 from cogd.csi.tones import select_tones
+from cogd.errors import BenchError
 from cogd.wire import adr018
 
 
@@ -81,5 +82,5 @@ def test_the_process_reports_and_a_port_that_nobody_listens_on_is_counted():
 
 
 def test_a_sender_that_fails_says_so():
-    with pytest.raises(RuntimeError, match="status"):
+    with pytest.raises(BenchError, match="status"):
         sender.finish(sender.start([-1], [Group(1, 25.0, 0.0, 0.1)]))
