@@ -198,7 +198,8 @@ def text(result: Result) -> str:
     return "\n\n".join(blocks)
 
 
-def _columns(table: Table) -> list[str]:
+def columns(table: Table) -> list[str]:
+    """The table's lines, for a terminal."""
     rows = [table.header, *table.rows] if any(table.header) else table.rows
     widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
     lines = []
