@@ -171,7 +171,7 @@ def test_the_benchmarks_figures_and_options_are_documented():
             assert f"`{field}`" in text, f"{kind.__name__}.{field} is not in docs/bench.md"
     for word in (*STAGES, "better", "same", "regression", "met", "missed", "not measured"):
         assert f"`{word}`" in text
-    assert f"{compare.NOISES:g} times the greater noise" in text
+    assert (compare.NOISES, "by more than the greater noise" in text) == (1, True)
     assert f"{figures.DEADLINE_S * 1e3:g} ms after their frame" in text
     for option in ("--frames", "--seconds", "--nodes", "--json", "--append", "--against"):
         assert option in text

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from cogd.bench.figures import Figure
     from cogd.bench.results import Result
 
-NOISES = 1.5
-"""A change counts from so many times the noise on: the range of five parts is about 2.3 standard deviations of one."""
+NOISES = 1.0
+"""A change counts from so many times the noise on. The range of five parts is some five standard deviations of the whole
+run's figure, and that of a difference of two such figures is 1.4 times as much: this is three to four of them."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,7 +86,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
         events: those that came.
         missed: share of the expected ones that came later than the deadline, or not at all.
         event_us: from the kernel's stamp on the datagram to event bytes in hand.
-        cpu: user and system time of the daemon's process over the time that it took; 1 is one core.
+        cpu: user and system time of the daemon's process over time, once the windows are full; 1 is one core.
         cpu_us_per_frame: the same time over the datagrams.
         waited: share of the time that the daemon was ready to run and another program had its core: the machine's
             noise. What misses its deadline then is not the daemon's doing; it is counted nevertheless.

@@ -39,6 +39,7 @@ RATE_HZ = 25.0
 _LISTENING_S = 10.0
 """Within this all sources listen."""
 
+_SENDER_STARTS_S = 0.1
 _AFTERWARDS_S = 0.3
 """What the daemon gets after the last datagram; events that come later have missed their deadline long ago."""
 
@@ -89,7 +90,7 @@ class Recorder:
 class Recorded:
     """What came of a load: the sender's report, the daemon's last word, and each event's two times.
 
-    `cpu_s` is what the process took in each of five parts of the run, which took `wall_s`.
+    `cpu_s` is what the process took in each of five parts of the run, which took `wall_s`, from when windows were full.
     """
 
     apps: list[str]
@@ -175,7 +176,8 @@ async def _record(
             sending = sender.start(ports, groups, sender_cores)
             try:
                 waited_before_s = waited_s()
-                cpu_s, wall_s = await _meter(running, seconds)
+                fill_s = min(apps[0].window.frames / groups[0].rate_hz + _SENDER_STARTS_S, seconds / 2)
+                cpu_s, wall_s = await _meter(running, seconds, fill_s)
                 waiting_s = waited_s() - waited_before_s
                 if running.done():  # somebody has interrupted it
                     raise KeyboardInterrupt
@@ -203,11 +205,12 @@ async def _record(
     return Recorded([app.id for app in apps], window, sent, stopped, arrived_s, done_s, cpu_s, wall_s, waiting_s, rss)
 
 
-async def _meter(running: asyncio.Task[None], seconds: float) -> tuple[list[float], list[float]]:
-    """CPU time of this process and time, of each part of the run; of fewer where the daemon ends meanwhile."""
+async def _meter(running: asyncio.Task[None], seconds: float, fill_s: float) -> tuple[list[float], list[float]]:
+    """CPU time of this process and time, of each part of the run from `fill_s` on; fewer where the daemon ends."""
+    await asyncio.wait({running}, timeout=fill_s)
     cpu_s, wall_s = [time.process_time()], [time.monotonic()]
     for _ in range(BLOCKS):
-        await asyncio.wait({running}, timeout=seconds / BLOCKS)
+        await asyncio.wait({running}, timeout=(seconds - fill_s) / BLOCKS)
         cpu_s.append(time.process_time())
         wall_s.append(time.monotonic())
         if running.done():
@@ -249,7 +252,8 @@ def live_of(recorded: Recorded, nodes: int, rate_hz: float, seconds: float) -> L
     late_s = recorded.late_s()
     expected = max(0, recorded.sent.total - (recorded.frames - 1) * nodes) * len(recorded.apps)
     on_time = int(np.count_nonzero(late_s <= DEADLINE_S))
-    cpu_s = sum(recorded.cpu_s)
+    cpu = sum(recorded.cpu_s) / sum(recorded.wall_s)
+    offered_per_s = recorded.sent.total / (seconds + recorded.sent.paused_s)
     return Live(
         nodes=nodes,
         rate_hz=round(rate_hz, 3),
@@ -259,11 +263,11 @@ def live_of(recorded: Recorded, nodes: int, rate_hz: float, seconds: float) -> L
         events=len(late_s),
         missed=round(max(0.0, 1 - on_time / expected), 6) if expected else 0.0,
         event_us=latency(late_s),
-        cpu=round(cpu_s / sum(recorded.wall_s), 4),
-        cpu_us_per_frame=round(cpu_s / max(1, recorded.sent.total) * 1e6, 2),
-        waited=round(recorded.waited_s / sum(recorded.wall_s), 4),
+        cpu=round(cpu, 4),
+        cpu_us_per_frame=round(cpu / max(offered_per_s, 1e-3) * 1e6, 2),
+        waited=round(recorded.waited_s / seconds, 4),
         rss_mib=round(recorded.rss_mib, 1),
         missed_ticks=recorded.stopped.missed_ticks,
         lost=recorded.lost(),
-        offered_per_s=round(recorded.sent.total / (seconds + recorded.sent.paused_s), 1),
+        offered_per_s=round(offered_per_s, 1),
     )

@@ -9,14 +9,15 @@ if TYPE_CHECKING:
 
 METHOD: Mapping[str, str] = {
     "tight": (
-        "Tight loop, one app, one window a tick, simulated datagrams of one node: from a datagram in hand (decode, "
-        "window, prepare, infer, read, encode) to the event's bytes in hand. In turn with it, in the same loop, a bare "
-        "`session.run` of the same graph with the same options. The stages are medians of a second pass."
+        "Tight loop, one app, one window a tick, ticks between two beats, simulated datagrams of one node: from a "
+        "datagram in hand (decode, window, prepare, infer, read, encode) to the event's bytes in hand. In turn with it, "
+        "in the same loop, a bare `session.run` of the same graph with the same options. The stages are medians of a "
+        "second pass."
     ),
     "paced": (
         "The daemon with one node at 25 Hz (and one frame more in all, so that its phase passes over the whole beat), "
         "datagrams over loopback from another process: from the kernel's stamp on the datagram to event bytes. CPU is "
-        "user and system time of the daemon's process over time, 1 is one core."
+        "user and system time of the daemon's process over time once the windows are full, 1 is one core."
     ),
     "nodes": (
         "The same with more nodes, phases spread over the period. Daemon and sender are pinned: the sender to the last "

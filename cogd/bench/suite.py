@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cogd.bench.figures import Figure, Tight
 from cogd.bench.live import measure_live
 from cogd.bench.machine import commit, split_cores, this_machine
-from cogd.bench.nodes import cost_noise, latency_noise, sweep, sweep_figures
+from cogd.bench.nodes import LIVE_LEAST, cost_noise, latency_noise, sweep, sweep_figures
 from cogd.bench.results import Result
 from cogd.bench.tight import measure_tight
 
@@ -58,7 +58,7 @@ def measure(
             ("paced.cpu_ratio", paced.cpu_us_per_frame / bare_us, cost_noise(recorded)),
             ("paced.p50_ratio", paced.event_us.p50 / bare_us, latency_noise(recorded)),
         ):
-            compared[name] = Figure(value=round(value, 4), noise=spread, least=0.15)
+            compared[name] = Figure(value=round(value, 4), noise=spread, least=LIVE_LEAST)
     return Result(
         date=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         commit=commit(),

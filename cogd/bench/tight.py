@@ -118,7 +118,7 @@ async def _in_turn(
                 engine.take(
                     adr018.to_frame(parsed, source="sim", time_s=time_s, arrival_s=arrival_s, origin=Origin.SIMULATED)
                 )
-                await engine.tick()
+                await engine.tick(beat=False)
             ended_s = now()
             if not lines:
                 continue
@@ -166,7 +166,7 @@ async def _stages(app: App, frames: int) -> dict[str, float]:
             decoded_s = now()
             engine.take(frame)
             took_s = now()
-            await engine.tick()
+            await engine.tick(beat=False)
             whole_s = now() - started_s
             if not lines:
                 continue
