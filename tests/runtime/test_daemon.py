@@ -10,9 +10,11 @@ from cogd.csi.frame import Origin
 from cogd.errors import ConfigError, ModelError, PluginError, SinkError, SourceError
 from cogd.runtime import daemon as daemon_module
 from cogd.runtime.daemon import Daemon, make_sink, make_sources
+from cogd.runtime.engine import Engine
 from cogd.runtime.trials import RejectedApp
 from cogd.settings import Settings
 from cogd.sources.base import SystemClock
+from cogd.sources.sim import SimSource
 
 from .factory import FRAMES, fake_app, frames_of
 
@@ -95,6 +97,7 @@ def daemon(monkeypatch):
         ("cogd.sinks", "list"): ListSink,
         ("cogd.sinks", "broken"): BrokenSink,
         ("cogd.sources", "script"): ScriptedSource,
+        ("cogd.sources", "sim"): SimSource,
     }
     monkeypatch.setattr(daemon_module, "load_plugin", lambda group, name: plugins[group, name])
 
@@ -102,7 +105,7 @@ def daemon(monkeypatch):
         made = Daemon(
             [fake_app()] if apps is None else apps,
             rejected,
-            Settings(sources=sources, sinks=sinks, tick_ms=5, **settings),
+            Settings(**({"sources": sources, "sinks": sinks, "tick_ms": 5} | settings)),
         )
         return made, made._sinks[0]
 
@@ -384,3 +387,41 @@ async def test_simulated_frames_are_believed_of_sim_and_of_all_when_asked_to(bel
     settings = Settings(sources=("sim:#flat", "udp://127.0.0.1:0#server"), believe_simulated=believe)
     d = Daemon([fake_app()], [], settings)
     assert {name for name in ("flat", "server") if d._engine._believe_simulated(name)} == believed
+
+
+class TestTheTicker:
+    """When the next tick is due, after one from 10.00 s to 10.03 s with the next beat at 10.04 s."""
+
+    @pytest.fixture
+    def due(self, daemon, monkeypatch):
+        d, _ = daemon("script://end", batch_ms=8)
+
+        def due(*, waiting=False, full=False, behind_s=0.0) -> float:
+            monkeypatch.setattr(Engine, "waiting", waiting)
+            monkeypatch.setattr(Engine, "behind_s", behind_s)
+            (d._engine.full.set if full else d._engine.full.clear)()
+            return d._next_tick_s(10.04, 10.0, 10.03)
+
+        return due
+
+    async def test_with_nothing_to_infer_it_is_the_beat(self, due):
+        assert due() == 10.04
+
+    async def test_with_a_window_it_is_soon(self, due):
+        assert due(waiting=True) == pytest.approx(10.008)
+
+    async def test_with_a_frame_that_waits_for_room_it_is_now(self, due):
+        assert due(waiting=True, full=True) < 10.0
+
+    async def test_sources_that_read_late_get_as_much_time_as_the_tick_had(self, due):
+        assert due(waiting=True, behind_s=1.0) == pytest.approx(10.06)
+
+    async def test_an_event_does_not_wait_for_the_beat(self, daemon):
+        """With a beat of a second, frames that come one by one are inferred one by one."""
+        d, sink = daemon("sim:?nodes=1&seed=1", apps=[fake_app(max_gap_s=10.0)], tick_ms=1000)
+        running = asyncio.create_task(d.run())
+        await sink.until("pose.frame", 5)
+        d.stop("seen")
+        await running
+        assert len({fields.tick for fields in sink.named("pose.frame")[:5]}) == 5
+        assert all(fields.latency_ms < 900 for fields in sink.named("pose.frame")[:5])

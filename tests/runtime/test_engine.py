@@ -536,3 +536,59 @@ class TestShortBatches:
         await b.play(frames[-1:])
         assert [f.reason for f in b.named("app.failed")] == ["RuntimeError: the device is gone"]
         assert b.engine.dropped == {"inference_failed": 1}
+
+
+class TestATick:
+    async def test_begins_no_other_batch_after_its_time(self, bench):
+        app = fake_app()
+        b = bench(app)
+        for frame in frames_of("a/1", FRAMES - 1 + 200):
+            b.engine.take(frame)
+
+        def slow(outputs):
+            b.clock.now_s += engine_module.TICK_S / 2
+            return outputs
+
+        app._session.spoil = slow
+        await b.engine.tick()
+        assert app._session.batches == [64, 64]
+        assert b.engine.waiting
+        await b.engine.tick()
+        assert app._session.batches == [64, 64, 64, 8]
+        assert not b.engine.waiting
+        assert len(b.named("pose.frame")) == 200
+
+    async def test_between_beats_leaves_the_links_alone(self, bench):
+        b = bench(fake_app())
+        await b.play(frames_of("a/1", 2))
+        b.clock.now_s += 3
+        await b.engine.tick(beat=False)
+        assert b.links("a/1") == ["live"]
+        await b.engine.tick()
+        assert b.links("a/1") == ["live", "stale"]
+
+    async def test_is_asked_for_once_when_windows_begin_to_wait(self, bench):
+        b = bench(fake_app())
+        frames = frames_of("a/1", FRAMES + 2)
+        for frame in frames[: FRAMES - 1]:
+            b.engine.take(frame)
+        assert not b.engine.news.is_set()
+        b.engine.take(frames[FRAMES - 1])
+        assert b.engine.news.is_set()
+        b.engine.news.clear()
+        b.engine.take(frames[FRAMES])
+        assert not b.engine.news.is_set()  # whoever beats the tick knows
+        await b.engine.tick()
+        b.engine.take(frames[FRAMES + 1])
+        assert b.engine.news.is_set()
+
+    async def test_is_behind_by_the_age_of_what_was_read_last(self, bench):
+        b = bench(fake_app())
+        assert b.engine.behind_s == 0
+        frames = frames_of("a/1", FRAMES + 1)
+        for frame in frames:
+            b.engine.take(frame)
+        b.clock.now_s = frames[-1].arrival_s + 0.125
+        assert b.engine.behind_s == pytest.approx(0.125)
+        await b.engine.tick()
+        assert b.engine.behind_s == 0
