@@ -226,7 +226,7 @@ def _many(many: Live | None, rows: list[Live]) -> list[Bar]:
             beside=said,
         ),
         Bar(
-            name="4 CPU a frame, more nodes / fewer, at worst",
+            name="4 CPU against nodes, exponent (1: linear)",
             figure=growth(rows) if len(rows) > 1 else None,
             bar=1.0,
             beside=f"CPU a frame by nodes: {costs}",

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from cogd.bench.results import Result
 
 NOISES = 1.0
-"""A change counts from so many times the noise on. The range of five parts is some five standard deviations of the whole
-run's figure, and that of a difference of two such figures is 1.4 times as much: this is three to four of them."""
+"""A change counts from so many times the noise on. The range of five parts is some five standard deviations of the
+whole run's figure, and that of a difference of two such figures is 1.4 times as much: this is three to four of them."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 METHOD: Mapping[str, str] = {
     "tight": (
         "Tight loop, one app, one window a tick, ticks between two beats, simulated datagrams of one node: from a "
-        "datagram in hand (decode, window, prepare, infer, read, encode) to the event's bytes in hand. In turn with it, "
-        "in the same loop, a bare `session.run` of the same graph with the same options. The stages are medians of a "
+        "datagram in hand (decode, window, prepare, infer, read, encode) to the event's bytes in hand. In turn with "
+        "it, in the same loop, a bare `session.run` of the same graph with the same options. The stages are medians of a "
         "second pass."
     ),
     "paced": (

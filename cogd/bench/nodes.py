@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NODES = (1, 3, 10, 30, 100, 300)
 
 LIVE_LEAST = 0.30
-"""By so much two runs of the same daemon differ where it mostly waits: each frame then finds cold caches, or does not."""
+"""By so much two runs of the same daemon differ where it mostly waits: frames find cold caches then, or do not."""
 
 
 def sweep(
@@ -48,9 +48,18 @@ def latency_noise(recorded: Recorded) -> float:
 
 
 def growth(rows: Sequence[Live]) -> float:
-    """The greatest cost of a frame with more nodes over that with fewer. More than 1 is faster than linear growth."""
-    costs = [row.cpu_us_per_frame for row in sorted(rows, key=lambda row: row.nodes)]
-    return round(max((more / fewer for at, fewer in enumerate(costs) for more in costs[at + 1 :]), default=0.0), 4)
+    """How CPU time grows with the number of nodes: the exponent of the power law that fits best, 1 is linear.
+
+    Of all rows, or of the three with the most nodes if that is more: what begins dear must not hide how it ends.
+    """
+    ordered = sorted(rows, key=lambda row: row.nodes)
+    return round(max(_exponent(ordered), _exponent(ordered[-3:])), 4)
+
+
+def _exponent(rows: Sequence[Live]) -> float:
+    nodes = np.log([row.nodes for row in rows])
+    cpu = np.log([max(row.cpu, 1e-6) for row in rows])
+    return float(np.polyfit(nodes, cpu, 1)[0])
 
 
 def sweep_figures(rows: Sequence[Live], noises: Sequence[float], bare_us: float | None) -> dict[str, Figure]:

@@ -38,7 +38,7 @@ def test_all_met_fails_nothing_and_what_needs_an_h100_is_told_as_not_measured(ba
     [
         ({"p50_ratio": 1.61}, "way / session.run, p50"),
         ({"many": live(300, 60.0, missed=0.0011)}, "late or missing"),
-        ({"nodes": [live(1, 50.0), live(3, 51.0)]}, "more nodes"),
+        ({"nodes": [live(1, 50.0), live(3, 51.0)]}, "exponent"),
         ({"beside": {"cold": {"health_ratio": 7.6, "live_ratio": 2.5}, "export": {"ratio": 0.8}}}, "cold"),
         ({"beside": {"cold": {"health_ratio": 7.5, "live_ratio": 2.6}, "export": {"ratio": 0.8}}}, "--live"),
         ({"beside": {"cold": {"health_ratio": 7.5, "live_ratio": 2.5}, "export": {"ratio": 0.81}}}, "exported"),

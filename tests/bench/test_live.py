@@ -118,9 +118,14 @@ def test_raw_onnx_runtime_infers(apps):
     assert raw_per_s(apps[1], 1, 0.05) > 0
 
 
-def test_growth_is_the_worst_step():
-    assert growth([live(1, 500.0), live(3, 300.0), live(10, 330.0)]) == pytest.approx(1.1)
-    assert growth([live(10, 100.0), live(1, 500.0)]) == pytest.approx(0.2)
+def test_growth_is_the_exponent_of_all_or_of_the_end():
+    def rows(*cpu_us):
+        return [live(nodes, us) for nodes, us in zip((1, 3, 10, 30, 100), cpu_us, strict=True)]
+
+    assert growth(rows(100, 100, 100, 100, 100)) == pytest.approx(1.0)
+    assert growth(rows(1000, 1000 / 3**0.5, 1000 / 10**0.5, 1000 / 30**0.5, 100)) == pytest.approx(0.5, abs=1e-3)
+    assert growth(rows(100, 300, 1000, 3000, 10000)) == pytest.approx(2.0)
+    assert growth(rows(1000, 500, 100, 173, 316)) == pytest.approx(1.5, abs=1e-2)  # it begins dear
 
 
 def test_noise_is_what_the_parts_differ_by():
