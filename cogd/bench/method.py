@@ -11,8 +11,8 @@ METHOD: Mapping[str, str] = {
     "tight": (
         "Tight loop, one app, one window a tick, ticks between two beats, simulated datagrams of one node: from a "
         "datagram in hand (decode, window, prepare, infer, read, encode) to the event's bytes in hand. In turn with "
-        "it, in the same loop, a bare `session.run` of the same graph with the same options. The stages are medians of a "
-        "second pass."
+        "it, in the same loop, a bare `session.run` of the same graph with the same options. The stages are medians of "
+        "a second pass."
     ),
     "paced": (
         "The daemon with one node at 25 Hz (and one frame more in all, so that its phase passes over the whole beat), "
