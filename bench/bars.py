@@ -1,6 +1,6 @@
 """Every bar of the project with its figure, and whether it is met: `make bench`.
 
-    python bench/bars.py [--folder bench] [--idle-minutes M] [--many-seconds S] [--json]
+    python bench/bars.py [--folder bench] [--idle-minutes M] [--many-seconds S] [--json | --render]
 
 Runs the benchmarks in a quick form, at most five minutes in all; adds one line to FOLDER/results.jsonl and writes
 FOLDER/RESULTS.md anew. Exit status 0 only when every bar is met; what can't be measured here is not met, and fails
@@ -27,7 +27,7 @@ from cogd.bench.idle import measure_idle, program
 from cogd.bench.live import measure_live
 from cogd.bench.machine import split_cores
 from cogd.bench.nodes import NODES, growth
-from cogd.bench.results import LOG, Bar, Result, append, read
+from cogd.bench.results import LOG, Bar, Result, append, read, write_page
 from cogd.bench.saturation import MISSED, overload, sustained
 from cogd.bench.tables import bars_table, columns, text
 from cogd.bundle.load import load_archives
@@ -58,8 +58,12 @@ def main() -> int:
     parser.add_argument("--idle-minutes", type=float, default=IDLE_S / 60, metavar="M", help="(%(default)s)")
     parser.add_argument("--many-seconds", type=float, default=MANY_S, metavar="S", help="(%(default)s)")
     parser.add_argument("--json", action="store_true", help="the result, for machines")
+    parser.add_argument("--render", action="store_true", help="measure nothing, write FOLDER/RESULTS.md from the log")
     arguments = parser.parse_args()
     log.configure("warn")
+    if arguments.render:
+        write_page(arguments.folder)
+        return 0
     path = arguments.folder / LOG
     earlier = read(path) if path.exists() else []
     result = measure(arguments.idle_minutes * 60, arguments.many_seconds)

@@ -13,6 +13,7 @@ from cogd.bench.render import render
 from cogd.errors import ResultsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 LOG, PAGE = "results.jsonl", "RESULTS.md"
@@ -124,9 +125,26 @@ def append(folder: Path, result: Result) -> None:
             opened.write(msgspec.json.encode(result) + b"\n")
             opened.flush()
             os.fsync(opened.fileno())
-        for name, text in render([*earlier, result]).items():
-            new = folder / f".{name}.new"
-            new.write_text(text, encoding="utf-8")
-            new.replace(folder / name)
+        _write(folder, render([*earlier, result]))
     except OSError as error:
         raise ResultsError(f"{folder}: {error.strerror or error}") from error
+
+
+def write_page(folder: Path) -> None:
+    """Write the folder's page anew, from its log alone.
+
+    Raises:
+        ResultsError: the log can't be read, or the page not be written.
+    """
+    results = read(folder / LOG)
+    try:
+        _write(folder, render(results))
+    except OSError as error:
+        raise ResultsError(f"{folder}: {error.strerror or error}") from error
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        new = folder / f".{name}.new"
+        new.write_text(text, encoding="utf-8")
+        new.replace(folder / name)

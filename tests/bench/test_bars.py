@@ -105,3 +105,13 @@ def test_bars_compare_in_their_direction():
 
 def test_make_bench_runs_it():
     assert "bench/bars.py" in (ROOT / "Makefile").read_text()
+
+
+def test_the_page_is_the_logs(bars, tmp_path, monkeypatch):
+    """After a change of the page: `python bench/bars.py --render`."""
+    log = ROOT / "bench" / LOG
+    (tmp_path / LOG).write_bytes(log.read_bytes())
+    monkeypatch.setattr("sys.argv", ["bars.py", "--render", "--folder", str(tmp_path)])
+    assert bars.main() == 0
+    for written in tmp_path.iterdir():
+        assert written.read_text() == (log.parent / written.name).read_text()
