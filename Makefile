@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SSHD := /usr/sbin/sshd
 SECONDS ?= 900
 
-.PHONY: run test fuzz quick lint format types demo clean
+.PHONY: run test bench fuzz quick lint format types demo clean
 
 run: $(VENV)/run.stamp  ## live events from the packaged bundles on simulated nodes; Ctrl-C ends it
 	$(BIN)/cogd run --demo
@@ -13,6 +13,9 @@ run: $(VENV)/run.stamp  ## live events from the packaged bundles on simulated no
 test: $(SSHD) $(VENV)/dev.stamp lint types  ## everything
 	$(BIN)/pytest --ignore=tests/bundle
 	$(BIN)/pytest tests/bundle --cov=cogd.bundle --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
+
+bench: $(VENV)/bench.stamp  ## every bar with its figure, met or missed; five minutes, on a machine that does nothing else
+	$(BIN)/python bench/bars.py
 
 fuzz: $(VENV)/dev.stamp  ## fuzz what reads bundles, SECONDS=900 for each of the four targets
 	PATH="$(abspath $(BIN)):$$PATH" tests/fuzz/run $(SECONDS)
@@ -33,6 +36,11 @@ types: $(VENV)/dev.stamp
 
 demo: $(VENV)/dev.stamp  ## train and sign the packaged bundles anew (a quarter of an hour)
 	COGD_TRAIN=$(BIN)/cogd-train packaging/make-demo
+
+# The other runtimes that are put beside ONNX Runtime.
+$(VENV)/bench.stamp: $(VENV)/dev.stamp
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist

@@ -314,3 +314,27 @@ class TrainError(CogdError):
 
     code = "train"
     exit_status = 30
+
+
+class RegressionError(CogdError):
+    """A benchmark is slower than the earlier run, beyond the noise of both."""
+
+    code = "regression"
+    exit_status = 1
+    hint = "measure once more on a quiet machine; then look at what changed since"
+
+
+class ResultsError(CogdError):
+    """A log of benchmark results can't be used."""
+
+    code = "bad-results"
+    exit_status = 39
+    hint = "lines are only added to it, by `cogd bench --append`: take back what changed it otherwise"
+
+
+class BenchError(CogdError):
+    """A benchmark could not measure."""
+
+    code = "bench"
+    exit_status = 40
+    hint = "is the machine too busy, or UDP on 127.0.0.1 blocked?"

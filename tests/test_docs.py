@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from cogd import errors
+from cogd.bench import compare, figures
+from cogd.bench.staged import STAGES
 from cogd.bundle import layout
 from cogd.bundle.appliance import AppConfig
 from cogd.cli import VERBS
@@ -160,6 +162,20 @@ def test_the_apps_config_and_layout_are_documented():
         *layout.LINKED,
     ):
         assert word in text
+
+
+def test_the_benchmarks_figures_and_options_are_documented():
+    text = read("docs/bench.md")
+    for kind in (figures.Tight, figures.Live, figures.Sustained, figures.Overload, figures.Idle, figures.Latency):
+        for field in kind.__struct_fields__:
+            assert f"`{field}`" in text, f"{kind.__name__}.{field} is not in docs/bench.md"
+    for word in (*STAGES, "better", "same", "regression", "met", "missed", "not measured"):
+        assert f"`{word}`" in text
+    assert (compare.NOISES, "by more than the greater noise" in text) == (1, True)
+    assert f"{figures.DEADLINE_S * 1e3:g} ms after their frame" in text
+    for option in ("--frames", "--seconds", "--nodes", "--json", "--append", "--against"):
+        assert option in text
+        assert option in options("cogd.cli", "bench")
 
 
 def test_links_between_documents_lead_somewhere():

@@ -1,40 +1,96 @@
-"""`cogd bench`: how long it takes from a datagram to an event, here."""
+"""`cogd bench`: how long it takes from a datagram to an event, here, and whether that has become worse."""
 
 from __future__ import annotations
 
-import asyncio
+import argparse
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 
 from cogd.cli.common import add_settings_arguments, catalogue, load_all, no_app, read_settings
-from cogd.errors import ConfigError
+from cogd.errors import ConfigError, RegressionError
 
-if TYPE_CHECKING:
-    import argparse
+MOST_NODES = 4000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How much to measure."""
+    """What to measure, and what to do with it."""
     add_settings_arguments(parser)
-    parser.add_argument("--frames", type=int, default=10_000, metavar="N", help="datagrams an app (%(default)s)")
+    parser.add_argument(
+        "--frames", type=int, default=10_000, metavar="N", help="in the tight loop (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, metavar="S", help="of the daemon at 25 Hz, each (default %(default)g)"
+    )
+    parser.add_argument(
+        "--nodes", type=_counts, default=(), metavar="N[,N...]", help="measure the daemon with so many nodes too"
+    )
     parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument(
+        "--append",
+        type=Path,
+        nargs="?",
+        const=Path("bench"),
+        metavar="FOLDER",
+        help="add the result to FOLDER/results.jsonl and write FOLDER/RESULTS.md anew (default bench)",
+    )
+    parser.add_argument(
+        "--against", type=Path, metavar="FILE", help="compare with the last run of a results.jsonl; status 1 if worse"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and print."""
+    """Measure, print, compare, add."""
     if not 1 <= arguments.frames <= 10_000_000:
         raise ConfigError(f"--frames {arguments.frames} is not within 1..10000000", hint="give a number of frames")
+    if not 1 <= arguments.seconds <= 86_400:
+        raise ConfigError(
+            f"--seconds {arguments.seconds:g} is not within 1..86400", hint="a window takes 0.8 s to fill"
+        )
     settings = read_settings(arguments).settings
     apps, rejected = load_all(catalogue(arguments, settings))
     if not apps:
         raise no_app(settings, rejected)
 
-    from cogd.bench import bench, format_result
+    from cogd import log
+    from cogd.bench.compare import compare, table
+    from cogd.bench.results import LOG, append, read
+    from cogd.bench.suite import measure
+    from cogd.bench.tables import text
 
+    log.configure("warn")
     for item in rejected:
         print(f"cogd: left out: {item.path}: {item.error}", file=sys.stderr)
-    result = asyncio.run(bench(apps, arguments.frames))
-    print(msgspec.json.encode(result).decode() if arguments.json else format_result(result))
+    earlier = read(arguments.against) if arguments.against else []
+    if arguments.append and (arguments.append / LOG).exists():
+        read(arguments.append / LOG)  # what can't be added to is told before anybody waits
+    result = measure(apps, settings, arguments.frames, arguments.seconds, arguments.nodes, _say)
+    comparison = compare(result, earlier) if arguments.against else None
+    if arguments.json:
+        print(msgspec.json.encode({"result": result, "comparison": comparison}).decode())
+    else:
+        print(text(result))
+        if comparison is not None:
+            print(f"\n{table(comparison)}")
+    if arguments.append:
+        append(arguments.append, result)
+    if comparison is not None and comparison.regressions:
+        raise RegressionError(f"worse than on {comparison.date}: {', '.join(comparison.regressions)}")
     return 0
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    try:
+        counts = tuple(sorted({int(word) for word in text.split(",")}))
+    except ValueError:
+        counts = ()
+    if not counts or counts[0] < 1 or counts[-1] > MOST_NODES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not numbers of nodes, 1..{MOST_NODES}, with commas between")
+    return counts
+
+
+def _say(what: str) -> None:
+    """Where somebody watches, what they wait for."""
+    if sys.stderr.isatty():
+        print(f"cogd: measuring {what}", file=sys.stderr)

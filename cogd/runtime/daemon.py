@@ -53,7 +53,7 @@ class Daemon:
     """Runs apps on sources until told to stop, until every source has ended, or for a given time.
 
     With a catalogue it takes what was installed meanwhile, when its control socket or SIGHUP tells it to; at once, if
-    there is a version that has not proven itself yet.
+    there is a version that has not proven itself yet. Sinks that are given stand in the place of the settings'.
 
     Raises:
         ConfigError: a sink can't be made of its URL.
@@ -67,12 +67,13 @@ class Daemon:
         settings: Settings,
         clock: Clock | None = None,
         catalogue: Catalogue | None = None,
+        sinks: Sequence[Sink] | None = None,
     ) -> None:
         self._settings = settings
         self._rejected = rejected
         self._clock = clock or SystemClock()
         self._log = structlog.get_logger()
-        self._sinks = [make_sink(url) for url in settings.sinks]
+        self._sinks = [make_sink(url) for url in settings.sinks] if sinks is None else list(sinks)
         self._refused: Counter[Sink] = Counter()
         sources = make_sources(settings, self._clock)
         simulators = {source.name for source, url in sources if url.scheme == "sim"}

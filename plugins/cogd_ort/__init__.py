@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 
     from cogd.runtime.backend import ModelShape
 
-__all__ = ["OrtBackend"]
+__all__ = ["OrtBackend", "session_options"]
+
+
+def session_options() -> onnxruntime.SessionOptions:
+    """The options that models are run with."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    options.inter_op_num_threads = THREADS
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = LOG_ERRORS_ONLY
+    for key, value in SESSION_CONFIG.items():
+        options.add_session_config_entry(key, value)
+    return options
 
 
 class OrtBackend:
@@ -39,15 +51,8 @@ class OrtBackend:
                 the ones of `shape`.
         """
         check_self_contained(model)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = THREADS
-        options.inter_op_num_threads = THREADS
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = LOG_ERRORS_ONLY
-        for key, value in SESSION_CONFIG.items():
-            options.add_session_config_entry(key, value)
         try:
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # the plugin border: its exceptions have no common base
             raise ModelError(f"ONNX Runtime can't load the model: {error}") from error
         return _OrtSession(session, shape, only_computes=not has_inner_graphs(model))

@@ -58,7 +58,7 @@ class TestATypedError:
         for kind in every_error():
             by_status.setdefault(kind.exit_status, set()).add(kind.code)
         assert {frozenset(codes) for codes in by_status.values() if len(codes) > 1} == {
-            frozenset({"error", "unhealthy"}),
+            frozenset({"error", "unhealthy", "regression"}),
             frozenset({"wire", "tones"}),
         }
 
