@@ -370,6 +370,7 @@ def make_sources(settings: Settings, clock: Clock) -> list[tuple[Source, SplitRe
         poll_s=settings.tick_ms / 1000,
         timeout_s=settings.http_timeout_s,
         token_file=settings.http_token_file,
+        max_wait_s=settings.max_wait_ms / 1000,
         clock=clock,
     )
     servers = [text for text in settings.sources if text.startswith(("http:", "https:"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -80,12 +81,14 @@ class SourceOptions:
         poll_s: beat of sources that poll.
         timeout_s: how long one request may take.
         token_file: file that holds a bearer token, if the server wants one.
+        max_wait_s: what has waited for longer to be read is shed by a source that can tell, and counted `overload`.
         clock: where times come from.
     """
 
     poll_s: float = 0.04
     timeout_s: float = 2.0
     token_file: Path | None = None
+    max_wait_s: float = math.inf
     clock: Clock = field(default_factory=SystemClock)
 
 

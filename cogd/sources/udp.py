@@ -1,7 +1,8 @@
 """`udp://HOST:PORT`: hears ADR-018 nodes, or a relay that passes their datagrams on.
 
 The kernel stamps every datagram when it arrives, so that a busy daemon does not bend the frames' times, and latency is
-counted from the arrival and not from when somebody looked. It also tells how many it had to throw away.
+counted from the arrival and not from when somebody looked. It also tells how many it had to throw away. What has waited
+in its buffer for too long is shed unread, or what comes would wait behind it.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class UdpSource:
     def __init__(self, name: str, url: SplitResult, options: SourceOptions) -> None:
         self.name = name
         self.address: tuple[str, int] | None = None
-        self._clock = options.clock
+        self._clock, self._max_wait_s = options.clock, options.max_wait_s
         query_parameters(name, url, ())
         self._host, self._port = _host_and_port(url)
 
@@ -85,7 +86,7 @@ class UdpSource:
         """
         loop = asyncio.get_running_loop()
         bound = await self._bind()
-        listener = _Listener(self.name, bound, intake, self._clock, loop.create_future())
+        listener = _Listener(self.name, bound, intake, self._clock, self._max_wait_s)
         self.address = bound.getsockname()[:2]
         loop.add_reader(bound, listener.read)
         intake.up()
@@ -126,14 +127,13 @@ class UdpSource:
 class _Listener:
     """Reads and decodes what has come."""
 
-    def __init__(
-        self, source: str, bound: socket.socket, intake: Intake, clock: Clock, closed: asyncio.Future[None]
-    ) -> None:
-        self.closed = closed
+    def __init__(self, source: str, bound: socket.socket, intake: Intake, clock: Clock, max_wait_s: float) -> None:
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._source = source
         self._socket = bound
         self._intake = intake
         self._clock = clock
+        self._max_wait_s = max_wait_s
         self._overflowed = 0
 
     def read(self) -> None:
@@ -158,6 +158,9 @@ class _Listener:
                     waited_s = 0.0
             elif kind == _SO_RXQ_OVFL:
                 self._count_overflow(*_COUNTER.unpack(value))
+        if waited_s > self._max_wait_s:
+            self._intake.count("overload")
+            return
         try:
             datagram = adr018.decode(data)
         except WireError:

@@ -161,6 +161,18 @@ async def test_time_is_the_arrival_at_this_machine_however_late_it_is_read(heard
     assert second.time_s - first.time_s == pytest.approx(second.arrival_s - first.arrival_s, abs=1e-6)
 
 
+async def test_what_has_waited_too_long_is_shed_and_counted(heard, clock):
+    source = UdpSource("hall", url("udp://127.0.0.1:0"), SourceOptions(clock=clock, max_wait_s=0.15))
+    async with running(source, heard):
+        await heard.until(lambda: heard.told)
+        send(source.address, datagram(1), datagram(2))
+        time.sleep(0.2)  # noqa: ASYNC251  # the daemon is busy
+        send(source.address, datagram(3))
+        await heard.until(lambda: heard.frames)
+    assert [frame.sequence for frame in heard.frames] == [3]
+    assert heard.counts == {"overload": 2}
+
+
 async def test_stamps_of_a_clock_that_was_set_are_not_believed(heard, clock, monkeypatch):
     source = source_at("udp://127.0.0.1:0", clock)
     async with running(source, heard):
