@@ -252,14 +252,13 @@ def _limits(highest: Sustained | None, flood: Overload | None) -> list[Bar]:
     return [
         rate,
         Bar(
-            name="4 overload: newest frames that became events",
-            figure=None if flood is None else flood.newest_kept,
-            bar=0.99,
-            at_most=False,
+            name="4 overload: age of the oldest event / max_wait_ms",
+            figure=None if flood is None else round(flood.slowest_ms / flood.max_wait_ms, 3),
+            bar=1.5,
             beside=said,
         ),
         Bar(
-            name="4 overload: share lost without a reason counted",
+            name="4 overload: share of datagrams lost uncounted",
             figure=None if flood is None else flood.uncounted,
             bar=MISSED,
             beside=said,

@@ -143,10 +143,11 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
         offered_per_s: while it was too much.
         seconds: how long it was too much.
         shed: what was lost, by reason.
-        uncounted: share of the datagrams that gave neither an event nor a count.
+        uncounted: share of the datagrams that are neither a node's frames nor counted by their source.
         kept: share of the overload's datagrams that became events, however late.
-        newest_kept: the same of its last tenth of a second: 1 where the oldest are shed first.
+        newest_kept: the same of its last tenth of a second.
         slowest_ms: the latest event.
+        max_wait_ms: the setting: what is older should have been shed.
         recovered_s: from the overload's last datagram to the last event that was late.
         missed_after: share missed from one second after it on.
     """
@@ -159,6 +160,7 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
     kept: float
     newest_kept: float
     slowest_ms: float
+    max_wait_ms: int
     recovered_s: float
     missed_after: float
 

@@ -23,8 +23,8 @@ from cogd.errors import BenchError
 if TYPE_CHECKING:
     from typing import IO
 
-SINKS: tuple[str, ...] = ("stdout:",)
-"""What the program that is watched writes to."""
+SINKS = ("stdout:", "metrics://127.0.0.1:0")
+"""What the program that is watched writes to; port 0 is any that is free."""
 
 FULL_S = 30 * 60.0
 SETTLED_S = 60.0

@@ -118,10 +118,10 @@ def overload(
         Group(normal_nodes, RATE_HZ, 0.0, ends_s + _AFTER_S),
         Group(further, RATE_HZ, _BEFORE_S, ends_s),
     ]
-    return overload_of(record([app], settings, groups, cores), normal_nodes, further)
+    return overload_of(record([app], settings, groups, cores), normal_nodes, further, settings.max_wait_ms)
 
 
-def overload_of(recorded: Recorded, normal: int, further: int) -> Overload:
+def overload_of(recorded: Recorded, normal: int, further: int, max_wait_ms: int) -> Overload:
     """What the records tell; times are seconds from the sender's start."""
     (app,) = recorded.apps
     load_ends_s, ends_s = recorded.sent.ended_s
@@ -132,17 +132,20 @@ def overload_of(recorded: Recorded, normal: int, further: int) -> Overload:
     # The last moments of the load itself are left out: a frame that is on its way is not one that was lost.
     settled_s, last_s = ends_s + _SETTLED_S, load_ends_s - BUCKET_S
     sent_after = _sent(recorded, settled_s, last_s)
-    shed = recorded.lost()
-    expected = recorded.sent.total - (recorded.frames - 1) * (normal + further)
+    stopped, sent = recorded.stopped, recorded.sent.total
+    counted = sum(node.frames for node in stopped.nodes.values()) + sum(
+        sum(counts.values()) for counts in stopped.sources.values()
+    )
     return Overload(
         normal_per_s=normal * RATE_HZ,
         offered_per_s=(normal + further) * RATE_HZ,
         seconds=round(ends_s - begins_s, 3),
-        shed=shed,
-        uncounted=round(max(0.0, 1 - (len(done_s) + sum(shed.values())) / max(1, expected)), 6),
+        shed=recorded.lost(),
+        uncounted=round(max(0.0, 1 - counted / max(1, sent)), 6),
         kept=_became_events(recorded, arrived_s, begins_s, ends_s),
         newest_kept=_became_events(recorded, arrived_s, ends_s - _NEWEST_S, ends_s),
         slowest_ms=round(float((done_s - arrived_s).max(initial=0.0)) * 1e3, 1),
+        max_wait_ms=max_wait_ms,
         recovered_s=round(float(done_s[late].max(initial=ends_s)) - ends_s, 3),
         missed_after=round(max(0.0, 1 - recorded.on_time(settled_s, last_s) / sent_after), 6) if sent_after else 1.0,
     )

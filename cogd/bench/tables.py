@@ -143,10 +143,10 @@ def _overload(found: Overload) -> Table:
         ["normal load, frames/s", f"{found.normal_per_s:.0f}"],
         [f"offered for {found.seconds:g} s, frames/s", f"{found.offered_per_s:.0f}"],
         ["shed, by reason", counts(found.shed)],
-        ["neither an event nor counted", f"{found.uncounted:.3%}"],
+        ["neither a frame of a node nor counted by its source", f"{found.uncounted:.3%}"],
         ["became events, of all of these frames", f"{found.kept:.1%}"],
         ["became events, of the newest tenth of a second", f"{found.newest_kept:.1%}"],
-        ["latest event, ms", f"{found.slowest_ms:.0f}"],
+        [f"latest event, ms (`max_wait_ms` {found.max_wait_ms})", f"{found.slowest_ms:.0f}"],
         ["recovered after, s", f"{found.recovered_s:.3f}"],
         ["late or missing from 1 s after it on", f"{found.missed_after:.3%}"],
     ]

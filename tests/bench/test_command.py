@@ -67,7 +67,7 @@ def test_senseless_numbers_of_nodes_are_refused(nodes, capsys):
 
 def test_the_idle_program_is_watched():
     found = measure_idle(1.5)
-    assert found.command == "cogd run --demo --source udp://127.0.0.1:PORT --sink stdout:"
+    assert found.command == "cogd run --demo --source udp://127.0.0.1:PORT --sink stdout: --sink metrics://127.0.0.1:0"
     assert found.events > 20
     assert found.cpu > 0
     assert found.rss_mib > 10

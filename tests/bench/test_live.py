@@ -9,7 +9,7 @@ from cogd.bench.nodes import cost_noise, growth, latency_noise, sweep, sweep_fig
 from cogd.bench.saturation import highest, overload_of, raw_per_s
 from cogd.bench.sender import Group, Sent
 from cogd.errors import BenchError
-from cogd.events import RunStopped
+from cogd.events import NodeTotals, RunStopped
 
 from .conftest import live
 
@@ -31,7 +31,7 @@ def test_a_sweep_gives_every_expected_event_of_every_app(apps, settings):
 def test_what_is_shed_is_counted_by_reason_and_the_rest_are_events(apps, settings):
     few = settings.model_copy(update={"max_pending": 1})
     groups = [Group(20, 25.0, 0.0, 2.0), Group(40, 25.0, 0.0, 1.6)]
-    found = overload_of(record(apps[1:], few, groups), 20, 40)
+    found = overload_of(record(apps[1:], few, groups), 20, 40, few.max_wait_ms)
     assert found.shed["overload"] > 0
     assert found.uncounted == 0
     assert 0 < found.kept < 1
@@ -51,7 +51,7 @@ def _dying():
     return subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"], stdout=subprocess.PIPE)
 
 
-def recorded(arrived_s, late_s, datagrams, buckets, ended_s, dropped=None) -> Recorded:
+def recorded(arrived_s, late_s, datagrams, buckets, ended_s, dropped=None, sources=None) -> Recorded:
     stopped = RunStopped(
         reason="measured",
         uptime_s=1,
@@ -59,8 +59,8 @@ def recorded(arrived_s, late_s, datagrams, buckets, ended_s, dropped=None) -> Re
         missed_ticks=0,
         inferences={},
         dropped=dropped or {},
-        sources={},
-        nodes={},
+        sources=sources or {},
+        nodes={"udp/1": NodeTotals(frames=len(arrived_s), lost=0, dropped={})},
     )
     sent = Sent(datagrams, 0, 1000.0, max(ended_s), 0.0, ended_s, buckets)
     arrived = 1000.0 + np.asarray(arrived_s)
@@ -82,14 +82,17 @@ def test_an_overload_is_told_from_its_records():
     extra = np.linspace(2.0, 3.0, 100, endpoint=False) + 0.005
     arrived_s = np.sort(np.concatenate([normal, extra]))
     late_s = np.where((arrived_s >= 2.9) & (arrived_s < 3.0), 0.4, 0.001)
-    found = overload_of(recorded(arrived_s, late_s, [50, 200], buckets, [5.0, 3.0], {"overload": 62}), 1, 1)
-    assert found.shed == {"overload": 62}
+    records = recorded(
+        arrived_s, late_s, [50, 200], buckets, [5.0, 3.0], {"overload": 62}, {"udp": {"overload": 90, "malformed": 5}}
+    )
+    found = overload_of(records, 1, 1, 300)
+    assert found.shed == {"overload": 152, "malformed": 5}
     assert found.kept == pytest.approx(120 / 220, abs=0.01)
     assert found.newest_kept == pytest.approx(1.0)
     assert found.recovered_s == pytest.approx(0.39, abs=0.02)
     assert found.slowest_ms == pytest.approx(400)
     assert found.missed_after == 0
-    assert found.uncounted == 0
+    assert found.uncounted == pytest.approx((250 - 150 - 95) / 250)
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100, 523, 900, 3999])
