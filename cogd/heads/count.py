@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cogd.events import CountFields
 from cogd.heads.base import Reading
 from cogd.heads.rules import count_calibration, count_classes
+from cogd.rounding import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from cogd.bundle.manifest import OutputSpec
     from cogd.events import Context
 
-DECIMALS = 6
+_PARTS = 1_000_000
 _MASS = 0.95
 
 
@@ -51,7 +52,7 @@ class CountHead:
             return None
         slope, offset = self._line
         exponent = min(max(-(slope * logit + offset), -700.0), 700.0)
-        return round(1 / (1 + math.exp(exponent)), DECIMALS)
+        return rounded(1 / (1 + math.exp(exponent)), _PARTS)
 
     def _reading(self, logits: list[float], conf_logit: float, context: Context) -> Reading:
         trained = [logits[index] for index in self._trained]
@@ -72,7 +73,7 @@ class CountHead:
             count_p95_low=self._counts[low],
             count_p95_high=self._counts[high],
             n_nodes=1,
-            probs=[round(probability, DECIMALS) for probability in probabilities],
+            probs=[rounded(probability, _PARTS) for probability in probabilities],
             classes=self._counts,
         )
         return Reading("info" if known else "warn", fields, confidence)

@@ -20,6 +20,7 @@ from cogd.csi.frame import Origin
 from cogd.csi.link import LinkState
 from cogd.csi.node import Node
 from cogd.events import AppFailed, Event, LinkChanged, NodeTotals, WindowInfo, WindowReset
+from cogd.rounding import rounded
 from cogd.runtime.app import MAX_BATCH
 from cogd.runtime.place import Ledger, Place
 from cogd.runtime.runner import Pending, Runner
@@ -150,7 +151,9 @@ class Engine:
             if waiting is None:  # it fills for a version that does not serve yet
                 continue
             window = node.windows[spec]
-            info = WindowInfo(frames=spec.frames, span_s=round(window.span_s, 6), measured_tones=window.measured_tones)
+            info = WindowInfo(
+                frames=spec.frames, span_s=rounded(window.span_s, 1_000_000), measured_tones=window.measured_tones
+            )
             if not waiting:
                 self.news.set()
             waiting.append(Pending(self._serial, frame, info, window.view()))
@@ -295,7 +298,7 @@ class Engine:
                 self.dropped["below_min_confidence"] += 1
                 continue
             fields = reading.fields
-            fields.latency_ms = round((now_s - pending.frame.arrival_s) * 1e3, 3)
+            fields.latency_ms = rounded(max(0.0, now_s - pending.frame.arrival_s) * 1e3, 1000)
             self._emit(Event(ts=unix_s, level=reading.level, event=app.head.event, fields=fields))
             self.inferences[fields.app] += 1
 
