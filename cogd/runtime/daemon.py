@@ -291,7 +291,7 @@ class Daemon:
             ],
             "nodes": {
                 name: {"link": state.value, "age_s": round(age_s, 3) if age_s is not None else None}
-                for name, (state, age_s) in self._engine.links().items()
+                for name, (state, age_s) in self._engine.nodes.links().items()
             },
         }
 
@@ -330,8 +330,8 @@ class Daemon:
             inferences=dict(self._engine.inferences),
             dropped=dropped,
             sources={intake.name: dict(intake.counts) for _, intake in self._sources},
-            nodes=self._engine.totals(),
-            links=self._engine.links(),
+            nodes=self._engine.nodes.totals(),
+            links=self._engine.nodes.links(),
         )
 
     async def _say_stopped(self) -> None:

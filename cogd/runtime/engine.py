@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 from cogd.csi.frame import Origin
 from cogd.csi.link import LinkState
-from cogd.csi.node import Node
-from cogd.events import AppFailed, Event, LinkChanged, NodeTotals, WindowInfo, WindowReset
+from cogd.events import AppFailed, Event, LinkChanged, WindowInfo, WindowReset
 from cogd.rounding import rounded
 from cogd.runtime.app import MAX_BATCH
+from cogd.runtime.nodes import Nodes
 from cogd.runtime.place import Ledger, Place
 from cogd.runtime.runner import Pending, Runner
 
@@ -40,14 +40,8 @@ if TYPE_CHECKING:
     from cogd.runtime.runner import Answered
     from cogd.sources.base import Clock
 
-MAX_NODES = 4096
-"""Nodes that are remembered; frames of further ones are counted and dropped. Node ids are bytes, sources are few."""
-
 TICK_S = 0.02
 """A tick begins no other batch after so long, half of the deadline: what arrives must be taken in, too."""
-
-_HEARD = frozenset({LinkState.LIVE, LinkState.SIMULATED})
-"""States of links whose frames fill windows."""
 
 
 @dataclass(slots=True)
@@ -57,25 +51,6 @@ class _Given:
     place: Place
     own: Sequence[Pending]
     answer: Answered | asyncio.Future[Outputs]
-
-
-@dataclass(frozen=True, slots=True)
-class NodeInput:
-    """What a node gives.
-
-    Attributes:
-        link: its state.
-        age_s: of its last new frame.
-        believed: its frames fill windows: they are live, or simulated where that is believed.
-        full: apps whose window of it is complete.
-        filling: the other apps.
-    """
-
-    link: LinkState
-    age_s: float | None
-    believed: bool
-    full: list[str]
-    filling: list[str]
 
 
 class Engine:
@@ -91,6 +66,7 @@ class Engine:
         max_wait_s: a window of a live frame that is older when a tick has no time left for it is shed.
 
     Attributes:
+        nodes: who is heard; to be read only.
         news: set when a window begins to wait, and when a batch is full; whoever beats the tick clears it.
         full: whether a frame that must not be lost waits for room.
     """
@@ -106,18 +82,14 @@ class Engine:
         max_pending: int,
         max_wait_s: float = math.inf,
     ) -> None:
-        self._limits, self._clock, self._emit = limits, clock, emit
-        self._believe_simulated = believe_simulated
+        self._clock, self._emit = clock, emit
         self._max_pending = max_pending
         self._max_wait_s = max_wait_s
         self._places: dict[str, Place] = {}
         self._trials: list[tuple[Place, Runner]] = []
         """Places where a version stands by, and that version."""
-        self._specs: tuple[WindowSpec, ...] = ()
+        self.nodes = Nodes(limits, clock, believe_simulated, self._say_link)
         self._pending: dict[WindowSpec, deque[Pending]] = {}
-        self._nodes: dict[str, Node] = {}
-        self._heard: dict[str, Frame] = {}
-        """The newest frame of each node that was new when it came."""
         self._failed: dict[str, str] = {}
         self._serial = 0
         self._room = asyncio.Event()
@@ -131,7 +103,7 @@ class Engine:
 
     def take(self, frame: Frame) -> None:
         """Take a frame; where too many windows wait for the tick, the oldest is shed and counted."""
-        node = self._nodes.get(frame.node) or self._join(frame.node)
+        node = self.nodes.by_name.get(frame.node) or self.nodes.join(frame.node)
         if node is None:
             self.dropped["too_many_nodes"] += 1
             return
@@ -139,9 +111,9 @@ class Engine:
         taken = node.take(frame)
         if taken.accepted:
             self._serial += 1
-            self._heard[node.name] = frame
+            self.nodes.heard[node.name] = frame
         if taken.link is not None:
-            self._say_link(node, taken.link, previous)
+            self.nodes.tell_link(node, previous)
         for spec, reason in taken.resets:
             apps = [place.id for place in self._places.values() if place.active.app.window == spec]
             if apps:  # else it is of a version that does not serve, and nobody falls silent
@@ -169,13 +141,6 @@ class Engine:
             self.news.set()
             await self._room.wait()
         self.take(frame)
-
-    def _join(self, name: str) -> Node | None:
-        if len(self._nodes) >= MAX_NODES:
-            return None
-        believe = self._believe_simulated(name.rpartition("/")[0])
-        node = self._nodes[name] = Node(name, self._specs, self._limits, believe_simulated=believe)
-        return node
 
     @property
     def waiting(self) -> bool:
@@ -206,7 +171,7 @@ class Engine:
             for ledger in ledgers.values():
                 self._emit_inferred(ledger.answers())
         if beat:
-            self._check_links()
+            self.nodes.check_links()
 
     async def _infer(
         self, spec: WindowSpec, waiting: deque[Pending], until: int, end_s: float, ledgers: Mapping[str, Ledger]
@@ -312,56 +277,12 @@ class Engine:
             self._failed[app.id] = reason
             self.say("app.failed", AppFailed(app=app.id, backend=app.backend, reason=reason), "error")
 
-    def _check_links(self) -> None:
-        """Let time pass: for live nodes on the arrivals' clock, for replayed ones on their recording's."""
-        now_s = self._clock.monotonic_s()
-        replayed_to: dict[str, float] = {}
-        for name, heard in self._heard.items():
-            if heard.origin is Origin.REPLAYED:
-                source = name.rpartition("/")[0]
-                replayed_to[source] = max(replayed_to.get(source, heard.time_s), heard.time_s)
-        for name, heard in self._heard.items():
-            replayed = heard.origin is Origin.REPLAYED
-            silence_s = replayed_to[name.rpartition("/")[0]] - heard.time_s if replayed else now_s - heard.arrival_s
-            node = self._nodes[name]
-            previous = node.link.state
-            changed = node.link.check(silence_s)
-            if changed is not None:
-                self._say_link(node, changed, previous)
-
     def say(self, name: str, fields: msgspec.Struct, level: Level = "info") -> None:
         """Emit an event that is not inferred."""
         self._emit(Event(ts=self._clock.unix_s(), level=level, event=name, fields=fields))
 
-    def _say_link(self, node: Node, state: LinkState, previous: LinkState) -> None:
-        fields = LinkChanged(node=node.name, state=state.value, previous=previous.value, time=node.link.last_time_s)
-        self.say("link.state", fields, "info" if state.value == "live" else "warn")
-
-    def totals(self) -> dict[str, NodeTotals]:
-        """What became of each node's frames."""
-        return {
-            name: NodeTotals(frames=node.frames, lost=node.lost, dropped=dict(node.dropped))
-            for name, node in sorted(self._nodes.items())
-        }
-
-    def inputs(self) -> dict[str, NodeInput]:
-        """What each node gives to the apps that serve."""
-        found: dict[str, NodeInput] = {}
-        for name, (state, age_s) in self.links().items():
-            windows = self._nodes[name].windows
-            full = [place.id for place in self.places if windows[place.active.app.window].complete]
-            filling = [place.id for place in self.places if place.id not in full]
-            simulated = state is LinkState.SIMULATED and self._believe_simulated(name.rpartition("/")[0])
-            found[name] = NodeInput(state, age_s, state is LinkState.LIVE or simulated, full, filling)
-        return found
-
-    def links(self) -> dict[str, tuple[LinkState, float | None]]:
-        """State of each node's link, and the age of its last new frame in seconds."""
-        now_s = self._clock.monotonic_s()
-        return {
-            name: (node.link.state, now_s - self._heard[name].arrival_s if name in self._heard else None)
-            for name, node in sorted(self._nodes.items())
-        }
+    def _say_link(self, fields: LinkChanged) -> None:
+        self.say("link.state", fields, "info" if fields.state == LinkState.LIVE else "warn")
 
     @property
     def apps(self) -> list[App]:
@@ -406,7 +327,7 @@ class Engine:
         old, new = place.active.app.window, place.candidate.window
         if old == new:
             return True
-        heard = [node.windows for node in self._nodes.values() if node.link.state in _HEARD]
+        heard = [node.windows for node in self.nodes.giving()]
         return any(windows[new].complete for windows in heard) and all(
             windows[new].complete or not windows[old].complete for windows in heard
         )
@@ -415,11 +336,7 @@ class Engine:
         """Let the prepared version serve every frame from now on; the one before stands by."""
         place = self._places[app_id]
         spec = place.candidate.window if place.candidate is not None else None
-        full = [
-            name
-            for name, node in self._nodes.items()
-            if node.link.state in _HEARD and spec in node.windows and node.windows[spec].complete
-        ]
+        full = [node.name for node in self.nodes.giving() if spec in node.windows and node.windows[spec].complete]
         place.replace(self._serial + 1, full)
         self._fit()
 
@@ -442,10 +359,8 @@ class Engine:
         self._trials = [(place, place.standby) for place in self._places.values() if place.standby is not None]
         serving = [runner.app.window for place in self._places.values() for runner in place.serving]
         filling = [place.candidate.window for place in self._places.values() if place.candidate is not None]
-        self._specs = tuple(dict.fromkeys([*serving, *filling]))
         self._pending = {spec: self._pending.get(spec, deque()) for spec in serving}
-        for node in self._nodes.values():
-            node.want(self._specs)
+        self.nodes.want(tuple(dict.fromkeys([*serving, *filling])))
         self._room.set()  # whoever waited for room in a queue that is no more
 
     def close(self) -> None:

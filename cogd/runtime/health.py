@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from cogd.events import Level
     from cogd.runtime.app import Reproduced
-    from cogd.runtime.engine import Engine, NodeInput
+    from cogd.runtime.engine import Engine
     from cogd.runtime.intake import SourceIntake
+    from cogd.runtime.nodes import NodeInput
     from cogd.runtime.runner import Runner
     from cogd.sources.base import Clock
 
@@ -47,7 +48,7 @@ async def live_health(
     results: list[HealthOk | HealthFailed] = [*await asyncio.gather(*(_prove(runner) for runner in runners))]
     if not runners:
         results.append(_failed(app_id, NoAppError("no app runs" if app_id is None else f"no app {app_id} runs")))
-    nodes = engine.inputs()
+    nodes = engine.nodes.inputs(engine.places)
     heard = any(node.believed for node in nodes.values())
     healthy = heard and all(isinstance(result, HealthOk) for result in results)
     live = HealthLive(

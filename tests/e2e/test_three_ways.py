@@ -77,7 +77,7 @@ class Rig:
         return by_node
 
     def frames(self) -> int:
-        return sum(node.frames for node in self.engine.totals().values())
+        return sum(node.frames for node in self.engine.nodes.totals().values())
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +121,11 @@ async def over_udp(apps, frames) -> Rig:
     clock = RecordedClock()
     source = UdpSource("udp", urlsplit("udp://127.0.0.1:0"), SourceOptions(clock=clock))
     sequences = defaultdict(int)
-    sending = asyncio.create_task(rig.until_done(source, lambda: rig.frames() == len(frames)))
-    while source.address is None:  # noqa: ASYNC110  # the daemon has no event for this, and needs none
-        await asyncio.sleep(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cogd.sources.udp._SO_TIMESTAMPNS", -1)  # the kernel's clock is not the recording's
+        sending = asyncio.create_task(rig.until_done(source, lambda: rig.frames() == len(frames)))
+        while source.address is None:  # noqa: ASYNC110  # the daemon has no event for this, and needs none
+            await asyncio.sleep(0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for count, frame in enumerate(frames, 1):
             clock.time_s = frame.time_s

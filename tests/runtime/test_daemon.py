@@ -386,7 +386,7 @@ class TestSinks:
 async def test_simulated_frames_are_believed_of_sim_and_of_all_when_asked_to(believe, believed):
     settings = Settings(sources=("sim:#flat", "udp://127.0.0.1:0#server"), believe_simulated=believe)
     d = Daemon([fake_app()], [], settings)
-    assert {name for name in ("flat", "server") if d._engine._believe_simulated(name)} == believed
+    assert {name for name in ("flat", "server") if d._engine.nodes._believe_simulated(name)} == believed
 
 
 class TestTheTicker:

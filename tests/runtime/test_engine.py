@@ -117,10 +117,10 @@ class TestNodes:
         assert sorted(fields.node for fields in b.named("pose.frame")) == ["a/1", "b/1"]
 
     async def test_beyond_the_limit_are_counted_and_dropped(self, bench, monkeypatch):
-        monkeypatch.setattr(engine_module, "MAX_NODES", 2)
+        monkeypatch.setattr("cogd.runtime.nodes.MAX_NODES", 2)
         b = bench(fake_app())
         await b.play(interleaved(*(frames_of(f"a/{n}", FRAMES) for n in range(3))))
-        assert len(b.engine.totals()) == 2
+        assert len(b.engine.nodes.totals()) == 2
         assert b.engine.dropped == {"too_many_nodes": FRAMES}
         assert len(b.named("pose.frame")) == 2
 
@@ -128,7 +128,7 @@ class TestNodes:
         b = bench(fake_app())
         frames = frames_of("a/1", 6)
         await b.play([*frames[:2], frames[1], frames[5]])
-        totals = b.engine.totals()["a/1"]
+        totals = b.engine.nodes.totals()["a/1"]
         assert (totals.frames, totals.lost, totals.dropped) == (4, 3, {"duplicate": 1})
 
 
@@ -152,7 +152,7 @@ class TestApps:
         await b.play(frames_of("a/1", 16))
         assert len(b.named("pose.frame")) == 13
         assert len(b.named("count")) == 5
-        assert b.engine.totals()["a/1"].dropped == {"too_soon": 8}
+        assert b.engine.nodes.totals()["a/1"].dropped == {"too_soon": 8}
 
 
 class TestBatches:

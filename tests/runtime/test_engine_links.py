@@ -91,7 +91,7 @@ class TestSimulatedFrames:
         await b.play(frames_of("a/1", 10, origin=Origin.SIMULATED))
         assert b.links("a/1") == ["simulated"]
         assert not b.named("pose.frame")
-        assert b.engine.totals()["a/1"].dropped == {"simulated": 10}
+        assert b.engine.nodes.totals()["a/1"].dropped == {"simulated": 10}
 
     async def test_give_events_that_say_so_where_their_source_is_believed(self, bench):
         b = bench(fake_app(), believe=lambda source: source == "sim")

@@ -35,14 +35,14 @@ def test_a_frame_says_that_the_source_is_up_and_reaches_the_engine(b, intake):
     for frame in frames_of("a/1", 3):
         intake.offer(frame)
     assert states(b) == ["up"]
-    assert b.engine.totals()["a/1"].frames == 3
+    assert b.engine.nodes.totals()["a/1"].frames == 3
 
 
 async def test_a_frame_that_must_not_be_lost_reaches_the_engine_too(b, intake):
     for frame in frames_of("a/1", 3):
         await intake.put(frame)
     assert states(b) == ["up"]
-    assert b.engine.totals()["a/1"].frames == 3
+    assert b.engine.nodes.totals()["a/1"].frames == 3
 
 
 def test_silence_is_said_once_and_ends_with_a_frame(b, intake):

@@ -87,7 +87,7 @@ class Rig(Bench):
         times = [fields.time for fields in self.named("pose.frame")]
         first = 100 + (FRAMES - 1) / RATE_HZ
         assert times == pytest.approx([first + number / RATE_HZ for number in range(len(times))])
-        assert self.engine.totals()["a/1"].frames == len(times) + FRAMES - 1
+        assert self.engine.nodes.totals()["a/1"].frames == len(times) + FRAMES - 1
 
 
 @pytest.fixture

@@ -150,11 +150,11 @@ class TestAnUpdate:
         await b.play(frames_of("a/1", 5, first=10))
         b.engine.replace(new.id)
         await b.engine.tick()
-        assert {len(node.windows) for node in b.engine._nodes.values()} == {2}
+        assert {len(node.windows) for node in b.engine.nodes.by_name.values()} == {2}
         assert threads(new.id) == 2
         getattr(b.engine, end)(new.id)
         kept = new if end == "settle" else old
-        assert {tuple(node.windows) for node in b.engine._nodes.values()} == {(kept.window,)}
+        assert {tuple(node.windows) for node in b.engine.nodes.by_name.values()} == {(kept.window,)}
         assert list(b.engine._pending) == [kept.window]
         async with asyncio.timeout(10):
             while threads(new.id) > 1:  # noqa: ASYNC110  # a thread
@@ -327,7 +327,7 @@ class Model:
 
     def _complete(self, frame):
         """Digests of the versions for which this frame completed a window."""
-        windows = self.b.engine._nodes[frame.node].windows
+        windows = self.b.engine.nodes.by_name[frame.node].windows
         arrived = {spec for spec, window in windows.items() if window.complete and window._times_s[-1] == frame.time_s}
         loaded = [app for app in (self.serving, self.standby) if app is not None]
         return {app.bundle.digest for app in loaded if app.window in arrived}
@@ -362,7 +362,7 @@ class Model:
             self.serving, self.standby, self.candidate, self.ticked = self.candidate, self.serving, None, False
             self.full = {
                 name
-                for name, node in self.b.engine._nodes.items()
+                for name, node in self.b.engine.nodes.by_name.items()
                 if node.link.state.value == "live" and node.windows[self.serving.window].complete
             }
 
