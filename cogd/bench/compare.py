@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -66,7 +67,7 @@ def compare(result: Result, earlier: Sequence[Result]) -> Comparison:
     """Compare with the last earlier run on the same machine and versions; where there is none, with the last.
 
     Raises:
-        ResultsError: there is no earlier run, or none that has a figure of this one.
+        ResultsError: there is no earlier run, or none that has a figure of this one that can be compared.
     """
     comparable = [other for other in earlier if result.compared.keys() & other.compared.keys()]
     if not comparable:
@@ -86,7 +87,17 @@ def compare(result: Result, earlier: Sequence[Result]) -> Comparison:
 
 
 def change(name: str, old: Figure, new: Figure) -> Change:
-    """What became of a figure."""
+    """What became of a figure.
+
+    Raises:
+        ResultsError: it is not above 0, or the noise is no number: nothing can be said of it.
+    """
+    for figure in (old, new):
+        if not (0 < figure.value < math.inf and 0 <= figure.noise < math.inf):
+            raise ResultsError(
+                f"{name}: {figure.value:g} with a noise of {figure.noise:g} can't be compared",
+                hint="measure again: a run without events has no figures",
+            )
     noise = max(old.noise, new.noise)
     allowed = max(NOISES * noise, old.least, new.least)
     # As a factor, so that twice as slow and half as fast weigh the same.

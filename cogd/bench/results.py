@@ -115,7 +115,7 @@ def append(folder: Path, result: Result) -> None:
     """Add a result to the folder's log and write its page anew, from the whole log.
 
     Raises:
-        ResultsError: the log can't be read or written; then nothing was added.
+        ResultsError: the log can't be read or written; then nothing was added. Or the page can't be.
     """
     log = folder / LOG
     earlier = read(log) if log.exists() else []

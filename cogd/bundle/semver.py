@@ -20,7 +20,7 @@ def is_at_least(version: str, lowest: str) -> bool:
     """Whether `version` is `lowest` or a later one.
 
     Raises:
-        ValueError: one of them is not a semantic version.
+        ValueError: one of them is not a semantic version; where both are the same text, nobody looks.
     """
     return version == lowest or precedence(version) >= precedence(lowest)
 

@@ -43,12 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return output_failed("cogd", error)
         except KeyboardInterrupt:
+            if argv is None:
+                os._exit(130)  # a thread may be loading a library, which must not be while the interpreter ends
             return 130
         if isinstance(answer, int):
             if argv is None:  # the installed program: all is written, and taking the interpreter apart takes time
                 os._exit(answer)
             return answer
-        given["fallback_reason"] = answer
+        given["fallback"] = answer
     from cogd.cli.dispatch import dispatch
 
     return dispatch("cogd", "WiFi CSI in, signed models, measured events out.", "cogd.cli", VERBS, words, given)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from cogd.cli.common import add_settings_arguments, catalogue, load_all, no_app, read_settings
-from cogd.errors import ConfigError, RegressionError
+from cogd.errors import ConfigError, RegressionError, ResultsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cogd.bench.results import Result
 
 MOST_NODES = 4000
 
@@ -41,20 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print, compare, add."""
-    if not 1 <= arguments.frames <= 10_000_000:
-        raise ConfigError(f"--frames {arguments.frames} is not within 1..10000000", hint="give a number of frames")
-    if not 1 <= arguments.seconds <= 86_400:
-        raise ConfigError(
-            f"--seconds {arguments.seconds:g} is not within 1..86400", hint="a window takes 0.8 s to fill"
-        )
+    """Measure, add, print, compare."""
+    _check(arguments)
     settings = read_settings(arguments).settings
     apps, rejected = load_all(catalogue(arguments, settings))
     if not apps:
         raise no_app(settings, rejected)
 
     from cogd import log
-    from cogd.bench.compare import compare, table
     from cogd.bench.results import LOG, append, read
     from cogd.bench.suite import measure
     from cogd.bench.tables import text
@@ -62,22 +62,44 @@ def run(arguments: argparse.Namespace) -> int:
     log.configure("warn")
     for item in rejected:
         print(f"cogd: left out: {item.path}: {item.error}", file=sys.stderr)
-    earlier = read(arguments.against) if arguments.against else []
+    earlier = read(arguments.against) if arguments.against else None
+    if earlier == []:
+        raise ResultsError(f"{arguments.against}: there is no run in it", hint="add one with `cogd bench --append`")
     if arguments.append and (arguments.append / LOG).exists():
         read(arguments.append / LOG)  # what can't be added to is told before anybody waits
     result = measure(apps, settings, arguments.frames, arguments.seconds, arguments.nodes, _say)
-    comparison = compare(result, earlier) if arguments.against else None
-    if arguments.json:
-        print(msgspec.json.encode({"result": result, "comparison": comparison}).decode())
-    else:
-        print(text(result))
-        if comparison is not None:
-            print(f"\n{table(comparison)}")
+    if not arguments.json:
+        print(text(result), flush=True)  # before anything that may fail: it took minutes
     if arguments.append:
         append(arguments.append, result)
-    if comparison is not None and comparison.regressions:
-        raise RegressionError(f"worse than on {comparison.date}: {', '.join(comparison.regressions)}")
-    return 0
+    return _compare(result, earlier, as_json=arguments.json)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if not 1 <= arguments.frames <= 10_000_000:
+        raise ConfigError(f"--frames {arguments.frames} is not within 1..10000000", hint="give a number of frames")
+    if not 1 <= arguments.seconds <= 86_400:
+        raise ConfigError(
+            f"--seconds {arguments.seconds:g} is not within 1..86400", hint="a window takes 0.8 s to fill"
+        )
+
+
+def _compare(result: Result, earlier: Sequence[Result] | None, *, as_json: bool) -> int:
+    """Print what became of the figures, for machines with the result in one document; returns the exit status."""
+    from cogd.bench.compare import compare, table
+
+    comparison = compare(result, earlier) if earlier else None
+    if as_json:
+        print(msgspec.json.encode({"result": result, "comparison": comparison}).decode())
+    elif comparison is not None:
+        print(f"\n{table(comparison)}")
+    if comparison is None or not comparison.regressions:
+        return 0
+    regression = RegressionError(f"worse than on {comparison.date}: {', '.join(comparison.regressions)}")
+    if not as_json:
+        raise regression
+    print(f"cogd: {regression.code}: {regression}", file=sys.stderr)  # the one document on stdout says it too
+    return regression.exit_status
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -14,13 +14,17 @@ from cogd.control import request
 from cogd.errors import CogdError, ControlError, NoAppError
 from cogd.events import Event, HealthFailed, HealthOk, encode
 from cogd.probe import live
-from cogd.probe.not_quick import NotQuick
+from cogd.probe.not_quick import NotQuick, Unheard
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
     from cogd.events import Level
+
+
+_LEISURE_S = 1.0
+"""What a daemon gets to say at least that it is there."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,9 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print one `health.ok` or `health.failed` an app; exit 1 if any failed or there is none."""
     settings = read_settings(arguments).settings
+    fallback: NotQuick | None = getattr(arguments, "fallback", None)
     if arguments.live:
-        return _live(settings.control_socket, arguments.id)
-    reason: str | None = None if arguments.ordinary else getattr(arguments, "fallback_reason", None)
+        return _live(settings.control_socket, arguments.id, fallback)
+    reason = None if arguments.ordinary or fallback is None else str(fallback)
     apps, rejected = load_all(catalogue(arguments, settings))
     if arguments.id is not None:
         apps = [app for app in apps if app.id == arguments.id]
@@ -66,9 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _live(path: Path, app_id: str | None) -> int:
+def _live(path: Path, app_id: str | None, fallback: NotQuick | None) -> int:
     """What the daemon says; where it can't be had, why."""
     try:
+        if isinstance(fallback, Unheard):
+            raise fallback  # it was asked already
         healthy, lines = live.ask(str(path), app_id)
     except NotQuick as reason:
         healthy, lines = False, _event("error", "health.failed", _unheard(path, app_id, str(reason)))
@@ -81,7 +88,7 @@ def _unheard(path: Path, app_id: str | None, reason: str) -> HealthFailed:
     """Why there is no answer: asked once more, at leisure."""
     error: CogdError = ControlError(reason)
     try:
-        if request(path, {"command": "status"}, live.TIMEOUT_S) is None:
+        if request(path, {"command": "status"}, _LEISURE_S) is None:
             error = ControlError(f"no daemon listens on {path}", hint="start it: systemctl start cogd")
     except CogdError as said:
         error = said

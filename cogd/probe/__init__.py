@@ -1,7 +1,8 @@
 """`cogd health`, cold: the quick way and the question to the running daemon.
 
-The quick way proves the same as the ordinary one (`cogd.cli.health`): signature, digests, model, golden pair. It does
-without NumPy, pydantic, msgspec and ONNX Runtime's Python layer, whose imports take ten times as long as the proof.
+The quick way proves what the ordinary one (`cogd.cli.health`) proves, signature, digests, model and golden pair, with
+the C library of the same wheel. It does without NumPy, pydantic, msgspec and ONNX Runtime's Python layer, whose imports
+take ten times as long as the proof; that they can be imported is proven by the ordinary way, and by the daemon.
 
 It can say one thing only: that an app is healthy. Whatever it can't do, does not know or finds wrong is judged by the
 ordinary way, so that there is one implementation of each rule and one wording of each error. The event says which way
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def attempt(words: Sequence[str]) -> int | str:
+def attempt(words: Sequence[str]) -> int | NotQuick:
     """Answer `cogd health WORDS` quickly.
 
     Returns:
@@ -36,8 +37,11 @@ def attempt(words: Sequence[str]) -> int | str:
         from cogd.probe.ort import Starting
 
         starting = Starting()  # before the imports of the next line, which take as long
-        from cogd.probe.quick import prove
+        try:
+            from cogd.probe.quick import prove
 
-        return prove(options, starting)
+            return prove(options, starting)
+        finally:
+            starting.join()  # the interpreter must not end while the library is being loaded
     except NotQuick as reason:
-        return str(reason)
+        return reason

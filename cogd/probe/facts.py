@@ -1,7 +1,8 @@
 """What the quick way reads of a signed manifest and of a tensor file: plain forms only.
 
-A manifest met its whole schema when it was installed (`cogd.bundle.manifest`). Here the parts are read that the proof
-depends on; where one of them is not as expected, the ordinary way says what is wrong.
+A manifest met its whole schema when it was installed (`cogd.bundle.manifest`). Here its keys are counted, and the parts
+are read that decide what runs and how; where one of them is not as expected, the ordinary way says what is wrong. What
+provenance says, and how long texts are, is not looked at again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import sys
 from array import array
 from math import isfinite, prod
 
+from cogd.bundle.members import is_safe_name
+from cogd.bundle.semver import precedence
 from cogd.probe.not_quick import NotQuick
 
 TYPE_CHECKING = False
@@ -20,12 +23,19 @@ if TYPE_CHECKING:
     Json = Mapping[str, object]
 
 
+_KEYS = (
+    "created", "files", "format", "golden", "head", "id", "input", "output", "provenance", "requires", "variants",
+    "version",
+)  # fmt: skip
+
+
 class TensorFact:
     """Name and shape, without the batch axis, of an output."""
 
     __slots__ = ("name", "shape")
 
     def __init__(self, said: Json) -> None:
+        exactly(said, "name", "shape")
         self.name = text(said, "name")
         self.shape = whole_numbers(said, "shape")
 
@@ -36,8 +46,9 @@ class OutputFacts:
     __slots__ = ("calibration", "confidence", "labels", "tensors", "trained_classes")
 
     def __init__(self, said: Json) -> None:
+        exactly(said, "calibration", "confidence", "confidence_note", "labels", "tensors", "trained_classes")
         self.tensors = [TensorFact(one) for one in objects(said, "tensors")]
-        self.labels = texts(said, "labels")
+        self.labels = distinct(texts(said, "labels"))
         self.trained_classes = None if said["trained_classes"] is None else whole_numbers(said, "trained_classes")
         self.confidence = text(said, "confidence")
         self.calibration = text_or_none(said, "calibration")
@@ -58,13 +69,20 @@ class Facts:
             NotQuick: it is not in a plain form.
         """
         try:
-            said = whole(json.loads(signed, object_pairs_hook=_no_key_twice))
-            if said["format"] != "cogd.bundle/1":
+            said = whole(json.loads(signed.decode(), object_pairs_hook=_no_key_twice))
+            exactly(said, *_KEYS, *({"expires"} & said.keys()))
+            if said["format"] != "cogd.bundle/1" or not _is_time(said["created"]):
                 raise NotQuick("the manifest's format")
+            if "expires" in said and not _is_time(said["expires"]):
+                raise NotQuick("the manifest's expiry")
+            exactly(whole(said["provenance"]), "data", "limits", "metrics", "trainer")
             self.id, self.version, self.head = text(said, "id"), text(said, "version"), text(said, "head")
+            precedence(self.version)
             requires = whole(said["requires"])
+            exactly(requires, "cogd", "features")
             self.lowest_cogd, self.features = text(requires, "cogd"), texts(requires, "features")
             spec = whole(said["input"])
+            _check_input(spec)
             self.layout, self.gain = text(spec, "layout"), text(spec, "gain")
             self.subcarriers, self.frames = whole_number(spec, "subcarriers"), whole_number(spec, "frames")
             self.normaliser = text_or_none(spec, "normaliser")
@@ -73,11 +91,20 @@ class Facts:
                 (text(one, "backend"), text(one, "file"), text(one, "precision"), texts(one, "targets"))
                 for one in objects(said, "variants")
             ]
+            for one in objects(said, "variants"):
+                exactly(one, "backend", "file", "precision", "targets")
             golden = whole(said["golden"])
+            exactly(golden, "file", "tolerance")
             self.golden_file, self.tolerance = text(golden, "file"), whole(golden["tolerance"])
+            if not all(isinstance(value, float) and 0 < value <= 0.1 for value in self.tolerance.values()):
+                raise NotQuick("a golden tolerance")
+            for one in objects(said, "files"):
+                exactly(one, "path", "sha256", "size")
             self.files = [
                 (text(one, "path"), whole_number(one, "size"), text(one, "sha256")) for one in objects(said, "files")
             ]
+            if not all(is_safe_name(name) for name in distinct([name.lower() for name, _, _ in self.files])):
+                raise NotQuick("a file's name")
         except (KeyError, ValueError, RecursionError) as error:
             raise NotQuick(f"the manifest: {type(error).__name__} {error}") from None
 
@@ -123,6 +150,40 @@ def read_tensors(path: str, data: bytes) -> dict[str, Tensor]:
     if [0, *(last for _, last in spans)] != [*(first for first, _ in spans), len(data) - end]:
         raise NotQuick(f"{path}: its tensors do not fill it")
     return tensors
+
+
+def exactly(said: Json, *keys: str) -> None:
+    """See that an object has these keys and no others."""
+    if said.keys() != {*keys}:
+        raise NotQuick(f"keys that are missing or not known: {', '.join(sorted(said.keys() ^ {*keys}))}")
+
+
+def distinct(values: list[str]) -> list[str]:
+    """The same values, of which none is there twice."""
+    if len({*values}) != len(values):
+        raise NotQuick("something is there twice")
+    return values
+
+
+def _check_input(spec: Json) -> None:
+    """What the proof does not depend on, but what the daemon makes windows by."""
+    exactly(spec, "frames", "gain", "layout", "max_gap_s", "min_gap_s", "normaliser", "rate_hz", "subcarriers", "tones")
+    rate_hz, min_gap_s, max_gap_s = (_fraction(spec, key) for key in ("rate_hz", "min_gap_s", "max_gap_s"))
+    if not 0 < rate_hz <= 1000 or not 0 <= min_gap_s < max_gap_s <= 60:
+        raise NotQuick("the input's rate or gaps")
+    if text(spec, "tones") not in {"ht56", "first56"}:
+        raise NotQuick("the input's tones")
+
+
+def _fraction(said: Json, key: str) -> float:
+    value = said[key]
+    if not isinstance(value, float):
+        raise NotQuick(f"{key} is no number with a point, as cogd writes it")
+    return value
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 20 and value[10] == "T" and value[19] == "Z"
 
 
 def _no_key_twice(pairs: list[tuple[str, object]]) -> Json:

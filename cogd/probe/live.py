@@ -7,15 +7,19 @@ there is one form of it, which is compared, so that nothing has to be parsed.
 from __future__ import annotations
 
 import _socket
+import time
 
-from cogd.probe.not_quick import NotQuick
+from cogd.probe.not_quick import NotQuick, Unheard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cogd.probe.options import Options
 
 TIMEOUT_S = 5.0
-"""The daemon gives its models 1 s."""
+"""From connecting to the end of the answer; the daemon gives its models 1 s."""
+
+MAX_ANSWER_BYTES = 1 << 20
+"""As `cogd.control`'s; a test holds them equal."""
 
 
 def prove(options: Options) -> int:
@@ -37,7 +41,8 @@ def ask(path: str, app_id: str | None) -> tuple[bool, bytes]:
     """Whether all is well, and the event lines.
 
     Raises:
-        NotQuick: no daemon listens, or it does not answer in this form.
+        NotQuick: that can't be an app's id.
+        Unheard: no daemon listens, or it does not answer in this form.
     """
     if app_id is None:
         question = b'{"command":"health"}\n'
@@ -49,20 +54,26 @@ def ask(path: str, app_id: str | None) -> tuple[bool, bytes]:
     try:
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
+            deadline_s = time.monotonic() + TIMEOUT_S
             connection.settimeout(TIMEOUT_S)
             connection.connect(path)
             connection.send(question)
             while part := connection.recv(65536):
                 raw += part
+                connection.settimeout(max(0.001, deadline_s - time.monotonic()))
+                if len(raw) > MAX_ANSWER_BYTES:
+                    raise Unheard(f"{path}: the answer has more than {MAX_ANSWER_BYTES} bytes")
         finally:
             connection.close()
+    except TimeoutError:
+        raise Unheard(f"{path}: no answer within {TIMEOUT_S:g} s") from None
     except OSError as error:
-        raise NotQuick(f"{path}: {error.strerror or error}") from None
+        raise Unheard(f"{path}: {error.strerror or error}") from None
     head, _, lines = bytes(raw).partition(b"\n")
     for healthy in (True, False):
         if head + b"\n" == header(healthy=healthy, size=len(lines)):
             return healthy, lines
-    raise NotQuick(f"{path}: the answer is not event lines")
+    raise Unheard(f"{path}: the answer is not event lines")
 
 
 def header(*, healthy: bool, size: int) -> bytes:

@@ -26,18 +26,19 @@ class Options:
         flags: the other flags' values, by setting.
     """
 
-    __slots__ = ("app_id", "demo", "flags", "live", "trust")
+    __slots__ = ("_file", "app_id", "demo", "flags", "live", "trust")
 
     def __init__(self) -> None:
         self.app_id: str | None = None
         self.live = self.demo = False
         self.trust: list[str] = []
         self.flags: dict[str, str] = {}
+        self._file: dict[str, object] = {}
 
     def setting(self, key: str) -> str:
         """The value of `apps_dir`, `trust_dir` or `control_socket`: flag, environment, file or default.
 
-        `--demo` is not looked at here. Settings that are not asked for are not judged, except for their names.
+        `--demo` is not looked at here. Of the others only the names in the file are judged.
 
         Raises:
             NotQuick: there is something that pydantic must judge.
@@ -46,19 +47,24 @@ class Options:
             return self.flags[key]
         value: object = os.environ.get(PREFIX + key.upper())
         if value is None:
-            value = self._from_file().get(key, _DEFAULTS[key])
+            value = self._file.get(key, _DEFAULTS[key])
         if not isinstance(value, str) or not value:
             raise NotQuick(f"the setting {key} is no plain path")
         return value
 
-    def _from_file(self) -> dict[str, object]:
+    def read_file(self) -> None:
+        """Read the settings file, if there is one.
+
+        Raises:
+            NotQuick: there is something that pydantic must judge.
+        """
         named = self.flags.get("config") or os.environ.get(PREFIX + "CONFIG")
         try:
             with open(named or SETTINGS_FILE, "rb") as file:  # pathlib's import is dear
                 raw = file.read()
         except OSError as error:
             if named is None and isinstance(error, FileNotFoundError | NotADirectoryError):
-                return {}
+                return
             raise NotQuick(f"the settings file: {error.strerror}") from None
         import tomllib
 
@@ -68,7 +74,7 @@ class Options:
             raise NotQuick("the settings file is not TOML") from None
         if unknown := sorted(values.keys() - SETTINGS):
             raise NotQuick(f"the settings file has {unknown[0]}, which is no setting")
-        return values
+        self._file = values
 
 
 def read_words(words: Sequence[str]) -> Options:
@@ -98,4 +104,5 @@ def read_words(words: Sequence[str]) -> Options:
             raise NotQuick(f"the argument {word!r}")
         else:
             options.app_id = word
+    options.read_file()
     return options

@@ -247,13 +247,18 @@ class Starting:
         finally:
             self._done.release()
 
+    def join(self) -> None:
+        """Wait until the thread is done."""
+        with self._done:
+            pass
+
     def wait(self) -> Runtime:
         """The runtime, once it is there.
 
         Raises:
             NotQuick: there is none.
         """
-        self._done.acquire()
+        self.join()
         if not isinstance(self._made, Runtime):
             raise NotQuick(str(self._made))
         return self._made

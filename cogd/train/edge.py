@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from cogd.errors import ModelError
+from cogd.errors import ModelError, TrainError
 from cogd.train.export import (
     PARITY_TOLERANCE,
     check_parity,
@@ -65,8 +65,13 @@ def export_for_edge(
         ModelError: the exporter made something that is not self-contained.
         TrainError: the model is not what was trained.
     """
-    edge = rewrite(export_onnx(net, net.output_names, frames), model_input, frames)
-    return edge, check_parity(edge.model, weights, frames, model_input if edge.normaliser_inside else None)
+    plain = export_onnx(net, net.output_names, frames)
+    edge = rewrite(plain, model_input, frames)
+    try:
+        return edge, check_parity(edge.model, weights, frames, model_input if edge.normaliser_inside else None)
+    except TrainError as error:
+        parity = check_parity(plain, weights, frames)  # raises where the training itself is at fault
+        return EdgeModel(plain, normaliser_inside=False, graph=f"as exported: rewritten, {error}"), parity
 
 
 def rewrite(plain: bytes, model_input: ModelInput, frames: int) -> EdgeModel:

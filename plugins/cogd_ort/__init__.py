@@ -14,7 +14,7 @@ import onnxruntime
 
 from cogd.errors import ModelError
 from cogd.runtime.onnx import LOG_ERRORS_ONLY, SESSION_CONFIG, THREADS
-from cogd.runtime.self_contained import check_self_contained, has_inner_graphs
+from cogd.runtime.onnx_file import check_self_contained, has_inner_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

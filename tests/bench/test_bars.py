@@ -29,7 +29,7 @@ def failing(bars, **changed):
 def test_all_met_fails_nothing_and_what_needs_an_h100_is_told_as_not_measured(bars):
     judged = bars.judge(result())
     assert not [bar.name for bar in judged if bar.fails]
-    assert {bar.name[0] for bar in judged if bar.verdict == "met"} == set("123456")
+    assert {bar.name[0] for bar in judged if bar.verdict == "met"} == set("12345")
     assert {bar.name[0] for bar in judged if bar.verdict == "not measured"} == {"7"}
 
 
@@ -51,7 +51,6 @@ def test_all_met_fails_nothing_and_what_needs_an_h100_is_told_as_not_measured(ba
         ({"idle": msgspec.structs.replace(result().idle, rss_mib=96.1)}, "resident"),
         ({"idle": msgspec.structs.replace(result().idle, growth_mib=1.1)}, "growth"),
         ({"idle": msgspec.structs.replace(result().idle, first_event_s=1.6)}, "first event"),
-        ({"paced": None}, "cogd bench"),
     ],
 )
 def test_one_missed_bar_fails_alone(bars, changed, which):
@@ -63,8 +62,18 @@ def test_what_could_not_be_measured_is_not_met(bars):
     assert len(failing(bars, beside={"cold": {"not_measured": "there is no cold.py"}})) == 3
     judged = bars.judge(result(beside={"cold": {"not_measured": "there is no cold.py"}}))
     assert "there is no cold.py" in [bar.beside for bar in judged]
-    on_h100 = {"training": {"device": "NVIDIA H100 80GB HBM3", "pose_s": 1.2, "count_s": 1.9}}
-    assert [bar.verdict for bar in bars.judge(result(beside=on_h100)) if bar.name[0] == "7"] == ["missed", "met"]
+
+
+def test_training_is_judged_where_there_is_an_h100_and_only_there(bars):
+    figures = {"device": "NVIDIA H100 80GB HBM3", "pose_s": 1.2, "count_s": 1.9}
+    assert [(bar.verdict, bar.fails) for bar in bars._training(figures, there=True)] == [
+        ("missed", True),
+        ("met", False),
+    ]
+    too_slow = {"not_measured": "it took longer than 90 s"}
+    assert [bar.fails for bar in bars._training(too_slow, there=True)] == [True, True]
+    assert [bar.fails for bar in bars._training(too_slow, there=False)] == [False, False]
+    assert not [bar.fails for bar in bars._training(figures, there=False) if bar.fails]
 
 
 @pytest.mark.parametrize(("p50_ratio", "status"), [(1.5, 0), (1.7, 1)])

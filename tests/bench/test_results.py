@@ -159,3 +159,12 @@ def test_percentiles_are_in_order(seconds):
 
 def test_noise_of_nothing_is_none():
     assert (noise([]), noise([3.0]), noise([0.0, 0.0]), noise([1.0, 2.0, 3.0])) == (0, 0, 0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [((1.0, 0.0), (0.0, 0.0)), ((0.0, 0.0), (1.0, 0.0)), ((1.0, float("nan")), (100.0, 0.0))]
+)
+def test_figures_of_which_nothing_can_be_said_are_not_compared(old, new):
+    figures = [Figure(value=value, noise=noise, better="lower", least=0.1) for value, noise in (old, new)]
+    with pytest.raises(ResultsError, match="can't be compared"):
+        change("x", *figures)

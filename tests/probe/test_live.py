@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from cogd import control
+from cogd.probe import live
 from cogd.probe.live import header
 from tests.cli.test_verbs import wrong_golden
 
@@ -114,7 +117,8 @@ class Impostor:
             connection, _ = self._listener.accept()
             with connection:
                 self.asked.append(connection.recv(4096))
-                connection.sendall(self._answer)
+                with contextlib.suppress(OSError):  # who asked may have heard enough
+                    connection.sendall(self._answer)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +129,7 @@ class Impostor:
         (header(healthy=True, size=5) + b"1234", "cut short"),
         (header(healthy=True, size=5) + b"123456", "cut short"),
         (b'{"ok": true, "healthy": true, "bytes": 0}\n', "not event lines"),
+        (b"x" * (live.MAX_ANSWER_BYTES + 1), "too long"),
         (b'{"ok":false,"code":"control","message":"bad request: x","hint":"upgrade"}\n', "bad request: x"),
     ],
 )
@@ -143,6 +148,24 @@ def test_the_answer_is_printed_as_it_comes(cogd, tmp_path):
         result = cogd("health", "pose-app", "--live", "--control-socket", tmp_path / str(number))
         assert (result.status, result.out.encode()) == (0 if healthy else 1, lines)
         assert json.loads(impostor.asked[0]) == {"command": "health", "app": "pose-app"}
+
+
+def test_whoever_does_not_answer_is_asked_once_and_not_waited_for_long(cogd, tmp_path, monkeypatch):
+    assert live.MAX_ANSWER_BYTES == control.MAX_ANSWER_BYTES
+    monkeypatch.setattr(live, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr("cogd.cli.health._LEISURE_S", 0.05)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "s"))
+        silent.listen()
+        result = cogd("health", "--live", "--control-socket", tmp_path / "s")
+        silent.setblocking(False)
+        asked = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                silent.accept()[0].close()
+                asked += 1
+    assert (result.status, asked) == (1, 2)  # for its health, and whether it is there
+    assert "no answer within 0.05 s" in result.out
 
 
 @pytest.mark.parametrize("app", ['x"y', "ä", "x y"])

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cogd import defaults
+from cogd.bundle.manifest import parse_manifest
 from cogd.csi.model_input import ModelInput
-from cogd.errors import ModelError
+from cogd.errors import ManifestError, ModelError
 from cogd.probe import facts as facts_module
 from cogd.probe import ort
 from cogd.probe.facts import Facts, read_tensors
@@ -207,6 +208,13 @@ class TestTheGoldenInput:
         wanted = ModelInput(layout, gain, *((mean, std) if normalised else ())).prepare(windows)
         np.testing.assert_allclose(np.asarray(made, np.float32).reshape(windows.shape), wanted, rtol=1e-6, atol=1e-5)
 
+    def test_of_an_almost_silent_window_is_what_the_daemon_makes(self):
+        windows = np.full((1, 56, 4), 2e-5, np.float32)
+        tensors = read_tensors("n", safetensors.numpy.save({"window": windows}))
+        made = prepare(facts_of(), golden_windows(facts_of(), tensors), None)
+        assert made[0] == pytest.approx(1.0)
+        assert ModelInput("subcarrier_major", "window_rms").prepare(windows).flat[0] == pytest.approx(1.0)
+
     def test_of_a_silent_window_is_silence(self):
         facts = facts_of()
         tensors = read_tensors("n", safetensors.numpy.save({"window": np.zeros((1, 56, 4), np.float32)}))
@@ -287,3 +295,76 @@ class TestTheCApi:
         import os
 
         assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def without(*path):
+    def change(said):
+        for step in path[:-1]:
+            said = said[step]
+        del said[path[-1]]
+
+    return change
+
+
+def put(value, *path):
+    def change(said):
+        for step in path[:-1]:
+            said = said[step]
+        said[path[-1]] = value
+
+    return change
+
+
+class TestWhatTheSchemaRefuses:
+    """Whatever `parse_manifest` refuses of what decides what runs and how is not healthy here either."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            put("nonsense", "input", "tones"),
+            put(0.0, "input", "max_gap_s"),
+            put(-3.0, "input", "rate_hz"),
+            put(-0.5, "input", "min_gap_s"),
+            put("nonsense", "version"),
+            put("1.2", "version"),
+            put("yesterday", "created"),
+            put("never", "expires"),
+            put(1, "unknown"),
+            put(1, "input", "unknown"),
+            put(1, "output", "unknown"),
+            put(1, "golden", "unknown"),
+            put(1, "requires", "unknown"),
+            put(1, "variants", 0, "unknown"),
+            put(1, "files", 0, "unknown"),
+            put(1, "output", "tensors", 0, "unknown"),
+            put({}, "provenance"),
+            put(5.0, "golden", "tolerance", "int8"),
+            put(["1", "1", "2", "3"], "output", "labels"),
+            put("../x", "files", 0, "path"),
+            without("provenance"),
+            without("created"),
+            without("input", "tones"),
+            without("output", "confidence_note"),
+        ],
+    )
+    def test_is_given_up(self, change):
+        said = json.loads(runnable_bundle("count").members["bundle.json"])
+        Facts(json.dumps(said).encode())
+        change(said)
+        signed = json.dumps(said).encode()
+        with pytest.raises(ManifestError):
+            parse_manifest(signed)
+        with pytest.raises(NotQuick):
+            Facts(signed)
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+    def test_in_another_encoding_is_given_up(self, encoding):
+        signed = runnable_bundle().members["bundle.json"].decode().encode(encoding)
+        with pytest.raises(NotQuick):
+            Facts(signed)
+
+    def test_twice_is_given_up(self):
+        said = json.loads(runnable_bundle().members["bundle.json"])
+        said["files"].append(said["files"][0])
+        with pytest.raises(NotQuick):
+            Facts(json.dumps(said).encode())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +14,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from cogd import demo
 from cogd.bundle import verify
 from cogd.bundle.keys import save_public
 from cogd.bundle.manifest import OutputSpec, Requires, Variant
 from cogd.bundle.revocation import encode_revocation
+from cogd.bundle.trust import TrustStore
 from cogd.csi import tones
 from cogd.probe import golden, ort, quick
 from cogd.probe.not_quick import NotQuick
@@ -296,7 +300,26 @@ class TestAnAppThatIsNotWell:
         assert judged(quickly) == judged(ordinary)
         assert (quickly.status, ways(quickly)) == (1, FELL_BACK)
 
-    @pytest.mark.parametrize("config", ['{"min_confidence": 2}', '{"min_confidence": 0.5, "poll_ms": 50}', "", "[]"])
+    def test_whose_settings_file_is_not_there_is_not_judged_at_all(self, cogd, home):
+        home.install()
+        quickly, ordinary = both_ways(cogd, *home.flags, "--config", "/nowhere/cogd.toml")
+        assert (quickly.status, ordinary.status) == (2, 2)
+
+    def test_whose_archive_holds_more_than_was_signed_is_given_up(self, monkeypatch):
+        trust = TrustStore.load(files=[demo.PUBLIC_KEY])
+        (archive, *_) = demo.archives()
+        members = quick.read_archive_file(str(archive))
+        monkeypatch.setattr(quick, "read_archive_file", lambda path: dict(members))
+        assert quick._read_archive("x", trust)
+        monkeypatch.setattr(quick, "read_archive_file", lambda path: members | {"extra.bin": b""})
+        with pytest.raises(NotQuick, match="other files"):
+            quick._read_archive("x", trust)
+
+    @pytest.mark.parametrize(
+        "config",
+        ['{"min_confidence": 2}', '{"min_confidence": 0.5, "poll_ms": 50}', "", "[]", '\v{"min_confidence": 0}',
+         '{"min_confidence": 0}\f'],
+    )  # fmt: skip
     def test_with_another_config_is_judged_by_the_ordinary_way(self, cogd, home, config):
         (home.install() / "config.json").write_text(config)
         quickly, ordinary = both_ways(cogd, *home.flags)
@@ -401,6 +424,17 @@ class TestTheInstalledProgram:
         assert done.returncode == 0
         assert b"--live" in done.stdout
         assert self.run("--nonsense", capture_output=True).returncode == 2
+
+    def test_can_be_interrupted_at_any_time(self):
+        """A library must not be on its way in while the interpreter ends."""
+        for delay_ms in range(8, 48, 2):
+            running = subprocess.Popen(
+                [BIN / "cogd", "health", "--demo"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(delay_ms / 1000)
+            running.send_signal(signal.SIGINT)
+            assert running.wait(30) in {0, 1, 130, -signal.SIGINT}  # 1: before there is anything of ours
 
     def test_reads_no_weights_from_the_current_folder(self, home, tmp_path):
         """ONNX Runtime would; the model is not handed to it."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cogd.errors import ModelError
-from cogd.runtime.self_contained import check_self_contained, has_inner_graphs
+from cogd.runtime.onnx_file import check_self_contained, has_inner_graphs
 from tests.runtime.onnx_bytes import (
     external_tensor,
     field,
