@@ -5,13 +5,12 @@ What is here is the ordinary way, and the judge: `cogd.probe` hands over whateve
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from cogd.cli.common import add_settings_arguments, catalogue, load_all, no_app, read_settings
 from cogd.control import request
-from cogd.errors import CogdError, ControlError, NoAppError
+from cogd.errors import CogdError, ControlError, NoAppError, visible
 from cogd.events import Event, HealthFailed, HealthOk, encode
 from cogd.probe import live
 from cogd.probe.not_quick import NotQuick, Unheard
@@ -48,10 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.id is not None:
         apps = [app for app in apps if app.id == arguments.id]
         rejected = [item for item in rejected if item.id == arguments.id] if not apps else []
-    failures = [_failed(item.path, item.error, reason) for item in rejected]
+    failures = [_failed(item.id or item.path, item.error, reason) for item in rejected]
     if not apps and not failures:
         error = no_app(settings, []) if arguments.id is None else NoAppError(f"there is no app {arguments.id}")
-        failures = [_failed(arguments.id, error, reason)]
+        failures = [_failed(None if arguments.id is None else visible(arguments.id), error, reason)]
+    lines: list[bytes] = []
     for app in apps:
         fields = HealthOk(
             app=app.id,
@@ -64,11 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
             way="ordinary",
             fallback_reason=reason,
         )
-        sys.stdout.buffer.write(_event("info", "health.ok", fields))
-    for failed in failures:
-        sys.stdout.buffer.write(_event("error", "health.failed", failed))
-    sys.stdout.buffer.flush()
-    return 1 if failures else 0
+        lines.append(_event("info", "health.ok", fields))
+    lines += [_event("error", "health.failed", failed) for failed in failures]
+    return live.tell(b"".join(lines), healthy=not failures)
 
 
 def _live(path: Path, app_id: str | None, fallback: NotQuick | None) -> int:
@@ -79,9 +77,7 @@ def _live(path: Path, app_id: str | None, fallback: NotQuick | None) -> int:
         healthy, lines = live.ask(str(path), app_id)
     except NotQuick as reason:
         healthy, lines = False, _event("error", "health.failed", _unheard(path, app_id, str(reason)))
-    sys.stdout.buffer.write(lines)
-    sys.stdout.buffer.flush()
-    return 0 if healthy else 1
+    return live.tell(lines, healthy=healthy)
 
 
 def _unheard(path: Path, app_id: str | None, reason: str) -> HealthFailed:
@@ -93,7 +89,12 @@ def _unheard(path: Path, app_id: str | None, reason: str) -> HealthFailed:
     except CogdError as said:
         error = said
     return HealthFailed(
-        app=app_id, code=error.code, message=str(error), hint=error.hint, way="live", fallback_reason=None
+        app=None if app_id is None else visible(app_id),
+        code=error.code,
+        message=str(error),
+        hint=error.hint,
+        way="live",
+        fallback_reason=None,
     )
 
 

@@ -30,10 +30,23 @@ def prove(options: Options) -> int:
         OSError: standard output can't be written.
     """
     healthy, lines = ask(options.setting("control_socket"), options.app_id)
+    return tell(lines, healthy=healthy)
+
+
+def tell(lines: bytes, *, healthy: bool) -> int:
+    """Print event lines; returns 0 where all is well, else 1, also where whoever read them has gone.
+
+    Raises:
+        OSError: standard output can't be written for another reason.
+    """
+    import os
     import sys
 
-    sys.stdout.buffer.write(lines)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(lines)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0 if healthy else 1
 
 

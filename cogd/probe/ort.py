@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 API_VERSION = 20
 """Of the oldest ONNX Runtime that cogd takes (pyproject.toml); a newer one serves it too."""
 
+_LIBRARY = "libonnxruntime.so."
+
 _FLOAT = 1  # ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
 _DEVICE_ALLOCATOR, _DEFAULT_MEMORY = 0, 0  # OrtDeviceAllocator, OrtMemTypeDefault
 
@@ -237,7 +239,10 @@ class Starting:
         self._done = _thread.allocate_lock()
         self._done.acquire()
         _grow_in_large_steps()
-        _thread.start_new_thread(self._start, ())
+        try:
+            _thread.start_new_thread(self._start, ())
+        except RuntimeError as error:  # too many
+            raise NotQuick(str(error)) from None
 
     def _start(self) -> None:
         try:
@@ -280,16 +285,23 @@ def library_path() -> str:
     """The library of the installed wheel, which is not imported.
 
     Raises:
-        NotQuick: there is none, or more than one.
+        NotQuick: there is none, or more than one; or something is missing that the daemon imports in its place.
     """
-    found: list[str] = []
+    for needed in ("numpy", "cogd_ort"):
+        if not any(os.path.exists(os.path.join(folder, needed, "__init__.py")) for folder in sys.path):
+            raise NotQuick(f"{needed} is not installed")
+    names: list[str] = []
+    capi = ""
     for folder in sys.path:
         capi = os.path.join(folder, "onnxruntime", "capi")
         try:
-            found = [os.path.join(capi, name) for name in os.listdir(capi) if name.startswith("libonnxruntime.so.")]
+            names = os.listdir(capi)
         except OSError:
             continue  # not here
         break  # what Python would import
+    if not any(name.startswith("onnxruntime_pybind11_state.") for name in names):
+        raise NotQuick("onnxruntime's Python module is missing")
+    found = [name for name in names if name.startswith(_LIBRARY) and not name[len(_LIBRARY) :].strip("0123456789.")]
     if len(found) != 1:
-        raise NotQuick(f"onnxruntime has {len(found)} files libonnxruntime.so.*, not one")
-    return found[0]
+        raise NotQuick(f"onnxruntime has {len(found)} files {_LIBRARY}*, not one")
+    return os.path.join(capi, found[0])

@@ -227,14 +227,14 @@ class Daemon:
         """When to tick again, after a tick that lasted from `begun_s` to `ended_s`.
 
         At once for a frame that waits for room, soon for a window that waits, else on the beat. Where frames were read
-        so late that the kernel may be about to throw some away, the sources get as much time as the tick had.
+        so late that the kernel may be about to throw some away, the sources get as much time as the tick may take.
         """
         if self._engine.full.is_set():
             return -math.inf
         if not self._engine.waiting:
             return beat_s
         next_s = min(beat_s, begun_s + self._settings.batch_ms / 1000)
-        return next_s if self._engine.behind_s < TICK_S else max(next_s, ended_s + (ended_s - begun_s))
+        return next_s if self._engine.behind_s < TICK_S else max(next_s, ended_s + min(TICK_S, ended_s - begun_s))
 
     async def _news_for(self, seconds: float) -> None:
         """Sleep for so long, or until there is something to infer or an end to come to."""

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from cogd.sources.base import Clock
 
 TICK_S = 0.02
-"""A tick begins no other batch after so long, half of the deadline: what arrives must be taken in, too."""
+"""A tick begins no other batch after so long, half of the deadline: what arrives must be taken in, too. Apps that want
+windows of different shapes share it."""
 
 
 @dataclass(slots=True)
@@ -158,11 +159,11 @@ class Engine:
         self.ticks += 1
         self.full.clear()
         until = self._serial  # what comes in meanwhile is the next tick's
-        end_s = self._clock.monotonic_s() + TICK_S
         ledgers = {place.id: Ledger(place, standby) for place, standby in self._trials}
         try:
             for spec, waiting in self._pending.items():
                 if waiting:
+                    end_s = self._clock.monotonic_s() + TICK_S / len(self._pending)
                     await self._infer(spec, waiting, until, end_s, ledgers)
             for ledger in ledgers.values():
                 ledger.count()
@@ -179,16 +180,20 @@ class Engine:
         """Infer windows of one shape, in batches; what there is no time for waits for the next tick, or is too old."""
         given = self._give(spec, waiting, until, ledgers)
         while given:
+            on_threads = False
             for part in given:
                 if isinstance(part.answer, asyncio.Future):
+                    on_threads = True
                     part.answer = await self._answered(part.place.active, part.answer, part.own)
+            if not on_threads:
+                self._conclude(given, ledgers)
             following: list[_Given] = []
             if waiting and (now_s := self._clock.monotonic_s()) < end_s:
-                following = self._give(spec, waiting, until, ledgers)  # its threads go on meanwhile
+                following = self._give(spec, waiting, until, ledgers)
             elif waiting:
                 self._shed(waiting, until, now_s - self._max_wait_s)
-            for part in given:
-                self._conclude(part, ledgers)
+            if on_threads:  # which are at the next batch meanwhile
+                self._conclude(given, ledgers)
             given = following
 
     def _give(
@@ -216,8 +221,13 @@ class Engine:
             waiting.popleft()
             self.dropped["overload"] += 1
 
-    def _conclude(self, given: _Given, ledgers: Mapping[str, Ledger]) -> None:
-        """Make events of what one app gave; events come in the apps' order.
+    def _conclude(self, given: Sequence[_Given], ledgers: Mapping[str, Ledger]) -> None:
+        """Make events of a batch; they come in the apps' order."""
+        for part in given:
+            self._conclude_part(part, ledgers)
+
+    def _conclude_part(self, given: _Given, ledgers: Mapping[str, Ledger]) -> None:
+        """Make events of what one app gave.
 
         Those of an app of which a new version is tried come at the end of the tick, from both versions in one order.
         """

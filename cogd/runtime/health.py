@@ -42,14 +42,15 @@ async def live_health(
         app_id: the one app to prove; None: every one.
 
     Returns:
-        Whether every app did and a node is live, and the event lines that say so.
+        Whether every app did and events are made of some node's frames, and the event lines that say so.
     """
     runners = [place.active for place in engine.places if app_id in {None, place.id}]
-    results: list[HealthOk | HealthFailed] = [*await asyncio.gather(*(_prove(runner) for runner in runners))]
+    proofs = [_prove(runner, runner.prove()) for runner in runners]  # begun now: a reload may close them soon
+    results: list[HealthOk | HealthFailed] = [*await asyncio.gather(*proofs)]
     if not runners:
         results.append(_failed(app_id, NoAppError("no app runs" if app_id is None else f"no app {app_id} runs")))
     nodes = engine.nodes.inputs(engine.places)
-    heard = any(node.believed for node in nodes.values())
+    heard = any(node.believed and (node.full if app_id is None else app_id in node.full) for node in nodes.values())
     healthy = heard and all(isinstance(result, HealthOk) for result in results)
     live = HealthLive(
         cogd=cogd.__version__,
@@ -74,9 +75,8 @@ async def live_health(
     return healthy, b"".join([*lines, encode(Event(ts=now_s, level=level, event="health.live", fields=live))])
 
 
-async def _prove(runner: Runner) -> HealthOk | HealthFailed:
+async def _prove(runner: Runner, proof: asyncio.Future[Reproduced]) -> HealthOk | HealthFailed:
     app, was_busy = runner.app, runner.worker.unfinished > 0
-    proof = runner.prove()
     await asyncio.wait({proof}, timeout=INFERENCE_LIMIT_S)
     if not proof.done():
         doing = "its worker is busy with a batch" if was_busy else "the model did not come back"
@@ -116,7 +116,9 @@ def _reasons(intakes: Sequence[SourceIntake], nodes: dict[str, NodeInput], *, he
             age = f", last frame {node.age_s:.1f} s ago" if node.age_s is not None else ""
             reasons.append(f"node {name} is {node.link.value}{why}{age}")
         elif node.filling:
-            reasons.append(f"node {name}: windows are filling for {', '.join(node.filling)}")
+            lost = ", ".join(f"{count} {reason}" for reason, count in sorted(node.dropped.items()))
+            without = f"; of its {node.frames} frames these reached no window: {lost}" if lost else ""
+            reasons.append(f"node {name}: windows are filling for {', '.join(node.filling)}{without}")
     if not heard and not reasons:
         reasons.append("no node was heard yet")
     return reasons

@@ -11,7 +11,7 @@ from cogd.csi.node import Node
 from cogd.events import LinkChanged, NodeTotals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from cogd.csi.frame import Frame
     from cogd.csi.link import LinkLimits
@@ -36,6 +36,8 @@ class NodeInput:
         believed: its frames fill windows: they are live, or simulated where that is believed.
         full: apps whose window of it is complete.
         filling: the other apps.
+        frames: how many came.
+        dropped: those that reached no window, by reason.
     """
 
     link: LinkState
@@ -43,6 +45,8 @@ class NodeInput:
     believed: bool
     full: list[str]
     filling: list[str]
+    frames: int
+    dropped: Mapping[str, int]
 
 
 class Nodes:
@@ -128,11 +132,13 @@ class Nodes:
         """What each node gives to the apps that serve."""
         found: dict[str, NodeInput] = {}
         for name, (state, age_s) in self.links().items():
-            windows = self.by_name[name].windows
+            node = self.by_name[name]
+            windows = node.windows
             full = [place.id for place in places if windows[place.active.app.window].complete]
             filling = [place.id for place in places if place.id not in full]
             simulated = state is LinkState.SIMULATED and self._believe_simulated(_source(name))
-            found[name] = NodeInput(state, age_s, state is LinkState.LIVE or simulated, full, filling)
+            believed = state is LinkState.LIVE or simulated
+            found[name] = NodeInput(state, age_s, believed, full, filling, node.frames, dict(node.dropped))
         return found
 
 

@@ -35,13 +35,17 @@ _AT_ONCE: Final = 32
 _MAX_DATAGRAM_BYTES: Final = 4096
 """More than a CSI packet can have: 4 antennas of 256 bins are 2,068 bytes."""
 
-_MAX_WAIT_S: Final = 10.0
-"""A stamp that is older, or from the future, is of a clock that was set meanwhile."""
+_STEP_S: Final = 0.5
+"""Where the system's clock has moved by more against the monotonic one since the last datagram, it was set: what the
+stamps say of the time between is not true."""
 
 # include/uapi/asm-generic/socket.h; Python has no names for them. Where they differ the system refuses, and it goes
 # without.
 _SO_TIMESTAMPNS: Final = 35
 _SO_RXQ_OVFL: Final = 40
+_SO_MEMINFO: Final = 55
+_MEMINFO: Final = struct.Struct("@9I")
+"""The last of the nine is SK_MEMINFO_DROPS (include/uapi/linux/sock_diag.h)."""
 _TIMESPEC: Final = struct.Struct("@ll")
 _COUNTER: Final = struct.Struct("@I")
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_COUNTER.size)
@@ -94,7 +98,7 @@ class UdpSource:
             await listener.closed
         finally:
             loop.remove_reader(bound)
-            bound.close()
+            listener.close()
             self.address = None
 
     async def _bind(self) -> socket.socket:
@@ -135,6 +139,14 @@ class _Listener:
         self._clock = clock
         self._max_wait_s = max_wait_s
         self._overflowed = 0
+        self._offset_s = time.time() - time.monotonic()
+
+    def close(self) -> None:
+        """Close the socket; what it has thrown away since the last datagram is counted."""
+        with contextlib.suppress(OSError, struct.error):  # not every system tells
+            told = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+            self._count_overflow(_MEMINFO.unpack(told)[-1])
+        self._socket.close()
 
     def read(self) -> None:
         """Take in what waits, and leave the rest for the next turn."""
@@ -153,9 +165,7 @@ class _Listener:
         for _, kind, value in ancillary:
             if kind == _SO_TIMESTAMPNS:
                 seconds, nanoseconds = _TIMESPEC.unpack(value)
-                waited_s = time.time() - (seconds + nanoseconds * 1e-9)
-                if not 0.0 <= waited_s <= _MAX_WAIT_S:
-                    waited_s = 0.0
+                waited_s = self._since(seconds + nanoseconds * 1e-9)
             elif kind == _SO_RXQ_OVFL:
                 self._count_overflow(*_COUNTER.unpack(value))
         if waited_s > self._max_wait_s:
@@ -179,6 +189,13 @@ class _Listener:
                 origin=Origin.LIVE,
             )
         )
+
+    def _since(self, stamp_unix_s: float) -> float:
+        now_unix_s = time.time()
+        offset_s = now_unix_s - time.monotonic()
+        was_set = abs(offset_s - self._offset_s) > _STEP_S
+        self._offset_s = offset_s
+        return 0.0 if was_set else max(0.0, now_unix_s - stamp_unix_s)
 
     def _count_overflow(self, total: int) -> None:
         """The kernel tells how many datagrams it has thrown away since the socket was opened, modulo 2**32."""

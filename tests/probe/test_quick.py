@@ -376,11 +376,18 @@ class TestWithoutTheCApi:
         real = ort.library_path()
         assert Path(real).name.startswith("libonnxruntime.so.")
         monkeypatch.setattr(sys, "path", [str(tmp_path)])
-        with pytest.raises(NotQuick, match="0 files"):
-            ort.library_path()
         capi = tmp_path / "onnxruntime" / "capi"
-        capi.mkdir(parents=True)
-        for name in ("libonnxruntime.so.1.0.0", "libonnxruntime_providers_shared.so"):
+        for missing, name in (
+            ("numpy", "numpy/__init__.py"),
+            ("cogd_ort", "cogd_ort/__init__.py"),
+            ("Python module", "onnxruntime/capi/onnxruntime_pybind11_state.x.so"),
+            ("0 files", "onnxruntime/capi/libonnxruntime.so.1.0.0"),
+        ):  # what the daemon imports, and then what is loaded here
+            with pytest.raises(NotQuick, match=missing):
+                ort.library_path()
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        for name in ("libonnxruntime_providers_shared.so", "libonnxruntime.so.1.0.0.bak"):
             (capi / name).touch()
         assert ort.library_path() == str(capi / "libonnxruntime.so.1.0.0")
         (capi / "libonnxruntime.so.1.0.1").touch()
@@ -412,6 +419,18 @@ class TestTheInstalledProgram:
         done = self.run("--demo", stdout=writing, stderr=subprocess.PIPE)
         os.close(writing)
         assert (done.returncode, done.stderr) == (0, b"")
+
+    @pytest.mark.parametrize("words", [["nope", "--demo"], ["--live", "--control-socket", "/nowhere"]])
+    def test_gives_its_verdict_also_where_its_reader_has_gone(self, words):
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = self.run(*words, stdout=writing, stderr=subprocess.PIPE)
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (1, b"")
+
+    def test_of_a_name_that_is_no_text_is_told(self):
+        done = self.run(b"\xff\xfe", "--demo", capture_output=True)
+        assert (done.returncode, json.loads(done.stdout)["fields"]["app"]) == (1, "\\udcff\\udcfe")
 
     def test_without_a_standard_output_fails_as_other_verbs_do(self):
         done = subprocess.run(

@@ -390,7 +390,7 @@ async def test_simulated_frames_are_believed_of_sim_and_of_all_when_asked_to(bel
 
 
 class TestTheTicker:
-    """When the next tick is due, after one from 10.00 s to 10.03 s with the next beat at 10.04 s."""
+    """When the next tick is due, after one from 10.00 s to 10.03 s with the next beat at 10.04 s; TICK_S is 20 ms."""
 
     @pytest.fixture
     def due(self, daemon, monkeypatch):
@@ -413,8 +413,8 @@ class TestTheTicker:
     async def test_with_a_frame_that_waits_for_room_it_is_now(self, due):
         assert due(waiting=True, full=True) < 10.0
 
-    async def test_sources_that_read_late_get_as_much_time_as_the_tick_had(self, due):
-        assert due(waiting=True, behind_s=1.0) == pytest.approx(10.06)
+    async def test_sources_that_read_late_get_as_much_time_as_a_tick_may_take(self, due):
+        assert due(waiting=True, behind_s=1.0) == pytest.approx(10.05)
 
     async def test_an_event_does_not_wait_for_the_beat(self, daemon):
         """With a beat of a second, frames that come one by one are inferred one by one."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -173,8 +174,18 @@ async def test_while_windows_fill_says_so(bench):
     b = bench(fake_app())
     await b.play(frames_of("a/1", 2))
     healthy, _, live = await ask(b)
-    assert healthy
+    assert not healthy  # no event is made yet
     assert live["reasons"] == ["node a/1: windows are filling for pose-app"]
+
+
+async def test_of_frames_that_fill_no_window_is_bad_and_says_what_became_of_them(bench):
+    b = bench(fake_app())
+    unknown = [msgspec.structs.replace(frame, bins=64, iq=np.ones((64, 2), np.int8)) for frame in frames_of("a/1", 6)]
+    await b.play([msgspec.structs.replace(f, iq=f.iq * (n + 1)) for n, f in enumerate(unknown)])
+    healthy, results, live = await ask(b)
+    assert (healthy, results[0]["event"]) == (False, "health.ok")
+    (reason,) = live["reasons"]
+    assert reason.endswith("of its 6 frames these reached no window: 6 unknown_layout")
 
 
 async def test_without_the_app_or_any_is_bad(bench):

@@ -194,7 +194,10 @@ async def test_what_the_kernel_throws_away_is_counted(heard, clock, monkeypatch)
         await heard.until(lambda: heard.frames)
         send(source.address, datagram(100))  # the counter comes with the next one that there is room for
         await heard.until(lambda: heard.frames[-1].sequence == 100)
-    assert heard.counts["receive_buffer_full"] == 101 - len(heard.frames) > 0
+        assert heard.counts["receive_buffer_full"] == 101 - len(heard.frames) > 0
+        send(source.address, *(datagram(sequence) for sequence in range(101, 201)))  # and then silence
+        await heard.until(lambda: heard.frames[-1].sequence > 100)
+    assert heard.counts["receive_buffer_full"] == 201 - len(heard.frames)
 
 
 @pytest.mark.parametrize(
