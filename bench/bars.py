@@ -287,12 +287,13 @@ def _training(training: Figures, *, there: bool | None = None) -> list[Bar]:
         there: whether there is an H100; None asks the machine.
     """
     there = has_h100() if there is None else there
+    quick = "extrapolated, " if training.get("extrapolated") else ""
     bars = []
     for name, bar in (("pose", 1.0), ("count", 2.0)):
         seconds = number(training, f"{name}_s")
         said = str(training.get("not_measured", "")) or (
-            f"on {training.get('device')}: {seconds} s, {training.get(f'{name}_share_of_peak')} of the matmul peak"
-            + ("" if there else "; no H100 here")
+            f"on {training.get('device')}: {quick}{seconds} s, {training.get(f'{name}_share_of_peak')} of the rate of "
+            "the best matrix product (as mm or as 1x1 convolution)" + ("" if there else "; no H100 here")
         )
         figure = seconds if there else None
         bars.append(Bar(name=f"7 training {name} on one H100, s", figure=figure, bar=bar, beside=said, needed=there))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Literal
 
@@ -115,19 +116,35 @@ def append(folder: Path, result: Result) -> None:
     """Add a result to the folder's log and write its page anew, from the whole log.
 
     Raises:
-        ResultsError: the log can't be read or written; then nothing was added. Or the page can't be.
+        ResultsError: the log can't be read or written; then nothing was added. Or the page can't be, and it was.
     """
     log = folder / LOG
     earlier = read(log) if log.exists() else []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as opened:
-            opened.write(msgspec.json.encode(result) + b"\n")
-            opened.flush()
-            os.fsync(opened.fileno())
+        _add_line(log, msgspec.json.encode(result) + b"\n")
+    except OSError as error:
+        raise ResultsError(f"{log}: {error.strerror or error}", hint="nothing was added") from error
+    try:
         _write(folder, render([*earlier, result]))
     except OSError as error:
-        raise ResultsError(f"{folder}: {error.strerror or error}") from error
+        hint = "the result was added; the page is made anew with the next one"
+        raise ResultsError(f"{folder / PAGE}: {error.strerror or error}", hint=hint) from error
+
+
+def _add_line(log: Path, line: bytes) -> None:
+    """Add a line durably and whole, or not at all."""
+    with log.open("ab", buffering=0) as opened:
+        size = opened.tell()
+        try:
+            whole = opened.write(line) == len(line)
+            os.fsync(opened.fileno())
+        except OSError:
+            opened.truncate(size)
+            raise
+        if not whole:
+            opened.truncate(size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def write_page(folder: Path) -> None:
@@ -146,5 +163,9 @@ def write_page(folder: Path) -> None:
 def _write(folder: Path, files: Mapping[str, str]) -> None:
     for name, text in files.items():
         new = folder / f".{name}.new"
-        new.write_text(text, encoding="utf-8")
-        new.replace(folder / name)
+        try:
+            new.write_text(text, encoding="utf-8")
+            new.replace(folder / name)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise

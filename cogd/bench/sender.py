@@ -8,6 +8,7 @@ once.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import json
 import os
@@ -192,4 +193,5 @@ def main(order: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is for whoever started it
+        main(sys.argv[1])

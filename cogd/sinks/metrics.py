@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
+import resource
+import socket
+import threading
 import time
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socketserver import TCPServer
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    start_http_server,
-)
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 import cogd
 from cogd.csi.link import LinkState
@@ -24,10 +25,8 @@ from cogd.errors import ConfigError
 from cogd.events import InferenceFields
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator
     from urllib.parse import SplitResult
-    from wsgiref.simple_server import WSGIServer
 
     from prometheus_client.metrics_core import Metric
 
@@ -37,12 +36,21 @@ if TYPE_CHECKING:
 LATENCY_BUCKETS_S: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
 """40 ms is the deadline. The usual buckets begin at 5 ms, where most events have long been made."""
 
+KEPT_S: Final = 1.0
+"""A page is made so often at the most, whoever asks: making it takes the interpreter from the event loop."""
+
+_CLIENT_S: Final = 5.0
+_MAX_CLIENTS: Final = 8
 _ANSWER_S: Final = 2.0
-"""How long a scrape waits for the event loop."""
+"""How long a page waits for the event loop."""
+
+_PAUSE_S: Final = 0.1
+
+_EXAMPLE: Final = "write metrics://127.0.0.1:9464, or metrics://0.0.0.0:9464 for every address"
 
 
 class MetricsSink:
-    """Counts events as they come, and reads the daemon's totals when somebody asks; a thread of its own answers."""
+    """Counts events as they come, and reads the daemon's totals when somebody asks; threads of its own answer."""
 
     dropped = 0
     room = True
@@ -52,12 +60,13 @@ class MetricsSink:
             port = url.port
         except ValueError as error:
             raise ConfigError(f"{url.geturl()}: {error}", hint=_EXAMPLE) from error
-        if not url.hostname or port is None or url.path.strip("/") or url.query or url.username is not None:
+        more = url.path.strip("/") or url.query or url.fragment or url.username is not None
+        if not url.hostname or port is None or more:
             raise ConfigError(f"{url.geturl()}: a host and a port are needed, and nothing else", hint=_EXAMPLE)
         self.broken: OSError | None = None
         self.port = port
         self._host = url.hostname
-        self._server: WSGIServer | None = None
+        self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
@@ -71,11 +80,12 @@ class MetricsSink:
         )
         self._count_of: dict[str, Counter] = {}
         self._latency_of: dict[str, Histogram] = {}
-        ProcessCollector(registry=self._registry)
+        self._totals: Callable[[], Totals] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def watch(self, totals: Callable[[], Totals]) -> None:
         """Take the totals from here; called on the event loop's thread."""
-        self._registry.register(_TotalsCollector(totals, asyncio.get_running_loop()))
+        self._totals, self._loop = totals, asyncio.get_running_loop()
 
     def open(self) -> None:
         """Listen.
@@ -84,11 +94,13 @@ class MetricsSink:
             OSError: the address can't be bound.
         """
         try:
-            self._server, self._thread = start_http_server(self.port, self._host, self._registry)
+            self._server = _Server((self._host, self.port), self._page)
         except OSError as error:
-            self.broken = error
-            raise
+            self.broken = OSError(error.errno, f"metrics on {self._host}:{self.port}: {error.strerror or error}")
+            raise self.broken from error
         self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
 
     def put(self, event: Event) -> None:
         """Count an event."""
@@ -113,27 +125,136 @@ class MetricsSink:
             self._server = self._thread = None
         return 0
 
+    def _page(self) -> bytes:
+        """Every metric as it is now.
 
-class _TotalsCollector(Collector):
-    """Asks the event loop for the daemon's totals, because nobody else may look at them while they change."""
+        Raises:
+            RuntimeError, TimeoutError: the event loop has ended, or does not answer.
+        """
+        families = [*self._registry.collect(), *_process_metrics()]
+        if self._totals is not None and self._loop is not None:
+            totals = _ask(self._loop, self._totals)
+            families += [*_run_metrics(totals), *_node_metrics(totals, time.time())]
+        return generate_latest(_Families(families))
 
-    def __init__(self, totals: Callable[[], Totals], loop: asyncio.AbstractEventLoop) -> None:
-        self._totals, self._loop = totals, loop
 
-    def describe(self) -> Iterator[Metric]:
-        """Nothing: registering must not ask the loop that it runs on."""
-        yield from ()
+class _Server(ThreadingHTTPServer):
+    """Answers a few at a time, with a page that is made once a second at the most."""
 
-    def collect(self) -> Iterator[Metric]:
-        """The totals as they are now; none where the loop has ended or does not answer in time."""
-        answer: concurrent.futures.Future[Totals] = concurrent.futures.Future()
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], make: Callable[[], bytes]) -> None:
+        self._make = make
+        self._making = threading.Lock()
+        self._made_s, self._made = -KEPT_S, b""
+        self._places = threading.BoundedSemaphore(_MAX_CLIENTS)
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Bind, without asking the name service what this machine is called."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def page(self) -> bytes:
+        """The page; of the last second, if there is one."""
+        with self._making:
+            if time.monotonic() - self._made_s >= KEPT_S:
+                self._made = self._make()
+                self._made_s = time.monotonic()
+            return self._made
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        """The next client; where there are no descriptors left, not at once."""
         try:
-            self._loop.call_soon_threadsafe(lambda: answer.set_result(self._totals()))
-            totals = answer.result(_ANSWER_S)
-        except (RuntimeError, TimeoutError):
+            return super().get_request()
+        except OSError:
+            time.sleep(_PAUSE_S)
+            raise
+
+    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
+        """Give the client a thread, or none where too many have one."""
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
+        """Answer, and give the place back."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that go away are nothing to tell of."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request a connection; who sends nothing is not waited for."""
+
+    server: _Server
+    timeout = _CLIENT_S
+
+    def do_GET(self) -> None:
+        """Answer a scrape."""
+        if self.path.partition("?")[0] != "/metrics":
+            self.send_error(HTTPStatus.NOT_FOUND, "metrics are at /metrics")
             return
-        yield from _run_metrics(totals)
-        yield from _node_metrics(totals, time.time())
+        try:
+            page = self.server.page()
+        except (RuntimeError, TimeoutError):
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "the daemon does not answer")
+            return
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", CONTENT_TYPE_LATEST)
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Nothing: logs are the daemon's."""
+
+
+class _Families:
+    """What `generate_latest` wants: something to collect from."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families
+
+
+def _ask(loop: asyncio.AbstractEventLoop, totals: Callable[[], Totals]) -> Totals:
+    """The daemon's totals from the event loop's thread, because nobody else may look at them while they change."""
+    answer: concurrent.futures.Future[Totals] = concurrent.futures.Future()
+
+    def give() -> None:
+        try:
+            answer.set_result(totals())
+        except BaseException as error:
+            answer.set_exception(error)
+            raise
+
+    loop.call_soon_threadsafe(give)
+    return answer.result(_ANSWER_S)
+
+
+def _process_metrics() -> Iterator[Metric]:
+    """What the client library's own collector tells, but from /proc/self alone: the service sees nothing else of it."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    yield CounterMetricFamily("process_cpu_seconds", "User and system time.", used.ru_utime + used.ru_stime)
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        descriptors = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    except OSError:
+        return
+    yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", pages * os.sysconf("SC_PAGE_SIZE"))
+    yield GaugeMetricFamily("process_open_fds", "Open files and sockets.", descriptors)
 
 
 def _run_metrics(totals: Totals) -> Iterator[Metric]:
@@ -194,6 +315,3 @@ def _counter(name: str, text: str, label: str, values: dict[str, int]) -> Counte
     for key, value in values.items():
         family.add_metric([key], value)
     return family
-
-
-_EXAMPLE: Final = "write metrics://127.0.0.1:9464, or metrics://0.0.0.0:9464 for every address"

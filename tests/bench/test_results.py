@@ -168,3 +168,25 @@ def test_figures_of_which_nothing_can_be_said_are_not_compared(old, new):
     figures = [Figure(value=value, noise=noise, better="lower", least=0.1) for value, noise in (old, new)]
     with pytest.raises(ResultsError, match="can't be compared"):
         change("x", *figures)
+
+
+def test_a_disk_that_fails_leaves_the_log_as_it_was(tmp_path, monkeypatch):
+    append(tmp_path, result())
+    before = (tmp_path / LOG).read_bytes()
+
+    def failing(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cogd.bench.results.os.fsync", failing)
+    with pytest.raises(ResultsError, match="No space left"):
+        append(tmp_path, result())
+    assert (tmp_path / LOG).read_bytes() == before
+
+
+def test_a_page_that_cannot_be_written_is_told_apart(tmp_path):
+    (tmp_path / PAGE).mkdir()
+    with pytest.raises(ResultsError, match=PAGE) as caught:
+        append(tmp_path, result())
+    assert "was added" in caught.value.hint
+    assert len(read(tmp_path / LOG)) == 1
+    assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".new")]
