@@ -136,11 +136,10 @@ class NodeTotals(msgspec.Struct, frozen=True, kw_only=True):
     dropped: dict[str, int]
 
 
-class RunStopped(msgspec.Struct, frozen=True, kw_only=True):
-    """`run.stopped`, the last event.
+class RunTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of everything until now.
 
     Attributes:
-        reason: why.
         uptime_s: since `run.started`.
         ticks: how often what waited was inferred, or nothing found to wait.
         missed_ticks: beats that were skipped because a tick took too long.
@@ -150,7 +149,6 @@ class RunStopped(msgspec.Struct, frozen=True, kw_only=True):
         nodes: totals by node.
     """
 
-    reason: str
     uptime_s: float
     ticks: int
     missed_ticks: int
@@ -158,6 +156,12 @@ class RunStopped(msgspec.Struct, frozen=True, kw_only=True):
     dropped: dict[str, int]
     sources: dict[str, dict[str, int]]
     nodes: dict[str, NodeTotals]
+
+
+class RunStopped(RunTotals, frozen=True, kw_only=True):
+    """`run.stopped`, the last event: the totals at the end, and why it came."""
+
+    reason: str
 
 
 class LinkChanged(msgspec.Struct, frozen=True, kw_only=True):

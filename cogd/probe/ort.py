@@ -234,7 +234,7 @@ class Starting:
     """
 
     def __init__(self) -> None:
-        self._path = library_path()
+        self._path = find_library()
         self._made: Runtime | Exception | None = None
         self._done = _thread.allocate_lock()
         self._done.acquire()
@@ -281,7 +281,7 @@ def _grow_in_large_steps() -> None:
     mallopt(_M_TOP_PAD, 8 << 20)
 
 
-def library_path() -> str:
+def find_library() -> str:
     """The library of the installed wheel, which is not imported.
 
     Raises:

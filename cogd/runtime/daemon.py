@@ -12,13 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, urlsplit
 
+import msgspec
 import structlog
 
 import cogd
 from cogd.beat import Beat
 from cogd.csi.link import LinkLimits
 from cogd.errors import ConfigError, PluginError, SinkError, SourceError
-from cogd.events import AppRejected, Event, RunStarted, RunStopped
+from cogd.events import AppRejected, Event, RunStarted, RunStopped, RunTotals
 from cogd.runtime.control import ControlServer
 from cogd.runtime.engine import TICK_S, Engine
 from cogd.runtime.health import live_health
@@ -316,14 +317,13 @@ class Daemon:
             self._engine.say("app.rejected", fields, "error")
             self._log.error("app rejected", path=rejected.path, code=error.code, message=str(error), hint=error.hint)
 
-    def _totals(self) -> Totals:
+    def _run_totals(self) -> RunTotals:
         dropped = dict(self._engine.dropped)
         if shed := sum(sink.dropped for sink in self._sinks):
             dropped["sink_overload"] = shed
         if refused := self._refused.total():
             dropped["sink_failed"] = refused
-        return Totals(
-            apps=[app.info() for app in self._engine.apps],
+        return RunTotals(
             uptime_s=round(self._clock.monotonic_s() - self._started_s, 3),
             ticks=self._engine.ticks,
             missed_ticks=self._missed_ticks,
@@ -331,23 +331,19 @@ class Daemon:
             dropped=dropped,
             sources={intake.name: dict(intake.counts) for _, intake in self._sources},
             nodes=self._engine.nodes.totals(),
+        )
+
+    def _totals(self) -> Totals:
+        return Totals(
+            **msgspec.structs.asdict(self._run_totals()),
+            apps=[app.info() for app in self._engine.apps],
             links=self._engine.nodes.links(),
         )
 
     async def _say_stopped(self) -> None:
         self._engine.close()
-        totals = self._totals()
-        fields = RunStopped(
-            reason=self._reason or "an internal error",
-            uptime_s=totals.uptime_s,
-            ticks=totals.ticks,
-            missed_ticks=totals.missed_ticks,
-            inferences=totals.inferences,
-            dropped=totals.dropped,
-            sources=totals.sources,
-            nodes=totals.nodes,
-        )
-        self._engine.say("run.stopped", fields)
+        totals = msgspec.structs.asdict(self._run_totals())
+        self._engine.say("run.stopped", RunStopped(**totals, reason=self._reason or "an internal error"))
         await self._close_sinks()
 
     async def _close_sinks(self) -> None:

@@ -4,41 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import msgspec
-
-from cogd.csi.link import LinkState
-from cogd.events import AppInfo, NodeTotals
+from cogd.events import AppInfo, RunTotals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from urllib.parse import SplitResult
 
+    from cogd.csi.link import LinkState
     from cogd.events import Event
 
 
-class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of everything until now: what `run.stopped` says at the end, and how the links stand.
+class Totals(RunTotals, frozen=True, kw_only=True):
+    """What `run.stopped` would say now, and what serves and how the links stand.
 
     Attributes:
         apps: the versions that serve.
-        uptime_s: since `run.started`.
-        ticks: so far.
-        missed_ticks: beats that were skipped because a tick took too long.
-        inferences: events by app id.
-        dropped: windows and events lost here, by reason.
-        sources: what sources received that is not a frame, by source and reason.
-        nodes: totals by node.
         links: state of each node's link, and the age of its last new frame in seconds.
     """
 
     apps: list[AppInfo]
-    uptime_s: float
-    ticks: int
-    missed_ticks: int
-    inferences: dict[str, int]
-    dropped: dict[str, int]
-    sources: dict[str, dict[str, int]]
-    nodes: dict[str, NodeTotals]
     links: dict[str, tuple[LinkState, float | None]]
 
 

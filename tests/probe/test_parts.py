@@ -259,7 +259,7 @@ def test_a_difference_that_is_no_number_is_the_largest():
 class TestTheCApi:
     @pytest.fixture
     def runtime(self):
-        runtime = ort.Runtime(ort.library_path())
+        runtime = ort.Runtime(ort.find_library())
         yield runtime
         runtime.close()
 

@@ -351,7 +351,7 @@ class TestWithoutTheCApi:
     @pytest.mark.parametrize("path", ["/no/such/libonnxruntime.so.1", ort.__file__])
     def test_of_a_library_that_cannot_be_loaded_the_event_says_so(self, cogd, home, monkeypatch, path):
         home.install()
-        monkeypatch.setattr(ort, "library_path", lambda: path)
+        monkeypatch.setattr(ort, "find_library", lambda: path)
         result = cogd("health", *home.flags)
         assert (result.status, ways(result)) == (0, FELL_BACK)
         assert "can't be used" in events(result)[0]["fields"]["fallback_reason"]
@@ -360,7 +360,7 @@ class TestWithoutTheCApi:
         import _ctypes
 
         home.install()
-        monkeypatch.setattr(ort, "library_path", lambda: _ctypes.__file__)
+        monkeypatch.setattr(ort, "find_library", lambda: _ctypes.__file__)
         result = cogd("health", *home.flags)
         assert (result.status, ways(result)) == (0, FELL_BACK)
         assert "OrtGetApiBase" in events(result)[0]["fields"]["fallback_reason"]
@@ -373,7 +373,7 @@ class TestWithoutTheCApi:
         assert "no C API of version 10000" in events(result)[0]["fields"]["fallback_reason"]
 
     def test_there_is_one_library_or_none(self, tmp_path, monkeypatch):
-        real = ort.library_path()
+        real = ort.find_library()
         assert Path(real).name.startswith("libonnxruntime.so.")
         monkeypatch.setattr(sys, "path", [str(tmp_path)])
         capi = tmp_path / "onnxruntime" / "capi"
@@ -384,15 +384,15 @@ class TestWithoutTheCApi:
             ("0 files", "onnxruntime/capi/libonnxruntime.so.1.0.0"),
         ):  # what the daemon imports, and then what is loaded here
             with pytest.raises(NotQuick, match=missing):
-                ort.library_path()
+                ort.find_library()
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).touch()
         for name in ("libonnxruntime_providers_shared.so", "libonnxruntime.so.1.0.0.bak"):
             (capi / name).touch()
-        assert ort.library_path() == str(capi / "libonnxruntime.so.1.0.0")
+        assert ort.find_library() == str(capi / "libonnxruntime.so.1.0.0")
         (capi / "libonnxruntime.so.1.0.1").touch()
         with pytest.raises(NotQuick, match="2 files"):
-            ort.library_path()
+            ort.find_library()
 
     def test_another_libc_is_let_be(self, monkeypatch):
         monkeypatch.setattr(ort.ctypes, "CDLL", lambda path: object())
