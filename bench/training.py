@@ -23,6 +23,7 @@ import argparse
 import dataclasses
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -36,8 +37,6 @@ from cogd.train.recipe import COUNT, POSE
 from cogd.train.tasks import CountTask, PoseTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cogd.train.device import DeviceName
     from cogd.train.recipe import Recipe
 
@@ -108,10 +107,10 @@ def take_peaks(peaks: dict[str, float], device: torch.device) -> None:
 def peak_gflops(device: torch.device, *, by_convolution: bool, size: int = 2048, tries: int = 8) -> float:
     """The best of some products of square float32 matrices, in 1e9 operations a second."""
     one, other = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
-    product: Callable[[], object] = lambda: torch.mm(one, other)  # noqa: E731
+    product = partial(torch.mm, one, other)
     if by_convolution:
         image, weight = one.reshape(1, size, 32, size // 32), other.reshape(size, size, 1, 1)
-        product = lambda: functional.conv2d(image, weight)  # noqa: E731
+        product = partial(functional.conv2d, image, weight)
     times_s = []
     for _ in range(tries):
         started_s = time.perf_counter()
