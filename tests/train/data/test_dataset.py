@@ -27,9 +27,7 @@ def make_track(count: int = 12, *, first: float = 0.0, **columns: object) -> Tra
 
 def make_recording(name: str = "a", track: Track | None = None, **fields: object) -> Recording:
     filled = {"session": name, "room": None, "subject": None, "chip": None, "node": 0, "rate_hz": None}
-    return Recording(
-        name, **{**filled, **fields}, timing=Timing.MEASURED, load=lambda: track or make_track()
-    )
+    return Recording(name, **{**filled, **fields}, timing=Timing.MEASURED, load=lambda: track or make_track())
 
 
 def make_dataset(*recordings: Recording) -> Dataset:
