@@ -1,171 +1,216 @@
-"""Bodies: skeletons of 17 joints that walk, turn, stand and sit.
+"""Bodies: people who walk, turn, stand, sit, wave, fall and lie, one act after another.
 
-Segment lengths are the usual fractions of the body height (Drillis and Contini 1966, as reprinted in Winter,
-Biomechanics and Motor Control of Human Movement, 4th ed., figure 4.1).
+An act is worked out in one piece, from the state that the one before left; so a life depends on its generator alone,
+not on how it is asked for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cogd.sim.domain import KIT
+from cogd.sim.skeleton import JOINTS, Build, Channel, joints_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cogd.sim.domain import Domain
     from cogd.sim.room import Room
 
-JOINTS: tuple[str, ...] = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
-    "right_ankle",
-)  # fmt: skip
-"""COCO's 17 keypoints in COCO's order."""
+__all__ = ["JOINTS", "RESTING", "STEP_S", "Act", "Body"]
 
 STEP_S = 0.01
 """Bodies move in steps of this length; places between two steps are interpolated."""
 
-_SITTING_DOWN_S = 1.2
-_THIGH, _SHANK, _UPPER_ARM, _FOREARM, _ANKLE_HEIGHT = 0.245, 0.246, 0.186, 0.146, 0.039
+_ACCELERATION_M_S2 = 2.0
+_TURN_RAD_S = 2.2
+_STRIDE_M = 1.3  # two steps of 0.65 m
 
 
-class _Act(Enum):
-    WALK = "walk"
-    STAND = "stand"
-    SIT = "sit"
+class Act(IntEnum):
+    """What somebody does."""
+
+    STAND = 0
+    SIT = 1
+    LIE = 2
+    WALK = 3
+    TURN = 4
+    WAVE = 5
+    SIT_DOWN = 6
+    STAND_UP = 7
+    FALL = 8
+    GET_UP = 9
 
 
-@dataclass
-class _State:
-    """Where a body is and what it is doing."""
+RESTING = frozenset({Act.STAND, Act.SIT, Act.LIE})
+"""Acts in which nobody is said to move."""
 
-    x: float
-    y: float
-    heading: float
-    speed: float = 0.0
-    stride: float = 0.0  # phase of the gait, radians
-    sitting: float = 0.0  # 0 standing, 1 sitting
-    act: _Act = _Act.STAND
-    until_s: float = 0.0
-    goal: tuple[float, float] = (0.0, 0.0)
+_AFTER_STANDING = ((Act.WALK, 0.62), (Act.TURN, 0.1), (Act.WAVE, 0.1), (Act.SIT_DOWN, 0.13), (Act.FALL, 0.05))
+_ACTS = [act for act, _ in _AFTER_STANDING]
+_ODDS = np.cumsum([odds for _, odds in _AFTER_STANDING])
+
+
+@dataclass(frozen=True)
+class Life:
+    """A stretch of a body's life.
+
+    Attributes:
+        joints: `[n, 17, 3]` metres.
+        act: int8 `[n]`, see `Act`.
+    """
+
+    joints: NDArray[np.float64]
+    act: NDArray[np.int8]
+
+    @property
+    def moving(self) -> NDArray[np.bool_]:
+        """Whether the person moved, `[n]`."""
+        return np.asarray(self.act > Act.LIE)
 
 
 class Body:
-    """One person. Its path depends on its generator alone, not on how it is asked for."""
+    """One person in a room.
 
-    def __init__(self, room: Room, rng: np.random.Generator) -> None:
-        self._room = room
-        self._rng = rng
-        self._height_m = float(rng.uniform(1.55, 1.9))
-        self._pace_m_s = float(rng.uniform(0.7, 1.2))
-        x, y = room.random_place(rng)
-        self._state = _State(x, y, float(rng.uniform(-np.pi, np.pi)))
-        self._steps = 0
-        self._sway = rng.uniform(0.15, 0.5, size=2)
+    Args:
+        room: where.
+        rng: of everything that the person is and does.
+        domain: what people are like and how restless.
+        in_picture: whether the person stays where the camera sees all of it.
+    """
 
-    def advance(self, steps: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Live on for some steps; returns joints `[steps, 17, 3]` in metres and whether it moved, `[steps]`."""
-        track = np.empty((steps, 7))
-        for row in track:
-            state = self._step()
-            row[:] = state.x, state.y, state.heading, state.stride, state.sitting, state.speed, self._steps * STEP_S
-        moving = track[:, 5] > 0.1
-        sitting = track[:, 4]
-        moving |= (sitting > 0) & (sitting < 1)
-        return self._joints(track), moving
+    def __init__(self, room: Room, rng: np.random.Generator, domain: Domain = KIT, *, in_picture: bool = True) -> None:
+        self._room, self._rng, self._domain, self._in_picture = room, rng, domain, in_picture
+        self.build = Build(
+            height_m=float(rng.uniform(*domain.body_height_m)),
+            build=float(rng.uniform(*domain.body_build)),
+            sway_hz=(float(rng.uniform(0.15, 0.5)), float(rng.uniform(0.15, 0.5))),
+            breath_hz=float(rng.uniform(*domain.breath_hz)),
+            breath_m=float(rng.uniform(*domain.breath_m)),
+        )
+        self._pace_m_s = float(rng.uniform(*domain.pace_m_s))
+        self._activity = float(rng.uniform(*domain.activity))
+        self._state = np.zeros(len(Channel))
+        self._state[[Channel.X, Channel.Y]] = room.random_place(rng, in_picture=in_picture)
+        self._state[Channel.HEADING] = rng.uniform(-np.pi, np.pi)
+        self._track = np.empty((0, len(Channel)))
+        self._acts = np.empty(0, dtype=np.int8)
+        self._passed = 0
+        self._act = Act.STAND
 
-    def _step(self) -> _State:
-        state, now_s = self._state, self._steps * STEP_S
-        self._steps += 1
-        if state.act is _Act.WALK:
-            self._walk(state)
-        else:
-            self._move(state, 0.0)
-            if now_s >= state.until_s:
-                self._choose(state, now_s)
-        wanted = 1.0 if state.act is _Act.SIT else 0.0
-        state.sitting += float(np.clip(wanted - state.sitting, -STEP_S / _SITTING_DOWN_S, STEP_S / _SITTING_DOWN_S))
-        return state
+    def advance(self, steps: int) -> Life:
+        """Live on for some steps."""
+        while len(self._track) < steps:
+            self._live()
+        track, acts = self._track[:steps], self._acts[:steps]
+        times_s = np.arange(self._passed, self._passed + steps, dtype=np.float64) * STEP_S
+        self._track, self._acts = self._track[steps:], self._acts[steps:]
+        self._passed += steps
+        return Life(joints_of(track, times_s, self.build), acts)
 
-    def _choose(self, state: _State, now_s: float) -> None:
-        if state.act is _Act.SIT:
-            state.act, state.until_s = _Act.STAND, now_s + _SITTING_DOWN_S + 0.3
-            return
-        draw = self._rng.random()
-        if draw < 0.7:
-            state.act, state.goal = _Act.WALK, self._room.random_place(self._rng)
-        elif draw < 0.85:
-            state.act, state.until_s = _Act.SIT, now_s + self._rng.uniform(3.0, 7.0)
-        else:
-            state.act, state.until_s = _Act.STAND, now_s + self._rng.uniform(0.5, 2.5)
+    def _live(self) -> None:
+        """Add one act to the track."""
+        self._act = self._next()
+        track = self._do(self._act)
+        self._state = track[-1].copy()
+        self._track = np.concatenate([self._track, track])
+        self._acts = np.concatenate([self._acts, np.full(len(track), self._act, dtype=np.int8)])
 
-    def _walk(self, state: _State) -> None:
-        away_x, away_y = state.goal[0] - state.x, state.goal[1] - state.y
+    def _next(self) -> Act:
+        last, draw = self._act, self._rng.random()
+        if last in {Act.SIT_DOWN, Act.FALL}:
+            return Act.SIT if last is Act.SIT_DOWN else Act.LIE
+        if last in {Act.SIT, Act.LIE}:
+            if draw > self._activity:
+                return last
+            return Act.STAND_UP if last is Act.SIT else Act.GET_UP
+        if draw > self._activity:
+            return Act.STAND
+        return _ACTS[min(int(np.searchsorted(_ODDS, self._rng.random(), side="right")), len(_ACTS) - 1)]
+
+    def _do(self, act: Act) -> NDArray[np.float64]:
+        match act:
+            case Act.WALK:
+                return self._walk()
+            case Act.TURN:
+                return self._turn()
+            case Act.WAVE:
+                return self._wave()
+            case Act.FALL:
+                return self._fall()
+            case Act.SIT_DOWN:
+                return self._shift(Channel.SITTING, 1.0, self._rng.uniform(1.0, 1.6))
+            case Act.STAND_UP:
+                return self._shift(Channel.SITTING, 0.0, self._rng.uniform(1.0, 1.8))
+            case Act.GET_UP:
+                return self._shift(Channel.PITCH, 0.0, self._rng.uniform(1.8, 3.5))
+            case Act.STAND | Act.SIT | Act.LIE:
+                return self._hold(self._rng.uniform(*self._domain.rest_s))
+
+    def _hold(self, seconds: float) -> NDArray[np.float64]:
+        """As it was, for a while: `[steps, 9]`."""
+        return np.tile(self._state, (max(2, round(seconds / STEP_S)), 1))
+
+    def _shift(self, channel: Channel, to: float, seconds: float) -> NDArray[np.float64]:
+        """One channel goes smoothly to a value."""
+        track = self._hold(seconds)
+        track[:, channel] += (to - track[:, channel]) * _smooth(len(track))
+        return track
+
+    def _turn_to(self, heading: float) -> NDArray[np.float64]:
+        turn = (heading - self._state[Channel.HEADING] + np.pi) % (2 * np.pi) - np.pi
+        seconds = 0.1 + abs(turn) / _TURN_RAD_S * np.pi / 2  # the fastest moment of a smooth turn is at that rate
+        return self._shift(Channel.HEADING, float(self._state[Channel.HEADING] + turn), seconds)
+
+    def _turn(self) -> NDArray[np.float64]:
+        return self._turn_to(float(self._state[Channel.HEADING] + self._rng.uniform(0.6, np.pi) * self._sign()))
+
+    def _walk(self) -> NDArray[np.float64]:
+        x, y = self._room.random_place(self._rng, in_picture=self._in_picture)
+        away_x, away_y = x - self._state[Channel.X], y - self._state[Channel.Y]
+        turning = self._turn_to(float(np.arctan2(away_y, away_x)))
         distance = float(np.hypot(away_x, away_y))
-        turn = (np.arctan2(away_y, away_x) - state.heading + np.pi) % (2 * np.pi) - np.pi
-        state.heading += float(np.clip(turn, -2.5 * STEP_S, 2.5 * STEP_S))
-        facing = abs(turn) < 0.6
-        wanted = self._pace_m_s * min(1.0, distance / 0.4) if facing else 0.0
-        self._move(state, wanted)
-        if distance < 0.15:
-            state.act, state.until_s = _Act.STAND, self._steps * STEP_S + self._rng.uniform(0.2, 1.5)
+        ramp_s = min(self._pace_m_s / _ACCELERATION_M_S2, (distance / _ACCELERATION_M_S2) ** 0.5)
+        top_m_s = ramp_s * _ACCELERATION_M_S2
+        seconds = 2 * ramp_s + (distance - ramp_s * top_m_s) / max(top_m_s, 0.05)
+        self._state = turning[-1].copy()
+        walking = self._hold(seconds)
+        elapsed = np.arange(1, len(walking) + 1) * STEP_S
+        speed = np.clip(_ACCELERATION_M_S2 * np.minimum(elapsed, seconds - elapsed), 0.0, top_m_s)
+        covered = np.cumsum(speed) * STEP_S
+        heading = walking[:, Channel.HEADING]
+        walking[:, Channel.X] += covered * np.cos(heading)
+        walking[:, Channel.Y] += covered * np.sin(heading)
+        walking[:, Channel.SPEED] = speed
+        walking[:, Channel.STRIDE] += 2 * np.pi * covered / _STRIDE_M
+        walking[-1, Channel.SPEED] = 0.0
+        return np.concatenate([turning, walking])
 
-    @staticmethod
-    def _move(state: _State, wanted_m_s: float) -> None:
-        """One step at a speed that comes nearer to the wanted one, by 2 m/s in a second at most."""
-        state.speed += float(np.clip(wanted_m_s - state.speed, -2.0 * STEP_S, 2.0 * STEP_S))
-        state.x += state.speed * np.cos(state.heading) * STEP_S
-        state.y += state.speed * np.sin(state.heading) * STEP_S
-        state.stride += 2 * np.pi * state.speed / 1.3 * STEP_S  # two steps of 0.65 m a cycle
+    def _wave(self) -> NDArray[np.float64]:
+        track = self._hold(self._rng.uniform(1.5, 4.0))
+        elapsed = np.arange(len(track)) * STEP_S
+        raising = np.clip(np.minimum(elapsed, elapsed[::-1]) / 0.6, 0.0, 1.0)
+        track[:, Channel.WAVE] = raising * raising * (3 - 2 * raising)
+        track[:, Channel.WAVE_PHASE] = 2 * np.pi * self._rng.uniform(1.0, 2.2) * elapsed
+        return track
 
-    def _joints(self, track: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Forward kinematics: `[n, 7]` states to `[n, 17, 3]` joints."""
-        x, y, heading, stride, sitting, speed, now_s = track.T
-        h = self._height_m
-        swing = 0.5 * speed / 1.2 * np.sin(stride)
-        lift = 0.9 * np.minimum(speed, 1.0) * np.maximum(0.0, np.sin(stride + 1.2))
-        lift_other = 0.9 * np.minimum(speed, 1.0) * np.maximum(0.0, np.sin(stride + 1.2 + np.pi))
-        sway = 0.006 * np.sin(2 * np.pi * self._sway[0] * now_s)
-        lean = 0.25 * np.sin(np.pi * sitting) + 0.05
-        seat = sitting * np.pi / 2
-        legs = [self._limb(_THIGH, _SHANK, seat + sign * swing, -(1 - sitting) * up - seat)
-                for sign, up in ((1.0, lift), (-1.0, lift_other))]  # fmt: skip
-        hip_z = _ANKLE_HEIGHT * h - np.minimum(legs[0][1][1], legs[1][1][1])
-        gesture = 0.06 * np.sin(2 * np.pi * self._sway[1] * now_s) * np.maximum(0.0, 1.0 - speed / 0.3)
-        arms = [self._limb(_UPPER_ARM, _FOREARM, -sign * swing + 0.5 * sitting + gesture, 0.35 + 0.9 * sitting)
-                for sign in (1.0, -1.0)]  # fmt: skip
-        shoulder_z = hip_z + 0.288 * h * np.cos(lean)
-        shoulder_y = 0.288 * h * np.sin(lean)
-        head_z, head_y = shoulder_z + 0.13 * h, shoulder_y + 0.02 * h
-        zero = np.zeros_like(x)
-        body = [  # (right, forward, up) of each joint, COCO's order; left is negative
-            (zero, head_y + 0.09, head_z), (zero - 0.032, head_y + 0.08, head_z + 0.03),
-            (zero + 0.032, head_y + 0.08, head_z + 0.03), (zero - 0.075, head_y, head_z + 0.02),
-            (zero + 0.075, head_y, head_z + 0.02),
-        ]  # fmt: skip
-        shoulder, hip = 0.115 * h, 0.075 * h
-        body += [(zero + side * shoulder, shoulder_y, shoulder_z) for side in (-1, 1)]
-        for part in (0, 1):
-            body += [(zero + side * shoulder * 1.1, shoulder_y + arm[part][0], shoulder_z + arm[part][1])
-                     for side, arm in zip((-1, 1), arms, strict=True)]  # fmt: skip
-        body += [(zero + side * hip, zero, hip_z) for side in (-1, 1)]
-        for part in (0, 1):
-            body += [(zero + side * hip, leg[part][0], hip_z + leg[part][1])
-                     for side, leg in zip((-1, 1), legs, strict=True)]  # fmt: skip
-        right, forward, up = (np.stack([joint[axis] for joint in body], axis=1) for axis in range(3))
-        cos, sin = np.cos(heading)[:, None], np.sin(heading)[:, None]
-        return np.stack(
-            [x[:, None] + forward * cos + (right + sway[:, None]) * sin,
-             y[:, None] + forward * sin - (right + sway[:, None]) * cos, up], axis=-1,
-        )  # fmt: skip
+    def _fall(self) -> NDArray[np.float64]:
+        """Backwards, away from the nearest wall: the heading is turned so that there is room behind."""
+        width, depth, _ = self._room.size_m
+        x, y = self._state[Channel.X], self._state[Channel.Y]
+        turning = self._turn_to(float(np.arctan2(y - depth / 2, x - width / 2)))
+        self._state = turning[-1].copy()
+        falling = self._shift(Channel.PITCH, np.pi / 2, self._rng.uniform(0.6, 1.1))
+        falling[:, Channel.PITCH] = np.pi / 2 * np.linspace(0, 1, len(falling)) ** 2  # as a felled tree: ever faster
+        return np.concatenate([turning, falling])
 
-    def _limb(
-        self, upper: float, lower: float, angle: NDArray[np.float64], bend: NDArray[np.float64] | float
-    ) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """A two-segment limb hanging down: (forward, up) of its middle and of its end, from its root."""
-        h = self._height_m
-        middle = upper * h * np.sin(angle), -upper * h * np.cos(angle)
-        lower_angle = angle + bend
-        return middle, (middle[0] + lower * h * np.sin(lower_angle), middle[1] - lower * h * np.cos(lower_angle))
+    def _sign(self) -> float:
+        return 1.0 if self._rng.random() < 0.5 else -1.0
+
+
+def _smooth(steps: int) -> NDArray[np.float64]:
+    """From above 0 to 1 along half a cosine."""
+    return np.asarray((1 - np.cos(np.pi * np.arange(1, steps + 1) / steps)) / 2)

@@ -14,6 +14,8 @@ def bare_room(
     size=(5.0, 6.0, 2.5),
     reflection=(0.0,) * 6,
     furniture=(),
+    screens=(),
+    transmission=(),
 ) -> Room:
     """A room with one node; without walls and furniture unless given (furniture: (x, y, z, cross-section))."""
     table = np.asarray(furniture, dtype=np.float64).reshape(-1, 4)
@@ -25,4 +27,6 @@ def bare_room(
         transmitter_m=np.asarray(transmitter, dtype=np.float64),
         nodes_m=np.asarray([node], dtype=np.float64),
         camera=Camera((2.5, 0.0, 1.5), tilt_rad=0.0),
+        screens_m=np.asarray(screens, dtype=np.float64).reshape(-1, 4),
+        screen_transmission=np.asarray(transmission, dtype=np.float64),
     )

@@ -2,20 +2,14 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cogd.csi.tones import HT_TONES
-from cogd.sim.radio import JOINT_RCS_M2, TONE_HZ, line_of_sight_shadow, scattered_gain, static_gain
-from cogd.sim.room import make_room
-
-from .factory import bare_room
+from cogd.sim.radio import REACH_M, TONE_HZ, free_space, moments, scattering, tone_basis
 
 C_M_S = 299_792_458.0
 WAVELENGTH_M = C_M_S / 2.437e9
-
-
-def phase_slope_per_hz(gain: np.ndarray) -> float:
-    """Slope of the phase over frequency, rad/Hz."""
-    return float(np.polyfit(TONE_HZ, np.unwrap(np.angle(gain)), 1)[0])
 
 
 def test_the_tones_are_those_of_channel_6():
@@ -25,98 +19,41 @@ def test_the_tones_are_those_of_channel_6():
     assert (np.diff(TONE_HZ) > 0).all()
 
 
-class TestFreeSpace:
-    @pytest.mark.parametrize("length_m", [1.0, 4.0, 9.5])
-    def test_has_friis_amplitude_and_the_phase_of_its_length(self, length_m):
-        line, others = static_gain(bare_room(transmitter=(0, 3, 1), node=(length_m, 3, 1)), 0)
-        np.testing.assert_allclose(np.abs(line), WAVELENGTH_M / (4 * math.pi * length_m), rtol=1e-12)
-        np.testing.assert_allclose(line / np.abs(line), np.exp(-2j * math.pi * TONE_HZ * length_m / C_M_S), atol=1e-6)
-        assert phase_slope_per_hz(line) == pytest.approx(-2 * math.pi * length_m / C_M_S, rel=1e-6)
-        assert not others.any()
-
-    def test_halves_with_twice_the_distance(self):
-        near, far = (static_gain(bare_room(transmitter=(0, 3, 1), node=(x, 3, 1)), 0)[0] for x in (2, 4))
-        np.testing.assert_allclose(np.abs(near), 2 * np.abs(far))
+def gains(amplitude, length_m, tones=HT_TONES) -> np.ndarray:
+    summed = moments(np.asarray(amplitude, np.float32), np.asarray(length_m, np.float32))
+    return summed @ tone_basis(tuple(float(tone) for tone in tones))
 
 
-class TestAWall:
-    @pytest.mark.parametrize(
-        ("wall", "image"),
-        [
-            (0, (-0.5, 3.0, 1.0)),
-            (1, (9.5, 3.0, 1.0)),
-            (2, (0.5, -3.0, 1.0)),
-            (3, (0.5, 9.0, 1.0)),
-            (4, (0.5, 3.0, -1.0)),
-            (5, (0.5, 3.0, 4.0)),
-        ],
+@given(st.lists(st.tuples(st.floats(0.1, 1.0), st.floats(0.3, REACH_M)), min_size=1, max_size=8))
+def test_moments_are_the_sum_of_all_paths_on_every_tone(paths):
+    """Against the sum as one writes it: each path's gain on each tone, in double precision."""
+    amplitude, length_m = (
+        np.asarray(column, dtype=np.float32).astype(np.float64) for column in zip(*paths, strict=True)
     )
-    def test_is_a_mirror(self, wall, image):
-        """The path is as long as the line from the transmitter's mirror image."""
-        reflection = tuple(0.4 if index == wall else 0.0 for index in range(6))
-        _, others = static_gain(bare_room(reflection=reflection, node=(4.5, 1.0, 1.2)), 0)
-        length_m = math.dist(image, (4.5, 1.0, 1.2))
-        np.testing.assert_allclose(np.abs(others), 0.4 * WAVELENGTH_M / (4 * math.pi * length_m), rtol=1e-9)
-        assert phase_slope_per_hz(others) == pytest.approx(-2 * math.pi * length_m / C_M_S, rel=1e-6)
-        straight = np.exp(-2j * math.pi * TONE_HZ * length_m / C_M_S)
-        np.testing.assert_allclose(others / np.abs(others), -straight, atol=1e-6)  # a mirror turns the phase around
+    plain = (amplitude[:, None] * np.exp(-2j * np.pi * np.outer(length_m, TONE_HZ / C_M_S))).sum(axis=0)
+    np.testing.assert_allclose(gains(amplitude, length_m), plain, rtol=0, atol=3e-4 * amplitude.sum())
 
 
-class TestAScatterer:
-    def test_follows_the_bistatic_radar_equation(self):
-        point, rcs_m2 = (2.0, 1.0, 0.5), 0.3
-        room = bare_room()
-        there, back = math.dist((0.5, 3, 1), point), math.dist((4.5, 3, 1), point)
-        gain = scattered_gain(room, 0, np.asarray([[point]]), np.asarray([rcs_m2]))
-        assert gain.shape == (1, 56)
-        power = rcs_m2 * WAVELENGTH_M**2 / ((4 * math.pi) ** 3 * there**2 * back**2)
-        np.testing.assert_allclose(np.abs(gain[0]) ** 2, power, rtol=1e-9)
-        assert phase_slope_per_hz(gain[0]) == pytest.approx(-2 * math.pi * (there + back) / C_M_S, rel=1e-6)
-
-    def test_adds_up_with_others(self):
-        room, points = bare_room(), np.random.default_rng(1).uniform(1, 4, size=(3, 5, 3))
-        rcs = np.linspace(0.1, 0.5, 5)
-        together = scattered_gain(room, 0, points, rcs)
-        alone = sum(scattered_gain(room, 0, points[:, k : k + 1], rcs[k : k + 1]) for k in range(5))
-        np.testing.assert_allclose(together, alone)
-
-    def test_that_stands_still_is_part_of_the_room(self):
-        _, others = static_gain(bare_room(furniture=[(2.0, 1.0, 0.5, 0.3)]), 0)
-        gain = scattered_gain(bare_room(), 0, np.asarray([[(2.0, 1.0, 0.5)]]), np.asarray([0.3]))[0]
-        np.testing.assert_allclose(others, gain)
-
-    def test_at_an_antenna_stays_finite(self):
-        gain = scattered_gain(bare_room(), 0, np.asarray([[(0.5, 3.0, 1.0)]]), np.asarray([0.3]))
-        assert np.isfinite(gain).all()
+def test_tones_between_the_ht_ones_follow_too():
+    tones = np.arange(-122, 123) / 4
+    plain = np.exp(-2j * np.pi * 7.25 * (2.437e9 + 312_500 * tones) / C_M_S)
+    np.testing.assert_allclose(gains([1.0], [7.25], tones), plain, atol=3e-4)
 
 
-class TestTheShadow:
-    room = bare_room()
-
-    def of(self, *bodies) -> float:
-        return float(line_of_sight_shadow(self.room, 0, np.asarray([bodies], dtype=np.float64))[0])
-
-    def test_is_deepest_on_the_line_and_gone_away_from_it(self):
-        assert self.of((2.5, 3.0, 1.0)) == pytest.approx(0.25)
-        assert self.of((2.5, 3.3, 1.0)) == pytest.approx(1 - 0.75 / math.e)
-        assert self.of((2.5, 5.0, 1.0)) == pytest.approx(1.0, abs=1e-9)
-
-    def test_ends_behind_the_devices(self):
-        assert self.of((6.5, 3.0, 1.0)) == pytest.approx(1.0, abs=1e-9)
-
-    def test_of_two_bodies_multiplies(self):
-        assert self.of((2.0, 3.0, 1.0), (3.0, 3.0, 1.0)) == pytest.approx(0.25**2)
+def test_paths_are_summed_frame_by_frame():
+    rng = np.random.default_rng(1)
+    amplitude, length_m = rng.uniform(0, 1, (5, 9)), rng.uniform(1, 30, (5, 9))
+    together = gains(amplitude, length_m)
+    assert together.shape == (5, 56)
+    for row in range(5):
+        np.testing.assert_allclose(together[row], gains(amplitude[row], length_m[row]), atol=1e-4)
 
 
-def test_a_body_reflects_about_as_much_as_an_adult():
-    assert len(JOINT_RCS_M2) == 17
-    assert JOINT_RCS_M2.sum() == pytest.approx(0.9)
+@pytest.mark.parametrize("length_m", [1.0, 4.0, 9.5])
+def test_free_space_follows_friis(length_m):
+    assert free_space(np.asarray([length_m])) == pytest.approx(WAVELENGTH_M / (4 * math.pi * length_m))
 
 
-def test_every_node_of_a_room_has_a_channel_of_its_own():
-    room = make_room(3, 4)
-    gains = [sum(static_gain(room, node)) for node in range(4)]
-    for gain in gains:
-        assert np.isfinite(gain).all()
-        assert (np.abs(gain) > 0).all()
-    assert len({gain.tobytes() for gain in gains}) == 4
+def test_a_scatterer_follows_the_bistatic_radar_equation():
+    amplitude = scattering(np.asarray([0.3])) / (1.7 * 2.9)
+    assert amplitude**2 == pytest.approx(0.3 * WAVELENGTH_M**2 / ((4 * math.pi) ** 3 * 1.7**2 * 2.9**2))

@@ -1,0 +1,96 @@
+"""The radios: which bins each kind of chip delivers, and how its measurements err.
+
+The figures were measured on recordings of five chips in two quiet rooms (30 recordings of 10 s, 56 tones, about 100
+frames a second; gain locked but for the classic ESP32) and of a sixth chip in a third room:
+
+* What differs from one frame to the next in a tone, the frame's common gain taken out: 0.65 to 1.05 counts (S3), 0.94
+  to 0.99 (C3), 0.48 to 0.61 (C5), 0.40 to 0.63 (C6), 0.69 to 1.2 (classic ESP32), whatever the level of the tone.
+  Rounding to whole counts is 0.29 of it. Root mean square level of the 56 tones, in this order: 40 to 45, 30 to 46, 25
+  to 32, 15 to 25, 40 to 43.
+* That error is nearly independent from tone to tone (correlation of neighbours 0.05 to 0.23), but for a part that bends
+  all tones together (correlation -0.1 to -0.25 between the two ends), 0.3 to 0.9 % of the amplitude. The classic ESP32
+  averages neighbours: 0.52 to 0.66 at one tone's distance, 0.18 to 0.28 at two, nothing at four; that is what the
+  weights 1/4, 1/2, 1/4 leave.
+* The common gain of locked chips wobbles by 0.21 to 0.29 dB, in step with the beacon interval of 102.4 ms (9.8 Hz and
+  its multiples): the access point's power droops after each beacon. Its distribution is skewed, 0.2 dB below the median
+  to 0.6 dB above.
+* The classic ESP32 chooses its gain anew for each packet: 60 to 70 % within 0.5 dB of the median, 10 to 20 % 3 to 4 dB
+  below, as many 2 to 3.5 dB above, independent from packet to packet (correlation of successive gains below 0.06).
+* Foreign frames, of another transmitter or of another kind: 2.4 to 3.3 % on C6, 0.9 % on one of three C3, nearly none
+  elsewhere; 3 to 13 dB weaker and of another shape, mostly one at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cogd.csi.tones import LAYOUTS, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BY_NAME = {layout.name: layout for layout in LAYOUTS}
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A kind of radio in the mode that it is used in.
+
+    Attributes:
+        layout: its tones and their bins.
+        bins: bins in a frame.
+        legacy: layout of the training field that stands before it in a longer frame, if one does.
+        level_counts: root mean square amplitude.
+        noise_counts: standard deviation of each component's error, before rounding.
+        bend: error common to all tones, as a share of the amplitude.
+        foreign_share: of frames that are another transmitter's.
+        gain_locked: the gain is found once and kept; else each packet has its own.
+        averaged: neighbouring tones are averaged.
+    """
+
+    layout: Layout
+    bins: int
+    level_counts: Range
+    noise_counts: Range
+    bend: Range
+    foreign_share: Range
+    legacy: Layout | None = None
+    gain_locked: bool = True
+    averaged: bool = False
+
+
+def _chip(layout: str, level_counts: Range, noise_counts: Range, **others: Range | bool) -> Chip:
+    bins = int(layout.split("-")[1])
+    kept = {"bend": (0.003, 0.009), "foreign_share": (0.0, 0.004), **others}
+    return Chip(
+        _BY_NAME[layout],
+        bins,
+        level_counts=level_counts,
+        noise_counts=noise_counts,
+        legacy=_BY_NAME["lltf-64"] if bins == 128 else None,
+        **kept,  # type: ignore[arg-type]
+    )
+
+
+CHIPS: Mapping[str, Chip] = {
+    "esp32": _chip("ht-64", (36, 46), (0.9, 1.6), gain_locked=False, averaged=True),
+    "s2": _chip("ht-64", (20, 45), (0.6, 1.2)),
+    "s3": _chip("ht-64", (30, 48), (0.6, 1.0)),
+    "s3-lltf": _chip("lltf-64", (12, 32), (0.6, 1.0), gain_locked=False),
+    "s3-128": _chip("ht-128", (12, 32), (0.6, 1.0), gain_locked=False),
+    "c3": _chip("ht-64", (28, 48), (0.85, 1.0), foreign_share=(0.0, 0.01)),
+    "c5": _chip("ht-64-centred", (22, 34), (0.4, 0.6)),
+    "c6": _chip("ht-64-centred", (13, 30), (0.3, 0.6), foreign_share=(0.0, 0.035)),
+    "c6-he": _chip("he-256", (13, 30), (0.3, 0.6), foreign_share=(0.0, 0.035)),
+}
+"""Kinds of radio by name."""
+
+AGC_LEVELS: tuple[tuple[float, float], ...] = ((0.0, 0.65), (-3.6, 0.17), (2.6, 0.18))
+"""Of a gain chosen for each packet: decibels from the usual one, and how often."""
+AGC_SPREAD_DB = 0.4
+"""Standard deviation around each of these."""
+BEACON_S = 0.1024
+"""Interval between an access point's beacons: 100 time units of 1.024 ms (IEEE 802.11-2020, 9.4.1.3)."""
