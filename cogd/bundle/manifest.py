@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn, get_args
 import msgspec
 from msgspec import Meta
 
+from cogd.bundle.features import CELL_MEDIAN, KNOWN_FEATURES
 from cogd.bundle.members import (
     APPLIANCE_NAMES,
     CARD_NAME,
@@ -29,15 +30,12 @@ from cogd.errors import ExpiredError, FeatureError, ManifestError, RequirementEr
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
-KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
-"""What `requires.features` may ask of this cogd. None so far: a later format extension that an older cogd would
-misread gets a name here, and bundles that use it list that name."""
-
 MAX_TOLERANCE: Final = 0.1
 
 Layout = Literal["subcarrier_major", "time_major_mislabelled_56x20"]
 Tones = Literal["ht56", "first56"]
 Gain = Literal["none", "window_rms"]
+Columns = Literal["frames", "cell_median"]
 Precision = Literal["fp32", "fp16", "int8"]
 Confidence = Literal["none", "platt"]
 
@@ -63,19 +61,21 @@ class Requires(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     features: Annotated[list[_Id], Meta(max_length=64)]
 
 
-class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The model's input, `[batch, subcarriers, frames]`, and how it is made.
 
     Attributes:
         layout: `subcarrier_major` is that; `time_major_mislabelled_56x20` is [56, 20] filled in time order.
         tones: the rule that picks the active subcarriers out of a frame's bins.
         subcarriers: 1 to 512.
-        frames: 2 to 1024.
-        rate_hz: nominal frame rate.
+        frames: 2 to 1024, the columns of a window.
+        rate_hz: nominal frame rate; of `cell_median` the rate of the columns.
         min_gap_s: frames that are closer together than this are one too many.
         max_gap_s: a window with a longer gap than this is not complete.
         gain: how the receiver's gain is taken out.
         normaliser: file with the normaliser's tensors.
+        columns: what a column is: `frames`, a frame; or `cell_median`, the median over the frames of 1 / `rate_hz`,
+            each divided by its root mean square (`cogd.csi.cells`). The key is absent where it is `frames`.
     """
 
     layout: Layout
@@ -87,6 +87,7 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_gap_s: Annotated[float, Meta(gt=0, le=60)]
     gain: Gain
     normaliser: str | None
+    columns: Columns = "frames"
 
 
 class Tensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -172,7 +173,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`bundle.json`. Only what `parse_manifest` returned is known to be consistent.
 
-    `expires` is the only key that may be absent: from that time on the bundle may not be installed.
+    `expires` may be absent: from that time on the bundle may not be installed.
     """
 
     format: Literal["cogd.bundle/1"]
@@ -206,7 +207,7 @@ def parse_manifest(raw: bytes) -> Manifest:
         raise ManifestError(f"{MANIFEST_NAME}: {str(error)[:300]}") from error
     _check_times(manifest)
     _check_files(manifest.files)
-    _check_input(manifest.input)
+    _check_input(manifest.input, manifest.requires.features)
     _check_output(manifest.output)
     _check_variants(manifest.variants, manifest.golden)
     _check_references(manifest)
@@ -316,11 +317,20 @@ def _check_files(files: list[FileEntry]) -> None:
         _fail("files", f"they are larger than {MAX_BUNDLE_BYTES} bytes together")
 
 
-def _check_input(spec: InputSpec) -> None:
+def _check_input(spec: InputSpec, features: list[str]) -> None:
     if spec.max_gap_s <= spec.min_gap_s:
         _fail("input.max_gap_s", "not greater than min_gap_s")
     if spec.layout == "time_major_mislabelled_56x20" and (spec.subcarriers, spec.frames) != (56, 20):
         _fail("input.layout", f"{spec.layout} means 56 subcarriers and 20 frames")
+    if (spec.columns == "cell_median") != (CELL_MEDIAN in features):
+        _fail("input.columns", f"{spec.columns!r} with the features {features}: {CELL_MEDIAN!r} names `cell_median`")
+    if spec.columns == "cell_median":
+        if spec.min_gap_s != 0:
+            _fail("input.min_gap_s", "not 0: a cell takes in every frame")
+        if spec.gain != "none":
+            _fail("input.gain", "not `none`: every frame of a cell is normalised by itself")
+        if 1 / spec.rate_hz > spec.max_gap_s:
+            _fail("input.rate_hz", "a cell of 1 / rate_hz is longer than max_gap_s")
 
 
 def _check_output(spec: OutputSpec) -> None:

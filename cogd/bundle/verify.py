@@ -16,8 +16,8 @@ import cogd
 from cogd.bundle import dsse
 from cogd.bundle.archive import read_archive, write_archive
 from cogd.bundle.authentic import authenticate, bundle_digest, check_file
+from cogd.bundle.features import KNOWN_FEATURES
 from cogd.bundle.manifest import (
-    KNOWN_FEATURES,
     FileEntry,
     Manifest,
     check_requirements,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cogd.csi.cells import CellWindow
 from cogd.csi.link import Link, LinkLimits, LinkState, Order
 from cogd.csi.tones import select_tones
 from cogd.csi.window import Reset, Window, WindowSpec
@@ -65,7 +66,7 @@ class Node:
 
     def want(self, specs: Iterable[WindowSpec]) -> None:
         """Keep these windows and no others; new ones begin empty."""
-        self.windows = {spec: self.windows[spec] if spec in self.windows else Window(spec) for spec in specs}
+        self.windows = {spec: self.windows[spec] if spec in self.windows else _make_window(spec) for spec in specs}
         self._by_rule: dict[ToneRule, list[Window]] = {}
         for window in self.windows.values():
             self._by_rule.setdefault(window.spec.tones, []).append(window)
@@ -123,3 +124,7 @@ class Node:
         if spec not in self._told:
             self._told.add(spec)
             resets.append((spec, reason))
+
+
+def _make_window(spec: WindowSpec) -> Window:
+    return Window(spec) if spec.cell_s is None else CellWindow(spec)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+Columns = Literal["frames", "cell_median"]
+
+
 class WindowSpec(msgspec.Struct, frozen=True):
     """What a model wants of a window.
 
@@ -23,12 +26,20 @@ class WindowSpec(msgspec.Struct, frozen=True):
         frames: how many frames a window holds.
         min_gap_s: frames closer than this to the one before are left out, so that a fast node is thinned.
         max_gap_s: a longer silence between two frames empties the window.
+        cell_s: where a column is not a frame but the median over a cell of frame time (`cogd.csi.cells`): how long a
+            cell is; `frames` then counts columns. None: every column is a frame.
     """
 
     tones: ToneRule
     frames: int
     min_gap_s: float
     max_gap_s: float
+    cell_s: float | None = None
+
+    @property
+    def columns(self) -> Columns:
+        """What a column is."""
+        return "frames" if self.cell_s is None else "cell_median"
 
 
 class Drop(StrEnum):
@@ -116,13 +127,16 @@ class Window:
                 reset = self.clear(Reset.GAP)
             elif gap_s < self.spec.min_gap_s:
                 return Pushed(complete=False, dropped=Drop.TOO_SOON, reset=reset)
-        if self._end == len(self._strip):
-            self._begin_strip()
-        self._strip[self._end] = values
-        self._end += 1
-        self._times_s.append(time_s)
+        self._append(values, time_s)
         self.measured_tones = measured_tones
         return Pushed(len(self._times_s) == self.spec.frames, None, reset)
+
+    def _append(self, column: NDArray[np.float32], time_s: float) -> None:
+        if self._end == len(self._strip):
+            self._begin_strip()
+        self._strip[self._end] = column
+        self._end += 1
+        self._times_s.append(time_s)
 
     def _begin_strip(self) -> None:
         kept = min(len(self._times_s), self.spec.frames - 1)

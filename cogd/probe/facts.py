@@ -12,6 +12,7 @@ import sys
 from array import array
 from math import isfinite, prod
 
+from cogd.bundle.features import CELL_MEDIAN
 from cogd.bundle.members import is_safe_name
 from cogd.bundle.semver import precedence
 from cogd.probe.not_quick import NotQuick
@@ -82,7 +83,7 @@ class Facts:
             exactly(requires, "cogd", "features")
             self.lowest_cogd, self.features = text(requires, "cogd"), texts(requires, "features")
             spec = whole(said["input"])
-            _check_input(spec)
+            _check_input(spec, self.features)
             self.layout, self.gain = text(spec, "layout"), text(spec, "gain")
             self.subcarriers, self.frames = whole_number(spec, "subcarriers"), whole_number(spec, "frames")
             self.normaliser = text_or_none(spec, "normaliser")
@@ -165,14 +166,24 @@ def distinct(values: list[str]) -> list[str]:
     return values
 
 
-def _check_input(spec: Json) -> None:
+_INPUT_KEYS = (
+    "frames", "gain", "layout", "max_gap_s", "min_gap_s", "normaliser", "rate_hz", "subcarriers", "tones",
+)  # fmt: skip
+
+
+def _check_input(spec: Json, features: list[str]) -> None:
     """What the proof does not depend on, but what the daemon makes windows by."""
-    exactly(spec, "frames", "gain", "layout", "max_gap_s", "min_gap_s", "normaliser", "rate_hz", "subcarriers", "tones")
+    exactly(spec, *_INPUT_KEYS, *({"columns"} & spec.keys()))
     rate_hz, min_gap_s, max_gap_s = (_fraction(spec, key) for key in ("rate_hz", "min_gap_s", "max_gap_s"))
     if not 0 < rate_hz <= 1000 or not 0 <= min_gap_s < max_gap_s <= 60:
         raise NotQuick("the input's rate or gaps")
     if text(spec, "tones") not in {"ht56", "first56"}:
         raise NotQuick("the input's tones")
+    in_cells = "columns" in spec
+    if in_cells != (CELL_MEDIAN in features) or (in_cells and spec["columns"] != "cell_median"):
+        raise NotQuick(f"the input's columns, or the features {features}")
+    if in_cells and (min_gap_s or 1 / rate_hz > max_gap_s or spec["gain"] != "none"):
+        raise NotQuick("the input's cells")
 
 
 def _fraction(said: Json, key: str) -> float:

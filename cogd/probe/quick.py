@@ -11,6 +11,7 @@ from array import array
 import cogd
 from cogd.bundle.archive import read_archive_file
 from cogd.bundle.authentic import authenticate, bundle_digest, check_file
+from cogd.bundle.features import KNOWN_FEATURES
 from cogd.bundle.folder import app_names, open_folder, pointer, read_present
 from cogd.bundle.layout import CONFIG_NAME
 from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME, size_limit
@@ -189,7 +190,7 @@ def _authenticated(manifest: bytes, envelope: bytes, trust: TrustStore) -> tuple
         is_met = facts.lowest_cogd.startswith(">=") and is_at_least(cogd.__version__, facts.lowest_cogd[2:])
     except ValueError:
         is_met = False
-    if not is_met or facts.features:
+    if not is_met or {*facts.features} - KNOWN_FEATURES:
         raise NotQuick(f"{facts.id} requires cogd {facts.lowest_cogd} {facts.features}")
     return facts, bundle_digest(manifest)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cogd.bundle.manifest import Manifest, Variant
+    from cogd.bundle.manifest import InputSpec, Manifest, Variant
     from cogd.bundle.verify import VerifiedBundle
     from cogd.heads.base import Head
     from cogd.runtime.backend import Backend, Session
@@ -164,12 +164,10 @@ def load_app(bundle: VerifiedBundle, min_confidence: float = 0.0) -> App:
         except (BundleError, PluginError) as failure:
             failures.append(failure)
             continue
-        spec = manifest.input
-        window = WindowSpec(spec.tones, spec.frames, spec.min_gap_s, spec.max_gap_s)
         return App(
             bundle,
             variant.backend,
-            window,
+            window_spec(manifest.input),
             head,
             loaded.golden_error,
             loaded.golden_tolerance,
@@ -181,6 +179,12 @@ def load_app(bundle: VerifiedBundle, min_confidence: float = 0.0) -> App:
     if len(failures) == 1:
         raise failures[0]
     raise ModelError(f"{manifest.id}: no variant can be run: " + "; ".join(str(failure) for failure in failures))
+
+
+def window_spec(spec: InputSpec) -> WindowSpec:
+    """The windows that a bundle's input describes."""
+    cell_s = 1 / spec.rate_hz if spec.columns == "cell_median" else None
+    return WindowSpec(spec.tones, spec.frames, spec.min_gap_s, spec.max_gap_s, cell_s)
 
 
 def fitting_variants(manifest: Manifest, targets: frozenset[str] | None = None) -> list[Variant]:

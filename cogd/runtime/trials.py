@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 import structlog
 
+from cogd.csi.link import MAX_RATE_HZ
 from cogd.errors import BundleError, CogdError
 from cogd.events import AppRejected, AppRemoved, AppUpdated
 from cogd.runtime.canary import Canary, Pace, Verdict
@@ -16,6 +17,7 @@ from cogd.runtime.canary import Canary, Pace, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from cogd.bundle.manifest import InputSpec
     from cogd.bundle.verify import VerifiedBundle
     from cogd.runtime.app import App
     from cogd.runtime.engine import Engine
@@ -255,7 +257,7 @@ class Trials:
     def _try(self, app: App, previous: App, digests: Sequence[str], *, watched: bool) -> Result:
         old, new = previous.bundle.manifest.input, app.bundle.manifest.input
         fill_s = max(self._canary_s, _FILLS * new.frames / new.rate_hz)
-        canary = Canary(self._canary_s, old.rate_hz, new.rate_hz, fill_s) if watched else None
+        canary = Canary(self._canary_s, _rate_hz(old, new), new.rate_hz, fill_s) if watched else None
         until_s = self._clock.monotonic_s() + fill_s
         trial = _Trial(app, previous, canary, digests if watched else [], until_s, _future())
         self._trials[app.id] = trial
@@ -340,3 +342,13 @@ def _now(outcome: AppOutcome) -> Result:
     result = Result(outcome.version, _future())
     result.done.set_result(outcome)
     return result
+
+
+def _rate_hz(old: InputSpec, new: InputSpec) -> float:
+    """The rate of the old version's windows that the new one's is measured against.
+
+    Cells give `rate_hz` windows a second and no more, frames as many as come: of them the most that may come count.
+    """
+    if (old.columns, new.columns) != ("frames", "cell_median"):
+        return old.rate_hz
+    return max(old.rate_hz, min(MAX_RATE_HZ, 1 / old.min_gap_s) if old.min_gap_s else MAX_RATE_HZ)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cogd import demo
 from cogd.bundle.archive import read_archive
+from cogd.bundle.features import KNOWN_FEATURES
 from cogd.bundle.manifest import (
-    KNOWN_FEATURES,
     Manifest,
     Requires,
     check_expiry,
@@ -409,7 +409,48 @@ def test_requirement_of_a_feature():
         check_requirements(manifest, "0.1.0", frozenset({"complex-input"}))
     with pytest.raises(FeatureError):
         check_requirements(manifest, "0.1.0")
-    assert frozenset() == KNOWN_FEATURES
+    assert frozenset({"cell-median"}) == KNOWN_FEATURES
+
+
+def cells(**changes: object) -> Manifest:
+    """A manifest whose columns are cells, with fields of its input replaced."""
+    manifest = make_manifest(requires=Requires(cogd=">=0.1.0", features=["cell-median"]))
+    wanted = {"columns": "cell_median", "gain": "none", "min_gap_s": 0.0, "rate_hz": 20.0} | changes
+    spec = msgspec.structs.replace(manifest.input, normaliser=None, **wanted)
+    return msgspec.structs.replace(manifest, input=spec, files=parse_manifest(TEXT.encode()).files)
+
+
+class TestColumnsThatAreCells:
+    def test_are_read_as_written_and_name_their_feature(self):
+        manifest = cells()
+        assert parse_manifest(encode_manifest(manifest)) == manifest
+        check_requirements(manifest, "0.1.0")
+        assert parse_manifest(encode_manifest(cells(rate_hz=5.0))).input.max_gap_s == 0.2  # as long as a cell
+
+    @pytest.mark.parametrize(
+        ("changes", "names"),
+        [
+            ({"min_gap_s": 0.01}, "input.min_gap_s"),
+            ({"gain": "window_rms"}, "input.gain"),
+            ({"rate_hz": 4.9}, "input.rate_hz"),
+            ({"columns": "cells"}, "input.columns"),
+        ],
+    )
+    def test_want_an_input_that_fits(self, changes, names):
+        with pytest.raises(ManifestError, match=rf"\$\.{names}`"):
+            parse_manifest(encode_manifest(cells(**changes)))
+
+    @pytest.mark.parametrize(("columns", "features"), [("frames", ["cell-median"]), ("cell_median", ["other"])])
+    def test_and_the_feature_go_together(self, columns, features):
+        manifest = cells(columns=columns)
+        requires = Requires(cogd=">=0.1.0", features=features)
+        with pytest.raises(ManifestError, match=r"\$\.input\.columns`"):
+            parse_manifest(encode_manifest(msgspec.structs.replace(manifest, requires=requires)))
+
+    def test_that_are_frames_are_not_written(self):
+        assert b"columns" not in encode_manifest(make_manifest())
+        said = put("input.columns", "frames")
+        assert parse_manifest(dump(said)).input.columns == "frames"
 
 
 def test_without_an_expiry_the_encoding_is_as_it_ever_was():

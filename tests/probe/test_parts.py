@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cogd import defaults
-from cogd.bundle.manifest import parse_manifest
+from cogd.bundle.manifest import encode_manifest, parse_manifest
 from cogd.csi.model_input import ModelInput
 from cogd.errors import ManifestError, ModelError
 from cogd.probe import facts as facts_module
@@ -24,7 +24,7 @@ from cogd.probe.golden import golden_windows, largest_difference, prepare
 from cogd.probe.not_quick import NotQuick
 from cogd.probe.options import read_words
 from cogd.settings import Settings, load_settings
-from tests.runtime.factory import input_spec, runnable_bundle, some_windows, weights_of
+from tests.runtime.factory import CELLS, fake_bundle, input_spec, runnable_bundle, some_windows, weights_of
 from tests.runtime.onnx_bytes import linear_model
 
 PATHS = ("apps_dir", "trust_dir", "control_socket")
@@ -112,6 +112,10 @@ def facts_of(**changes) -> Facts:
     return Facts(runnable_bundle(**changes).members["bundle.json"])
 
 
+def cell_facts() -> Facts:
+    return Facts(encode_manifest(fake_bundle(**CELLS).manifest))
+
+
 class TestFacts:
     def test_are_those_of_the_manifest(self):
         manifest = runnable_bundle("count").verified().manifest
@@ -121,6 +125,29 @@ class TestFacts:
         assert facts.files == [(entry.path, entry.size, entry.sha256) for entry in manifest.files]
         assert facts.output.trained_classes == manifest.output.trained_classes
         assert facts.tolerance == manifest.golden.tolerance
+
+    def test_of_columns_that_are_cells_are_those_of_the_manifest(self):
+        facts = cell_facts()
+        assert (facts.features, facts.gain, facts.frames) == (["cell-median"], "none", 4)
+
+    @pytest.mark.parametrize(
+        ("change", "path"),
+        [
+            (0.01, ("input", "min_gap_s")),
+            ("window_rms", ("input", "gain")),
+            (1.0, ("input", "rate_hz")),
+            ("cells", ("input", "columns")),
+            ([], ("requires", "features")),
+        ],
+    )
+    def test_of_cells_that_do_not_fit_are_given_up(self, change, path):
+        said = json.loads(encode_manifest(fake_bundle(**CELLS).manifest))
+        put(change, *path)(said)
+        signed = json.dumps(said).encode()
+        with pytest.raises(ManifestError):
+            parse_manifest(signed)
+        with pytest.raises(NotQuick):
+            Facts(signed)
 
     @pytest.mark.parametrize("place", [(), ("output",), ("input",), ("golden",), ("requires",), ("variants", 0)])
     @pytest.mark.parametrize("value", [None, True, -1, 1.5, "", [], {}, [1], [None], "absent"])

@@ -8,13 +8,12 @@ import msgspec
 import numpy as np
 import safetensors.numpy
 
-from cogd.bundle.manifest import Golden, InputSpec, OutputSpec, Tensor, Variant
+from cogd.bundle.manifest import Golden, InputSpec, OutputSpec, Requires, Tensor, Variant
 from cogd.csi.frame import Origin
 from cogd.csi.model_input import ModelInput
-from cogd.csi.window import WindowSpec
 from cogd.heads.count import CountHead
 from cogd.heads.pose import PoseHead
-from cogd.runtime.app import App
+from cogd.runtime.app import App, window_spec
 from tests.bundle.factory import Made, make_bundle
 from tests.csi.factory import LLTF, make_frame
 from tests.runtime.onnx_bytes import linear_model
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
 FRAMES = 4
 """Frames a window of these apps."""
+
+CELLS = {"columns": "cell_median", "gain": "none", "min_gap_s": 0.0}
+"""Changes of an input that make its columns cells."""
 
 POSE = OutputSpec(
     tensors=[Tensor(name="keypoints", shape=[34])],
@@ -138,14 +140,22 @@ def fake_bundle(
     head: str = "pose", app_id: str | None = None, version: str = "1.2.3", **spec: object
 ) -> VerifiedBundle:
     """The bundle of a `fake_app`."""
-    return runnable_bundle(head, id=app_id or f"{head}-app", version=version, input=input_spec(**spec)).verified()
+    wanted = input_spec(**spec)
+    features = ["cell-median"] if wanted.columns == "cell_median" else []
+    return runnable_bundle(
+        head,
+        id=app_id or f"{head}-app",
+        version=version,
+        input=wanted,
+        requires=Requires(cogd=">=0.1.0", features=features),
+    ).verified()
 
 
 def fake_app(head: str = "pose", app_id: str | None = None, version: str = "1.2.3", **spec: object) -> App:
     """An app whose model is `FakeSession`, found as `app._session`; `spec` changes its input."""
     wanted = input_spec(**spec)
     bundle = fake_bundle(head, app_id, version, **spec)
-    window = WindowSpec(wanted.tones, wanted.frames, wanted.min_gap_s, wanted.max_gap_s)
+    window = window_spec(wanted)
     made_head = HEADS[head](OUTPUTS[head], {})
     model_input = ModelInput(wanted.layout, wanted.gain)
     return App(bundle, "fake", window, made_head, 0.0, 1e-4, model_input, FakeSession(head, wanted.frames))

@@ -24,7 +24,7 @@ from cogd.runtime.trials import RejectedApp
 
 from .catalogue import FakeCatalogue
 from .conftest import Bench
-from .factory import FRAMES, fake_app, frames_of
+from .factory import CELLS, FRAMES, fake_app, frames_of
 from .test_updates import new_version
 
 CANARY_S = 2.0
@@ -36,15 +36,17 @@ RATE_HZ = 20
 class Rig(Bench):
     """A bench whose apps are reloaded from a catalogue."""
 
-    def __init__(self, *apps, rejected=(), catalogue=None, tick_s=TICK_S):
+    def __init__(self, *apps, rejected=(), catalogue=None, tick_s=TICK_S, rate_hz=RATE_HZ):
         super().__init__(*apps)
         self.catalogue = catalogue or FakeCatalogue(*apps)
         self.reloader = Reloader(self.engine, self.catalogue, self.clock, CANARY_S, tick_s, rejected)
-        self._frames = (frame for first in itertools.count(step=100) for frame in frames_of("a/1", 100, first=first))
+        self._rate_hz = rate_hz
+        firsts = itertools.count(step=100)
+        self._frames = (frame for first in firsts for frame in frames_of("a/1", 100, first=first, rate_hz=rate_hz))
 
     async def run(self, seconds: float = 0.0) -> None:
-        """Frames of one node at 20 Hz, a tick for each, and what comes between two ticks."""
-        for _ in range(round(seconds * RATE_HZ)):
+        """Frames of one node, a tick for each, and what comes between two ticks."""
+        for _ in range(round(seconds * self._rate_hz)):
             frame = next(self._frames)
             self.clock.now_s = frame.arrival_s
             self.engine.take(frame)
@@ -218,6 +220,13 @@ class TestANewVersion:
         await r.run(CANARY_S + 0.1)
         assert await r.answer(asked) == {"pose-app": ("confirmed", "2.0.0")}
         r.assert_no_frame_lost()
+
+    async def test_whose_windows_move_on_cell_by_cell_is_not_measured_against_every_frame(self, rig):
+        r = await rig(rate_hz=100)
+        r.catalogue.install(new_version(**CELLS))  # 20 cells a second
+        asked = await r.changed()
+        await r.run(CANARY_S + 1.0)
+        assert await r.answer(asked) == {"pose-app": ("confirmed", "2.0.0")}
 
     async def test_of_another_window_waits_for_input(self, rig):
         r = Rig(fake_app())
