@@ -53,7 +53,7 @@ class Domain:
     depth_m: Range = (3.6, 8.0)
     height_m: Range = (2.3, 3.2)
     materials: tuple[str, ...] = ("concrete", "brick", "plasterboard", "wood", "glass")
-    wall_spread: Range = (0.7, 1.5)
+    wall_spread: Range = (0.8, 1.8)
     furniture: Range = (4, 24)
     furniture_rcs_m2: Range = (0.02, 0.8)
     furniture_moved: float = 0.2

@@ -36,6 +36,7 @@ class Impairments:
         ripple_db: standard deviation of the receiver's response over the tones.
         roll_off_db: by how much the outermost tones are weaker than the middle.
         bend: standard deviation of an error common to all tones, as a share of the amplitude.
+        uneven_db: standard deviation over the tones of their noise.
         drift_db: standard deviation of the response's slow change with temperature.
         foreign_share: of frames that are another transmitter's.
         interference_hz: how often another network disturbs; a disturbance lasts 0.05 to 1.5 s, with ten times the loss
@@ -55,6 +56,7 @@ class Impairments:
     ripple_db: float = 0.0
     roll_off_db: float = 0.0
     bend: float = 0.0
+    uneven_db: float = 0.0
     drift_db: float = 0.0
     foreign_share: float = 0.0
     interference_hz: float = 0.0
@@ -82,6 +84,7 @@ def draw_impairments(domain: Domain, rng: np.random.Generator) -> Impairments:
         ripple_db=float(rng.uniform(0.1, 1.0) * spread),
         roll_off_db=float(rng.uniform(0.0, 1.5) * spread),
         bend=float(rng.uniform(*chip.bend) * spread),
+        uneven_db=float(rng.uniform(0.3, 1.5) * spread),
         drift_db=float(rng.uniform(0.02, 0.15) * spread),
         foreign_share=float(rng.uniform(*chip.foreign_share) * spread) if rng.random() < 0.7 else 0.0,
         interference_hz=float(rng.uniform(0.02, 0.3)) if disturbed else 0.0,
@@ -103,7 +106,8 @@ class Receiver:
         self._bends = np.stack([np.cos(np.pi / 2 * order * (tones + 1)) for order in range(1, 7)])
         self._response = self._drawn_response(tones)
         self._drift_phase = self._fixed.uniform(0, 2 * np.pi, size=3)
-        self._drift_s = self._fixed.uniform(60, 600, size=3)
+        self._drift_s = self._fixed.uniform(20, 400, size=3)
+        self._unevenness = self._drawn_unevenness(len(tones))
         self._beacon_s = float(self._fixed.uniform(0, BEACON_S))
         self._foreign = self._drawn_foreign()
         self._power: float | None = None
@@ -161,6 +165,7 @@ class Receiver:
         sigma = np.sqrt((self._power or 1.0) / 10 ** (self.impairments.snr_db / 10) / 2)
         sigmas = sigma if noise_db is None else sigma * 10 ** (noise_db[:, None] / 20)
         noise = self._noise.standard_normal(size=(frames, 2 * tones), dtype=np.float32)
+        noise *= self._unevenness
         noisy: Counts = estimate + noise.view(np.complex64) * np.asarray(sigmas, dtype=np.float32)
         if self.chip.averaged:
             padded = np.concatenate([noisy[:, :1], noisy, noisy[:, -1:]], axis=1)
@@ -219,6 +224,11 @@ class Receiver:
         db = self.impairments.ripple_db * ripples[0] @ self._bends - self.impairments.roll_off_db * tones**4
         phase = 0.05 * self.impairments.ripple_db * ripples[1] @ self._bends
         return np.asarray(10 ** (db / 20) * np.exp(1j * phase), dtype=np.complex64)
+
+    def _drawn_unevenness(self, tones: int) -> NDArray[np.float32]:
+        """Factor on the noise of each tone's two components: tones differ in noise, each as it likes."""
+        factor = 10 ** (self._fixed.normal(0, self.impairments.uneven_db, size=tones) / 20)
+        return np.repeat(factor / np.sqrt(np.mean(factor**2)), 2).astype(np.float32)
 
     def _drawn_foreign(self) -> NDArray[np.complex64]:
         """Another transmitter's channel of power one: paths within 150 ns."""

@@ -23,7 +23,8 @@ def visible_joints(camera: Camera, joints_m: NDArray[np.float64], keypoints: NDA
     cos, sin = np.cos(camera.tilt_rad), np.sin(camera.tilt_rad)
     relative = joints_m - np.asarray(camera.position_m)
     depth = relative[..., 1] * cos - relative[..., 2] * sin
-    seen = (depth > 0.2) & ((keypoints >= 0) & (keypoints <= 1)).all(axis=-1)
+    x, y = keypoints[..., 0], keypoints[..., 1]
+    seen = (depth > 0.2) & (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
     persons = joints_m.shape[1]
     if persons < 2:
         return np.asarray(seen)
@@ -31,10 +32,9 @@ def visible_joints(camera: Camera, joints_m: NDArray[np.float64], keypoints: NDA
     low, high = box.min(axis=2), box.max(axis=2)
     nearest = depth[:, :, _TRUNK].mean(axis=2)
     for other in range(persons):
-        inside = (keypoints >= low[:, other, None, None]) & (keypoints <= high[:, other, None, None])
-        behind = depth > nearest[:, other, None, None] + 0.1
-        hides = nearest[:, other, None, None] > 0.2
-        covered = inside.all(axis=-1) & behind & hides
+        (left, top), (right, bottom) = (corner[:, other].T[..., None, None] for corner in (low, high))
+        distance = nearest[:, other, None, None]
+        covered = (x >= left) & (x <= right) & (y >= top) & (y <= bottom) & (depth > distance + 0.1) & (distance > 0.2)
         covered[:, other] = False
         seen &= ~covered
     return np.asarray(seen)
