@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from cogd.csi.frame import Origin
 from cogd.csi.link import LinkState
-from cogd.events import AppFailed, Event, LinkChanged, WindowInfo, WindowReset
+from cogd.events import AppFailed, Event, LinkChanged, WindowReset
+from cogd.inferred import WindowInfo
 from cogd.rounding import rounded
 from cogd.runtime.app import MAX_BATCH
 from cogd.runtime.nodes import Nodes
