@@ -173,6 +173,67 @@ class AppFailed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class CalibrationDone(msgspec.Struct, frozen=True, kw_only=True):
+    """`calibration.done`: what a head says of a node while nothing happens there was measured, and is used from now on.
+
+    Attributes:
+        app: the app's id.
+        digest: of its bundle; with another one this is not used.
+        node: `<source>/<node_id>`.
+        score: median of the scores.
+        spread: median of the scores' distances from it.
+        n: how many scores.
+        seconds: for how long the room was watched.
+        time: when, unix seconds.
+        origin: of the frames: `live`, `replayed` or `simulated`.
+    """
+
+    app: str
+    digest: str
+    node: str
+    score: float
+    spread: float
+    n: int
+    seconds: float
+    time: float
+    origin: str
+
+
+class CalibrationFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """`calibration.failed`: nothing was stored, or what is stored can't be read; `app` and `nodes` as asked for."""
+
+    app: str | None
+    nodes: list[str]
+    code: str
+    reason: str
+
+
+class CalibrationForgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """`calibration.forgotten`: the node has no baseline any more."""
+
+    app: str
+    digest: str
+    node: str
+
+
+class CalibrationUnused(msgspec.Struct, frozen=True, kw_only=True):
+    """`calibration.unused`: a node's baseline belongs to another bundle of the app than the one that serves.
+
+    Attributes:
+        app: the app's id.
+        node: `<source>/<node_id>`.
+        digest: of the bundle that it belongs to.
+        serving_digest: of the one that serves.
+        time: when it was measured, unix seconds.
+    """
+
+    app: str
+    node: str
+    digest: str
+    serving_digest: str
+    time: float
+
+
 HealthWay = Literal["c-api", "ordinary", "live"]
 
 
@@ -249,7 +310,8 @@ class HealthLive(msgspec.Struct, frozen=True, kw_only=True):
 
 Fields = (
     PoseFields | CountFields | MotionFields | RunStarted | RunStopped | LinkChanged | WindowReset | SourceChanged
-    | AppRejected | AppUpdated | AppRolledBack | AppRemoved | AppFailed | HealthOk | HealthFailed | HealthLive
+    | AppRejected | AppUpdated | AppRolledBack | AppRemoved | AppFailed | CalibrationDone | CalibrationFailed
+    | CalibrationForgotten | CalibrationUnused | HealthOk | HealthFailed | HealthLive
 )  # fmt: skip
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
@@ -266,6 +328,10 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "app.rolled_back": AppRolledBack,
     "app.removed": AppRemoved,
     "app.failed": AppFailed,
+    "calibration.done": CalibrationDone,
+    "calibration.failed": CalibrationFailed,
+    "calibration.forgotten": CalibrationForgotten,
+    "calibration.unused": CalibrationUnused,
     "health.ok": HealthOk,
     "health.failed": HealthFailed,
     "health.live": HealthLive,
