@@ -1,4 +1,4 @@
-"""Tiny trees in MM-Fi's official layout, of random numbers and written by SciPy: the data themselves are not at hand."""
+"""Tiny trees in MM-Fi's official layout: random numbers, written by SciPy; the data themselves are not at hand."""
 
 from pathlib import Path
 
