@@ -21,12 +21,13 @@ def request(path: Path, command: Mapping[str, object], timeout_s: float) -> dict
 
     Args:
         path: of the control socket.
-        command: `{"command": "reload"}` or `{"command": "status"}`; docs/architecture.md describes the answers.
+        command: such as `{"command": "status"}`; docs/architecture.md describes all, and the answers.
         timeout_s: how long it may take from connecting to the end of the answer.
 
     Raises:
         PermissionDeniedError: this user may not connect.
-        ControlError: the daemon did not answer in time, or not as it should, or it refused; then with its own hint.
+        ControlError: the daemon did not answer in time, or not as it should, or it refused; then with its own hint, and
+            with `refusal` and `said`.
     """
     deadline_s = time.monotonic() + timeout_s
     try:
@@ -75,6 +76,10 @@ def _parse(path: Path, raw: bytes) -> dict[str, Any]:
         raise ControlError(f"{path}: the answer is not a daemon's")
     if not answer["ok"]:
         hint = answer.get("hint")
-        text = f"the daemon refused: {answer.get('code')}: {answer.get('message')}"
-        raise ControlError(text, hint=hint if isinstance(hint, str) else None)
+        refused = ControlError(
+            f"the daemon refused: {answer.get('code')}: {answer.get('message')}",
+            hint=hint if isinstance(hint, str) else None,
+        )
+        refused.refusal, refused.said = str(answer.get("code")), str(answer.get("message"))
+        raise refused
     return answer

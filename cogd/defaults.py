@@ -11,6 +11,7 @@ SETTINGS_FILE = "/etc/cogd/cogd.toml"
 APPS_DIR = "/var/lib/cognitum/apps"
 TRUST_DIR = "/etc/cogd/trust.d"
 CONTROL_SOCKET = "/run/cogd/control.sock"
+STATE_DIR = "/var/lib/cogd"
 
 _DEMO = os.path.join(os.path.dirname(__file__), "demo")
 DEMO_APPS = os.path.join(_DEMO, "apps")
@@ -35,6 +36,8 @@ SETTINGS = frozenset(
         "http_token_file",
         "control_socket",
         "canary_s",
+        "state_dir",
+        "fuse_counts",
         "log_level",
     }
 )

@@ -295,11 +295,26 @@ class NothingToRollBackError(CogdError):
 
 
 class ControlError(CogdError):
-    """A running daemon does not answer on its control socket."""
+    """A running daemon does not answer on its control socket, or refuses.
+
+    Attributes:
+        refusal: the code of the error that the daemon refused with; empty where it did not.
+        said: that error's message.
+    """
 
     code = "control"
     exit_status = 38
     hint = "`cogd list` shows what is installed; to have the daemon run it, restart the daemon: systemctl restart cogd"
+    refusal = ""
+    said = ""
+
+
+class CalibrationError(CogdError):
+    """The quiet room could not be measured; nothing was stored."""
+
+    code = "calibration"
+    exit_status = 41
+    hint = "leave the room, see that nothing moves, and try again"
 
 
 class HealthError(CogdError):

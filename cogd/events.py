@@ -1,110 +1,17 @@
 """The events: cogd's public contract. One JSON object a line: `{"ts", "level", "event", "fields"}`.
 
-`pose.frame` and `count` hold every field of the published cogs' `pose.frame` and `person.count`, so that what reads
-those keeps working; where a published field can't be known here it is null. docs/events.md describes each.
+What is inferred is in `cogd.inferred`, the others are here. docs/events.md describes each.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from cogd.inferred import CountFields, MotionFields, PoseFields
+
 Level = Literal["debug", "info", "warn", "error"]
-
-
-class WindowInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The window that an event was inferred from.
-
-    Attributes:
-        frames: how many frames, or cells, it holds.
-        span_s: time from its oldest to its newest frame; of cells, from the oldest's beginning to the newest's end.
-        measured_tones: how many of the 56 tones of its newest frame were measured; the others were interpolated.
-    """
-
-    frames: int
-    span_s: float
-    measured_tones: int
-
-
-class Context(msgspec.Struct, kw_only=True):
-    """Where an inferred event comes from.
-
-    Attributes:
-        tick: number of the tick, from 1.
-        app: the app's id.
-        version: its version.
-        digest: `sha256:` of its signed manifest, which covers every byte of it.
-        backend: what ran the model.
-        node: `<source>/<node_id>`.
-        time: unix seconds of the newest frame, on its source's clock.
-        origin: `live`, `replayed` or `simulated`.
-        window: what it was inferred from.
-    """
-
-    tick: int
-    app: str
-    version: str
-    digest: str
-    backend: str
-    node: str
-    time: float
-    origin: str
-    window: WindowInfo
-
-    def fields(self) -> dict[str, Any]:
-        """The fields by name, as a head puts them into its event."""
-        return msgspec.structs.asdict(self)
-
-
-class InferenceFields(Context, kw_only=True):
-    """What every inferred event says about itself.
-
-    Attributes:
-        latency_ms: from the arrival of the newest frame to this event; the engine sets it last.
-    """
-
-    latency_ms: float = 0.0
-
-
-class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """One skeleton: 17 keypoints (x, y) in picture coordinates 0..1, COCO order; confidence calibrated or null."""
-
-    keypoints: list[list[float]]
-    confidence: float | None
-
-
-class PoseFields(InferenceFields, kw_only=True):
-    """`pose.frame`. `n_persons` is the number of skeletons in `persons`, not a count of people."""
-
-    n_persons: int
-    persons: list[Person]
-
-
-class CountFields(InferenceFields, kw_only=True):
-    """`count`.
-
-    Attributes:
-        count: the most probable number of persons among the trained ones.
-        raw_count: the same; null where the model's largest output was of a number that it was never trained on.
-        confidence: calibrated probability that `count` is right, or null.
-        low_confidence: true where `raw_count` is null: the input is unlike the training data.
-        count_p95_low: least number of a range that holds 95 % of the probability.
-        count_p95_high: greatest number of that range.
-        n_nodes: nodes that the count was inferred from.
-        probs: probability of each number in `classes`.
-        classes: the trained numbers of persons.
-    """
-
-    count: int
-    raw_count: int | None
-    confidence: float | None
-    low_confidence: bool
-    count_p95_low: int
-    count_p95_high: int
-    n_nodes: int
-    probs: list[float]
-    classes: list[int]
 
 
 class AppInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,6 +173,67 @@ class AppFailed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class CalibrationDone(msgspec.Struct, frozen=True, kw_only=True):
+    """`calibration.done`: what a head says of a node while nothing happens there was measured, and is used from now on.
+
+    Attributes:
+        app: the app's id.
+        digest: of its bundle; with another one this is not used.
+        node: `<source>/<node_id>`.
+        score: median of the scores.
+        spread: median of the scores' distances from it.
+        n: how many scores.
+        seconds: for how long the room was watched.
+        time: when, unix seconds.
+        origin: of the frames: `live`, `replayed` or `simulated`.
+    """
+
+    app: str
+    digest: str
+    node: str
+    score: float
+    spread: float
+    n: int
+    seconds: float
+    time: float
+    origin: str
+
+
+class CalibrationFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """`calibration.failed`: nothing was stored, or what is stored can't be read; `app` and `nodes` as asked for."""
+
+    app: str | None
+    nodes: list[str]
+    code: str
+    reason: str
+
+
+class CalibrationForgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """`calibration.forgotten`: the node has no baseline any more."""
+
+    app: str
+    digest: str
+    node: str
+
+
+class CalibrationUnused(msgspec.Struct, frozen=True, kw_only=True):
+    """`calibration.unused`: a node's baseline belongs to another bundle of the app than the one that serves.
+
+    Attributes:
+        app: the app's id.
+        node: `<source>/<node_id>`.
+        digest: of the bundle that it belongs to.
+        serving_digest: of the one that serves.
+        time: when it was measured, unix seconds.
+    """
+
+    app: str
+    node: str
+    digest: str
+    serving_digest: str
+    time: float
+
+
 HealthWay = Literal["c-api", "ordinary", "live"]
 
 
@@ -341,13 +309,15 @@ class HealthLive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Fields = (
-    PoseFields | CountFields | RunStarted | RunStopped | LinkChanged | WindowReset | SourceChanged | AppRejected
-    | AppUpdated | AppRolledBack | AppRemoved | AppFailed | HealthOk | HealthFailed | HealthLive
+    PoseFields | CountFields | MotionFields | RunStarted | RunStopped | LinkChanged | WindowReset | SourceChanged
+    | AppRejected | AppUpdated | AppRolledBack | AppRemoved | AppFailed | CalibrationDone | CalibrationFailed
+    | CalibrationForgotten | CalibrationUnused | HealthOk | HealthFailed | HealthLive
 )  # fmt: skip
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
     "pose.frame": PoseFields,
     "count": CountFields,
+    "motion": MotionFields,
     "run.started": RunStarted,
     "run.stopped": RunStopped,
     "link.state": LinkChanged,
@@ -358,6 +328,10 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "app.rolled_back": AppRolledBack,
     "app.removed": AppRemoved,
     "app.failed": AppFailed,
+    "calibration.done": CalibrationDone,
+    "calibration.failed": CalibrationFailed,
+    "calibration.forgotten": CalibrationForgotten,
+    "calibration.unused": CalibrationUnused,
     "health.ok": HealthOk,
     "health.failed": HealthFailed,
     "health.live": HealthLive,

@@ -19,7 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from cogd.defaults import APPS_DIR, CONTROL_SOCKET, PREFIX, SETTINGS_FILE, TRUST_DIR
+from cogd.defaults import APPS_DIR, CONTROL_SOCKET, PREFIX, SETTINGS_FILE, STATE_DIR, TRUST_DIR
 from cogd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,11 +66,13 @@ class Settings(BaseSettings):
     )
     http_timeout_s: float = Field(default=2.0, gt=0, le=60, description="how long one poll may take")
     http_token_file: Path | None = Field(default=None, description="file with the bearer token of the one HTTP source")
-    control_socket: Path = Field(
-        default=Path(CONTROL_SOCKET), description="where the running daemon takes `reload`, `status` and `health`"
-    )
+    control_socket: Path = Field(default=Path(CONTROL_SOCKET), description="where the running daemon takes commands")
     canary_s: float = Field(
         default=10.0, gt=0, le=3600, description="how long a new version of an app is watched before the old one goes"
+    )
+    state_dir: Path = Field(default=Path(STATE_DIR), description="folder where the daemon keeps what it measured")
+    fuse_counts: bool = Field(
+        default=True, description="make one count of those of all nodes of a source, which see the same space"
     )
     log_level: Literal["debug", "info", "warn", "error"] = Field(default="info", description="what goes to stderr")
 

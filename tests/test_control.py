@@ -69,6 +69,7 @@ def test_a_refusal_is_an_error_with_the_daemons_hint(daemon):
     with pytest.raises(ControlError, match="the daemon refused: storage: the disk is gone") as caught:
         request(path, STATUS, 5)
     assert caught.value.hint == "buy one"
+    assert (caught.value.refusal, caught.value.said) == ("storage", "the disk is gone")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from cogd.cli import VERBS
 from cogd.csi.link import LinkLimits, LinkState
 from cogd.csi.node import DROP_REASONS
 from cogd.csi.window import Reset
-from cogd.events import EVENTS, InferenceFields, WindowInfo
+from cogd.events import EVENTS
+from cogd.inferred import InferenceFields, WindowInfo
 from cogd.runtime.plugins import GROUPS
 from cogd.settings import PREFIX, Settings
 

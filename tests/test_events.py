@@ -4,8 +4,9 @@ import typing
 import msgspec
 import pytest
 
-from cogd import events
-from cogd.events import EVENTS, Context, CountFields, Event, InferenceFields, Person, PoseFields, WindowInfo, encode
+from cogd import events, inferred
+from cogd.events import EVENTS, Event, encode
+from cogd.inferred import Context, CountFields, InferenceFields, MotionFields, Person, PoseFields, WindowInfo
 
 CONTEXT = {
     "tick": 3,
@@ -57,7 +58,7 @@ def test_a_count_has_the_published_fields():
     assert published <= set(CountFields.__struct_fields__)
 
 
-@pytest.mark.parametrize("kind", [PoseFields, CountFields])
+@pytest.mark.parametrize("kind", [PoseFields, CountFields, MotionFields])
 def test_every_inferred_event_names_where_it_comes_from(kind):
     assert issubclass(kind, InferenceFields)
     assert {*CONTEXT, "latency_ms"} == set(InferenceFields.__struct_fields__)
@@ -74,8 +75,9 @@ def test_what_can_not_be_known_is_null_and_not_left_out():
 def test_every_event_type_has_its_name_in_the_list_and_in_the_union():
     kinds = {
         kind
-        for kind in vars(events).values()
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == events.__name__
+        for module in (events, inferred)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
     }
     parts = {msgspec.Struct, Event, Context, InferenceFields, WindowInfo, Person, events.AppInfo, events.NodeTotals}
     parts |= {events.LiveSource, events.LiveNode, events.RunTotals}

@@ -45,6 +45,8 @@ OTHER = {  # another value than the default of every setting: in the file, in th
     "http_token_file": ('"/k"', "/k", Path("/k")),
     "control_socket": ('"/c"', "/c", Path("/c")),
     "canary_s": ("2.5", "2.5", 2.5),
+    "state_dir": ('"/srv/state"', "/srv/state", Path("/srv/state")),
+    "fuse_counts": ("false", "false", False),
     "log_level": ('"debug"', "debug", "debug"),
 }
 

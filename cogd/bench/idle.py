@@ -31,7 +31,7 @@ SETTLED_S = 60.0
 """Growth counts after the first minute; a shorter run takes a third of its time."""
 
 _FIRST_EVENT_S = 20.0
-_INFERRED = (b'"event":"pose.frame"', b'"event":"count"')
+_INFERRED = (b'"event":"pose.frame"', b'"event":"count"', b'"event":"motion"')
 _SAMPLE_S = 0.5
 
 

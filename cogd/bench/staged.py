@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cogd.events import Context
     from cogd.heads.base import Head, Reading
+    from cogd.inferred import Context
     from cogd.runtime.backend import Session
 
 STAGES = ("decode", "window", "prepare", "inference", "head", "encode", "engine")

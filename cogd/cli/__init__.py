@@ -19,6 +19,7 @@ VERBS: Mapping[str, str] = {
     "remove": "take an app away",
     "list": "show what is installed",
     "push": "install a bundle on another machine over SSH",
+    "calibrate": "let the running daemon watch a quiet room, so that it knows motion from none",
     "health": "prove that the apps work: verify, load, reproduce the golden pair",
     "bench": "measure the way from datagram to event",
     "verify": "check a bundle's signature, digests and manifest",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
-from cogd.events import InferenceFields, Level
+from cogd.events import Level
+from cogd.inferred import InferenceFields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,18 +16,35 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
-    from cogd.events import Context
+    from cogd.inferred import Context
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """One event in the making: its level and fields, and the calibrated probability that it is right, if known.
+    """One event in the making. The engine adds the latency.
 
-    The engine adds the latency, and keeps back an event whose confidence is below the app's `min_confidence`.
+    Attributes:
+        level: of the event.
+        fields: of the event.
+        confidence: calibrated probability that it is right, if known; below the app's `min_confidence` it is kept back.
+        score: what the baseline of a quiet room is the median of; for heads that have one.
     """
 
     level: Level
     fields: InferenceFields
     confidence: float | None = None
+    score: float | None = None
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """What a head says of a node's window while nothing happens there.
+
+    Attributes:
+        score: median of the scores.
+        time: when it was measured, unix seconds.
+    """
+
+    score: float
+    time: float
 
 
 class Head(Protocol):
@@ -42,3 +60,19 @@ class Head(Protocol):
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
         """One reading for each row of the batch; outputs are finite, `[batch, ...]`."""
+
+
+@runtime_checkable
+class BaselineHead(Head, Protocol):
+    """A head that knows better what a window means where it knows how the node's windows are while nothing happens."""
+
+    def read_against(
+        self,
+        outputs: Mapping[str, NDArray[np.float32]],
+        contexts: Sequence[Context],
+        baselines: Sequence[Baseline | None],
+    ) -> list[Reading]:
+        """As `read`, with the baseline of each row's node, if there is one. Every reading has its `score`."""
+
+    def why_not_quiet(self, scores: Sequence[float]) -> str | None:
+        """Why the median of these scores, one at least, of one node is no baseline; None: it is one."""

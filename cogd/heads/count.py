@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cogd.events import CountFields
 from cogd.heads.base import Reading
+from cogd.heads.platt import Line
 from cogd.heads.rules import count_calibration, count_classes
+from cogd.inferred import CountFields
 from cogd.rounding import rounded
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
-    from cogd.events import Context
+    from cogd.inferred import Context
 
 _PARTS = 1_000_000
 _MASS = 0.95
@@ -35,11 +36,11 @@ class CountHead:
         self._counts = count_classes(output)
         self._trained = output.trained_classes or []
         self._temperature = 1.0
-        self._line: tuple[float, float] | None = None
+        self._line: Line | None = None
         fitted = count_calibration(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
         if fitted is not None:
             self._temperature, slope, offset = fitted
-            self._line = slope, offset
+            self._line = Line(slope, offset)
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
         """One count for each row. A handful of numbers: plain floats are faster here than arrays."""
@@ -48,11 +49,7 @@ class CountHead:
         return [self._reading(*row) for row in zip(rows, sure, contexts, strict=True)]
 
     def _confidence(self, logit: float) -> float | None:
-        if self._line is None:
-            return None
-        slope, offset = self._line
-        exponent = min(max(-(slope * logit + offset), -700.0), 700.0)
-        return rounded(1 / (1 + math.exp(exponent)), _PARTS)
+        return None if self._line is None else rounded(self._line.probability(logit), _PARTS)
 
     def _reading(self, logits: list[float], conf_logit: float, context: Context) -> Reading:
         trained = [logits[index] for index in self._trained]

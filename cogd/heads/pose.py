@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cogd.events import Person, PoseFields
 from cogd.heads.base import Reading
 from cogd.heads.rules import check_pose
+from cogd.inferred import Person, PoseFields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
-    from cogd.events import Context
+    from cogd.inferred import Context
 
 DECIMALS = 6
 """Of emitted coordinates: finer than the models are, and short."""

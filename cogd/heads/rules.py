@@ -29,6 +29,28 @@ def check_pose(output: Output, calibration: Calibration) -> None:
         raise ManifestError("the pose head knows no calibration")
 
 
+def motion_calibration(output: Output, calibration: Calibration) -> tuple[float, float, float, float]:
+    """Slope and offset for a node without a baseline, and those for one that has one.
+
+    Raises:
+        ManifestError: the output, or the calibration, does not suit the motion head.
+    """
+    if [(tensor.name, tensor.shape) for tensor in output.tensors] != [("motion_logits", [1])]:
+        raise ManifestError("the motion head wants one output `motion_logits` of 1 value")
+    if output.labels != ["quiet", "moving"] or output.trained_classes != [0, 1]:
+        raise ManifestError("the motion head wants the labels quiet and moving, both trained")
+    if output.confidence != "platt":
+        raise ManifestError("the motion head wants a calibration: without it a logit means nothing")
+    names = ("slope", "offset", "baseline_slope", "baseline_offset")
+    try:
+        (slope,), (offset,), (above_slope,), (above_offset,) = (calibration[name] for name in names)
+    except (KeyError, ValueError) as error:
+        raise ManifestError(f"the calibration must hold {', '.join(names)}, one number each") from error
+    if not (all(map(isfinite, (slope, offset, above_slope, above_offset))) and min(slope, above_slope) > 0):
+        raise ManifestError("the calibration's numbers must be finite and the slopes above 0")
+    return slope, offset, above_slope, above_offset
+
+
 def count_classes(output: Output) -> list[int]:
     """The number of persons that each trained class means, ascending.
 

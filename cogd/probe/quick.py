@@ -228,6 +228,8 @@ def _check_head(facts: Facts, files: Mapping[str, bytes]) -> None:
             raise NotQuick("a trained class has no label")
         rules.count_classes(output)
         rules.count_calibration(output, calibration)
+    elif facts.head == "motion":
+        rules.motion_calibration(output, calibration)
     else:
         raise NotQuick(f"the head {facts.head} is not a packaged one")
 

@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import socket
 import stat
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import msgspec
 import structlog
+from msgspec import Meta
 
 from cogd.errors import CogdError, ControlError
 from cogd.probe.live import header
@@ -29,15 +30,49 @@ IDLE_S: Final = 5.0
 
 _MODE: Final = 0o660
 
-Command = Literal["reload", "status"]
+_Names = Annotated[tuple[str, ...], Meta(max_length=256)]
 
 
-class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    command: Literal["reload", "status", "health"]
+class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command"):
+    pass
+
+
+class Reload(_Request, frozen=True, tag="reload"):
+    """Take what is installed."""
+
+
+class Status(_Request, frozen=True, tag="status"):
+    """Tell what runs."""
+
+
+class Health(_Request, frozen=True, tag="health"):
+    """Prove that an app works, or every one, and tell what arrives."""
+
     app: str | None = None
 
 
-_DECODER: Final = msgspec.json.Decoder(_Request)
+class Calibrate(_Request, frozen=True, tag="calibrate"):
+    """Watch a quiet room for so long: these nodes, or all; for this app, or all. Whoever asks must stay connected."""
+
+    nodes: _Names = ()
+    app: str | None = None
+    seconds: float = 10.0
+
+
+class Forget(_Request, frozen=True, tag="forget"):
+    """Forget what was measured of these nodes, for this app or all."""
+
+    nodes: _Names
+    app: str | None = None
+
+
+class ListBaselines(_Request, frozen=True, tag="baselines"):
+    """Tell what was measured."""
+
+
+Command: TypeAlias = Reload | Status | Calibrate | Forget | ListBaselines
+
+_DECODER: Final[msgspec.json.Decoder[Command | Health]] = msgspec.json.Decoder(Command | Health)
 
 
 class ControlServer:
@@ -122,8 +157,6 @@ class ControlServer:
             async with asyncio.timeout(IDLE_S):
                 line = await reader.readuntil(b"\n")
             request = _DECODER.decode(line)
-            if request.app is not None and request.command != "health":
-                return _refusal(ControlError(f"bad request: {request.command} takes no app", hint="leave `app` out"))
         except TimeoutError:
             return _refusal(ControlError(f"no request within {IDLE_S:g} s", hint="send one line of JSON"))
         except asyncio.IncompleteReadError:
@@ -133,16 +166,38 @@ class ControlServer:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return _refusal(ControlError(f"bad request: {error}", hint='for example {"command": "status"}'))
         try:
-            if request.command == "health":
+            if isinstance(request, Health):
                 healthy, lines = await self._health(request.app)
                 answer = header(healthy=healthy, size=len(lines)) + lines
+            elif isinstance(request, Calibrate):
+                answer = _line({"ok": True, **await _while_connected(reader, self._answer(request))})
             else:
-                answer = _line({"ok": True, **await self._answer(request.command)})
+                answer = _line({"ok": True, **await self._answer(request)})
         except CogdError as error:
             return _refusal(error)
         if len(answer) > MAX_ANSWER_BYTES:
             return _refusal(ControlError(f"the answer has more than {MAX_ANSWER_BYTES} bytes"))
         return answer
+
+
+async def _while_connected(
+    reader: asyncio.StreamReader, answer: Awaitable[Mapping[str, object]]
+) -> Mapping[str, object]:
+    """The answer; where the client goes away before, what was asked for is not done.
+
+    Raises:
+        ConnectionResetError: it went away.
+    """
+    answering, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(reader.read(1))
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise ConnectionResetError
+        return answering.result()
+    finally:
+        for task in (answering, leaving):
+            task.cancel()
+        await asyncio.gather(answering, leaving, return_exceptions=True)
 
 
 def _refusal(error: CogdError) -> bytes:

@@ -9,8 +9,7 @@ import os
 import signal
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, cast
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -18,22 +17,24 @@ import structlog
 import cogd
 from cogd.beat import Beat
 from cogd.csi.link import LinkLimits
-from cogd.errors import ConfigError, PluginError, SinkError, SourceError
+from cogd.errors import SinkError, SourceError
 from cogd.events import AppRejected, Event, RunStarted, RunStopped, RunTotals
+from cogd.runtime.answers import Answers
+from cogd.runtime.baselines import Baselines
+from cogd.runtime.calibrator import Calibrator
 from cogd.runtime.control import ControlServer
 from cogd.runtime.engine import TICK_S, Engine
-from cogd.runtime.health import live_health
 from cogd.runtime.intake import SourceIntake
-from cogd.runtime.plugins import load_plugin
 from cogd.runtime.reload import Reloader
+from cogd.runtime.runner import Runner
+from cogd.runtime.urls import make_sink, make_sources
 from cogd.sinks.base import Totals, WatchingSink
-from cogd.sources.base import SourceOptions, SystemClock
+from cogd.sources.base import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from cogd.runtime.app import App
-    from cogd.runtime.control import Command
     from cogd.runtime.reload import Catalogue
     from cogd.runtime.trials import RejectedApp
     from cogd.settings import Settings
@@ -79,6 +80,7 @@ class Daemon:
         sources = make_sources(settings, self._clock)
         simulators = {source.name for source, url in sources if url.scheme == "sim"}
         limits = LinkLimits(settings.stale_after_s, settings.absent_after_s, settings.frozen_after)
+        baselines = Baselines(settings.state_dir)
         self._engine = Engine(
             apps,
             limits,
@@ -87,16 +89,26 @@ class Daemon:
             believe_simulated=lambda source: settings.believe_simulated or source in simulators,
             max_pending=settings.max_pending,
             max_wait_s=settings.max_wait_ms / 1000,
+            run=partial(Runner, baselines=baselines.of),
         )
+        self._calibrator = Calibrator(self._engine, baselines, self._clock)
         self._begin_with_trials = catalogue is not None and catalogue.on_trial
         self._reloader = Reloader(
             self._engine, catalogue, self._clock, settings.canary_s, settings.tick_ms / 1000, rejected
         )
-        self._control = ControlServer(settings.control_socket, self._answer, self._health)
         now_s = self._clock.monotonic_s()
         self._sources = [
             (source, SourceIntake(source.name, self._engine, now_s, self._sinks_have_room)) for source, _ in sources
         ]
+        answers = Answers(
+            self._engine,
+            self._reloader,
+            self._calibrator,
+            [intake for _, intake in self._sources],
+            self._clock,
+            lambda: self._missed_ticks,
+        )
+        self._control = ControlServer(settings.control_socket, answers.answer, answers.health)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._reason = ""
@@ -133,6 +145,8 @@ class Daemon:
         self._started_s = self._clock.monotonic_s()
         self._open_sinks()
         self._say_started()
+        self._calibrator.load()
+        self._calibrator.look()
         if self._begin_with_trials:
             self._reloader.request()
         await self._control.open()
@@ -216,6 +230,7 @@ class Daemon:
             self._reloader.between_ticks()
             ended_s = self._clock.monotonic_s()
             if on_beat:
+                self._calibrator.look()
                 self._check_outside()
                 wait_s, missed = beat.next(ended_s)
                 beat_s = ended_s + wait_s
@@ -271,35 +286,6 @@ class Daemon:
                 self._log.exception("sink failed", sink=type(sink).__name__, error=f"{type(error).__name__}: {error}")
             self._refused[sink] += 1
 
-    async def _answer(self, command: Command) -> Mapping[str, object]:
-        """What the control socket answers."""
-        if command == "reload":
-            return {"apps": await self._reloader.reload()}
-        return {
-            "pid": os.getpid(),
-            "version": cogd.__version__,
-            "ticks": self._engine.ticks,
-            "missed_ticks": self._missed_ticks,
-            "apps": [
-                {
-                    "id": app.id,
-                    "version": app.bundle.manifest.version,
-                    "digest": app.bundle.digest,
-                    "backend": app.backend,
-                    "canary": self._reloader.trial(app.id),
-                }
-                for app in self._engine.apps
-            ],
-            "nodes": {
-                name: {"link": state.value, "age_s": round(age_s, 3) if age_s is not None else None}
-                for name, (state, age_s) in self._engine.nodes.links().items()
-            },
-        }
-
-    async def _health(self, app_id: str | None) -> tuple[bool, bytes]:
-        """What `cogd health --live` shows."""
-        return await live_health(self._engine, [intake for _, intake in self._sources], self._clock, app_id)
-
     def _say_started(self) -> None:
         self._engine.say(
             "run.started",
@@ -354,62 +340,3 @@ class Daemon:
                 break
         if any(left):
             self._log.error("events lost: a sink did not take them in time", events=sum(left))
-
-
-def make_sources(settings: Settings, clock: Clock) -> list[tuple[Source, SplitResult]]:
-    """The sources of the settings; a source is named by its URL's `#name`, else by its scheme, numbered if need be.
-
-    Raises:
-        SourceError, PluginError: a URL is not one, or no plugin knows its scheme.
-    """
-    options = SourceOptions(
-        poll_s=settings.tick_ms / 1000,
-        timeout_s=settings.http_timeout_s,
-        token_file=settings.http_token_file,
-        max_wait_s=settings.max_wait_ms / 1000,
-        clock=clock,
-    )
-    servers = [text for text in settings.sources if text.startswith(("http:", "https:"))]
-    if settings.http_token_file is not None and len(servers) > 1:
-        raise SourceError(
-            f"http_token_file would be sent to {len(servers)} servers", hint="a token belongs to one HTTP source"
-        )
-    made: list[tuple[Source, SplitResult]] = []
-    names: set[str] = set()
-    for text in settings.sources:
-        try:
-            url = urlsplit(text)
-        except ValueError as error:
-            raise SourceError(f"{text} is not a URL: {error}") from error
-        if not url.scheme:
-            raise SourceError(f"{text} is not a source's URL", hint="for example udp://0.0.0.0:5005 or replay:FILE")
-        name = url.fragment or url.scheme
-        if url.fragment and (name in names or "/" in name):
-            raise SourceError(f"{text}: the name {name!r} is taken, or has a slash in it")
-        number = 2
-        while name in names:
-            name = f"{url.scheme}{number}"
-            number += 1
-        names.add(name)
-        plugin = cast("type[Source]", load_plugin("cogd.sources", url.scheme))
-        made.append((plugin(name, url._replace(fragment=""), options), url))
-    return made
-
-
-def make_sink(text: str) -> Sink:
-    """The sink of a URL.
-
-    Raises:
-        ConfigError: it is not a URL, or no plugin knows its scheme.
-    """
-    try:
-        url = urlsplit(text)
-    except ValueError as error:
-        raise ConfigError(f"{text} is not a sink's URL: {error}") from error
-    if not url.scheme:
-        raise ConfigError(f"{text} is not a sink's URL", hint="for example stdout:")
-    try:
-        plugin = cast("type[Sink]", load_plugin("cogd.sinks", url.scheme))
-    except PluginError as error:
-        raise ConfigError(str(error), hint=error.hint) from error
-    return plugin(url)

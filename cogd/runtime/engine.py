@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from cogd.csi.frame import Origin
 from cogd.csi.link import LinkState
-from cogd.events import AppFailed, Event, LinkChanged, WindowInfo, WindowReset
+from cogd.events import AppFailed, Event, LinkChanged, WindowReset
+from cogd.inferred import WindowInfo
 from cogd.rounding import rounded
 from cogd.runtime.app import MAX_BATCH
 from cogd.runtime.nodes import Nodes
@@ -65,11 +66,13 @@ class Engine:
         believe_simulated: names of sources whose simulated frames may be inferred from.
         max_pending: windows that may wait for a tick, for each shape of input; more sheds the oldest.
         max_wait_s: a window of a live frame that is older when a tick has no time left for it is shed.
+        run: makes the runner of an app.
 
     Attributes:
         nodes: who is heard; to be read only.
         news: set when a window begins to wait, and when a batch is full; whoever beats the tick clears it.
         full: whether a frame that must not be lost waits for room.
+        observers: told of every reading, its app, and whether it was emitted, in the order of the events.
     """
 
     def __init__(
@@ -82,10 +85,12 @@ class Engine:
         believe_simulated: Callable[[str], bool],
         max_pending: int,
         max_wait_s: float = math.inf,
+        run: Callable[[App], Runner] = Runner,
     ) -> None:
         self._clock, self._emit = clock, emit
         self._max_pending = max_pending
         self._max_wait_s = max_wait_s
+        self._run = run
         self._places: dict[str, Place] = {}
         self._trials: list[tuple[Place, Runner]] = []
         """Places where a version stands by, and that version."""
@@ -96,6 +101,7 @@ class Engine:
         self._room = asyncio.Event()
         self.full = asyncio.Event()
         self.news = asyncio.Event()
+        self.observers: list[Callable[[Reading, App, bool], None]] = []
         self.ticks = 0
         self.inferences: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -269,13 +275,16 @@ class Engine:
         for pending, reading, app in answers:
             if reading is None:
                 continue
-            if reading.confidence is not None and reading.confidence < app.min_confidence:
+            emitted = reading.confidence is None or reading.confidence >= app.min_confidence
+            if emitted:
+                fields = reading.fields
+                fields.latency_ms = rounded(max(0.0, now_s - pending.frame.arrival_s) * 1e3, 1000)
+                self._emit(Event(ts=unix_s, level=reading.level, event=app.head.event, fields=fields))
+                self.inferences[fields.app] += 1
+            else:
                 self.dropped["below_min_confidence"] += 1
-                continue
-            fields = reading.fields
-            fields.latency_ms = rounded(max(0.0, now_s - pending.frame.arrival_s) * 1e3, 1000)
-            self._emit(Event(ts=unix_s, level=reading.level, event=app.head.event, fields=fields))
-            self.inferences[fields.app] += 1
+            for observe in self.observers:
+                observe(reading, app, emitted)
 
     def _note_failure(self, app: App, reason: str | None, windows: int) -> None:
         """Count windows that could not be inferred, and say why, once; without a reason the app works (again)."""
@@ -310,7 +319,7 @@ class Engine:
 
     def add(self, app: App) -> None:
         """Run another app from the next frame on."""
-        self._places[app.id] = Place(Runner(app), since=self._serial + 1)
+        self._places[app.id] = Place(self._run(app), since=self._serial + 1, run=self._run)
         self.inferences[app.id] += 0
         self._fit()
 

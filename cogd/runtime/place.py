@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cogd.runtime.runner import Pending, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from cogd.csi.window import WindowSpec
     from cogd.heads.base import Reading
@@ -46,6 +46,7 @@ class Place:
         candidate: a new version whose windows still fill; it serves nothing.
         progress: of the candidate, or of `active` while another stands by.
         full_at: while another stands by: by node, the serial from which on its frames are up to `active`.
+        run: makes the runner of a new version.
     """
 
     active: Runner
@@ -54,6 +55,7 @@ class Place:
     candidate: App | None = None
     progress: Progress = field(default_factory=Progress)
     full_at: dict[str, int] = field(default_factory=dict)
+    run: Callable[[App], Runner] = Runner
 
     @property
     def id(self) -> str:
@@ -86,7 +88,7 @@ class Place:
         """
         if self.candidate is None:
             raise ValueError(f"{self.id}: there is no version to go to")
-        self.active, self.standby, self.since = Runner(self.candidate), self.active, since
+        self.active, self.standby, self.since = self.run(self.candidate), self.active, since
         self.candidate, self.progress = None, Progress()
         self.full_at = dict.fromkeys(full, since)
 

@@ -15,7 +15,7 @@ import structlog
 from cogd.errors import BundleError, CogdError, ControlError, ModelError, StorageError
 from cogd.events import AppRolledBack
 from cogd.runtime.trials import AppOutcome, Failure, Found, RejectedApp, Result, Trials
-from cogd.runtime.worker import Worker
+from cogd.runtime.worker import on_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -217,7 +217,7 @@ class Reloader:
 
     async def _scan(self, catalogue: Catalogue) -> tuple[list[VerifiedBundle], list[RejectedApp]]:
         try:
-            return await _on_a_thread("scan apps", catalogue.scan, SCAN_LIMIT_S)
+            return await on_a_thread("scan apps", catalogue.scan, SCAN_LIMIT_S)
         except TimeoutError as error:
             raise StorageError(f"reading the apps took longer than {SCAN_LIMIT_S:g} s") from error
 
@@ -227,7 +227,7 @@ class Reloader:
         for item in rejected:
             for app in self._trials.versions(item.id) if item.id is not None else ():
                 try:
-                    await _on_a_thread("check trust", partial(catalogue.check_trust, app.bundle), SCAN_LIMIT_S)
+                    await on_a_thread("check trust", partial(catalogue.check_trust, app.bundle), SCAN_LIMIT_S)
                 except BundleError as error:
                     found[app.bundle.digest] = error
                 except TimeoutError as error:
@@ -245,7 +245,7 @@ class Reloader:
     async def _needs_trial(self, catalogue: Catalogue, bundle: VerifiedBundle) -> bool:
         app_id = bundle.manifest.id
         try:
-            return await _on_a_thread(f"look at {app_id}", partial(catalogue.needs_trial, bundle), SCAN_LIMIT_S)
+            return await on_a_thread(f"look at {app_id}", partial(catalogue.needs_trial, bundle), SCAN_LIMIT_S)
         except (CogdError, TimeoutError) as error:
             self._log.warning("a version is tried for want of an answer", app=app_id, message=str(error))
             return True
@@ -254,7 +254,7 @@ class Reloader:
         app_id = bundle.manifest.id
         try:
             call = partial(catalogue.load, bundle, trying=trying)
-            return await _on_a_thread(f"load {app_id}", call, LOAD_LIMIT_S)
+            return await on_a_thread(f"load {app_id}", call, LOAD_LIMIT_S)
         except CogdError as error:
             return error
         except TimeoutError:
@@ -269,7 +269,7 @@ class Reloader:
     async def _note(self, note: Callable[[str, str], None], app: App, limit_s: float) -> None:
         """Remember something of a version; without it the version is tried again after the next start."""
         try:
-            await _on_a_thread(f"note {app.id}", partial(note, app.id, app.bundle.digest), limit_s)
+            await on_a_thread(f"note {app.id}", partial(note, app.id, app.bundle.digest), limit_s)
         except (CogdError, TimeoutError) as error:
             self._log.warning("how a new version does can't be noted", app=app.id, message=str(error))
 
@@ -292,7 +292,7 @@ class Reloader:
         try:
             for digest in digests:
                 call = partial(self._catalogue.take_back, app_id, digest)
-                await _on_a_thread(f"take back {app_id}", call, TAKE_BACK_LIMIT_S)
+                await on_a_thread(f"take back {app_id}", call, TAKE_BACK_LIMIT_S)
         except TimeoutError:
             self._log.error("the failed version stays installed", app=app_id, message="the disk does not answer")
             return False
@@ -326,13 +326,3 @@ class Reloader:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         return task
-
-
-async def _on_a_thread(name: str, call: Callable[[], _T], limit_s: float) -> _T:
-    """Run a call on a thread of its own, which nobody has to wait for if it never returns."""
-    worker: Worker[_T] = Worker(name)
-    try:
-        async with asyncio.timeout(limit_s):  # `wait_for` may swallow being cancelled
-            return await worker.submit(call)
-    finally:
-        worker.close()

@@ -7,7 +7,7 @@ import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogd.csi.frame import Frame
-from cogd.events import Context, WindowInfo
-from cogd.heads.base import Reading
+from cogd.heads.base import Baseline, BaselineHead, Reading
+from cogd.inferred import Context, WindowInfo
 from cogd.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -56,11 +56,22 @@ Answered: TypeAlias = "Outputs | str"
 """What a backend gave for a batch, or why it gave nothing."""
 
 
-class Runner:
-    """Runs one app: short batches where they are, if the app can't hang, the others on a thread of its own."""
+BaselinesOf: TypeAlias = Callable[[str, str], Mapping[str, Baseline]]
+"""The baselines of an app's bundle, by the ids of app and bundle: by node, and always as they are now."""
 
-    def __init__(self, app: App) -> None:
+
+class Runner:
+    """Runs one app: short batches where they are, if the app can't hang, the others on a thread of its own.
+
+    Args:
+        app: the app.
+        baselines: what is known of the nodes while nothing happens, for heads that want it.
+    """
+
+    def __init__(self, app: App, baselines: BaselinesOf = lambda _app, _digest: {}) -> None:
         self.app = app
+        self._against = app.head if isinstance(app.head, BaselineHead) else None
+        self._baselines = baselines(app.id, app.bundle.digest)
         self.worker: Worker[Outputs] = Worker(f"infer {app.id}")
         self._took_s: deque[float] = deque(maxlen=_REMEMBERED)
         self._window_s = math.inf if app.only_computes else math.nan
@@ -163,7 +174,11 @@ class Runner:
             for pending in batch
         ]
         try:
-            readings = self.app.head.read(outputs, contexts)
+            if self._against is None:
+                readings = self.app.head.read(outputs, contexts)
+            else:
+                known = [self._baselines.get(context.node) for context in contexts]
+                readings = self._against.read_against(outputs, contexts, known)
         except Exception as error:  # noqa: BLE001  # the plugin border: so may a head
             return Inferred([None] * len(batch), f"{type(error).__name__}: {error}")
         if len(readings) != len(batch):

@@ -73,3 +73,13 @@ class Worker(Generic[_Result]):
             future.set_exception(failure)
         else:
             future.set_result(result)
+
+
+async def on_a_thread(name: str, call: Callable[[], _Result], limit_s: float) -> _Result:
+    """Run a call on a thread of its own, which nobody has to wait for if it never returns."""
+    worker: Worker[_Result] = Worker(name)
+    try:
+        async with asyncio.timeout(limit_s):  # `wait_for` may swallow being cancelled
+            return await worker.submit(call)
+    finally:
+        worker.close()

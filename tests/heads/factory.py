@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from cogd.bundle.manifest import OutputSpec, Tensor
-from cogd.events import Context, WindowInfo
+from cogd.inferred import Context, WindowInfo
 
 POSE = OutputSpec(
     tensors=[Tensor(name="keypoints", shape=[34])],
@@ -27,6 +27,16 @@ def count_output(trained=(0, 1, 2), labels=("0", "1", "2", "3"), **changes) -> O
         confidence_note="",
     )
     return msgspec.structs.replace(output, **changes)
+
+
+MOTION = OutputSpec(
+    tensors=[Tensor(name="motion_logits", shape=[1])],
+    labels=["quiet", "moving"],
+    trained_classes=[0, 1],
+    confidence="platt",
+    calibration="calibration.safetensors",
+    confidence_note="",
+)
 
 
 def contexts(count: int) -> list[Context]:

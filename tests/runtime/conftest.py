@@ -1,5 +1,3 @@
-import math
-
 import pytest
 
 from cogd.csi.link import LinkLimits
@@ -10,7 +8,7 @@ from tests.sources.conftest import FakeClock
 class Bench:
     """An engine with its clock and everything that it said."""
 
-    def __init__(self, *apps, believe=lambda source: False, max_pending=4096, limits=None, max_wait_s=math.inf):
+    def __init__(self, *apps, believe=lambda source: False, max_pending=4096, limits=None, **more):
         self.clock = FakeClock()
         self.clock.now_s = 100.0
         self.events = []
@@ -22,7 +20,7 @@ class Bench:
             self.events.append,
             believe_simulated=believe,
             max_pending=max_pending,
-            max_wait_s=max_wait_s,
+            **more,
         )
 
     async def play(self, frames, *, every: int = 1) -> None:

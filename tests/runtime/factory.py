@@ -12,6 +12,7 @@ from cogd.bundle.manifest import Golden, InputSpec, OutputSpec, Requires, Tensor
 from cogd.csi.frame import Origin
 from cogd.csi.model_input import ModelInput
 from cogd.heads.count import CountHead
+from cogd.heads.motion import MotionHead
 from cogd.heads.pose import PoseHead
 from cogd.runtime.app import App, window_spec
 from tests.bundle.factory import Made, make_bundle
@@ -46,8 +47,23 @@ COUNT = OutputSpec(
     calibration=None,
     confidence_note="",
 )
-OUTPUTS = {"pose": POSE, "count": COUNT}
-HEADS = {"pose": PoseHead, "count": CountHead}
+MOTION = OutputSpec(
+    tensors=[Tensor(name="motion_logits", shape=[1])],
+    labels=["quiet", "moving"],
+    trained_classes=[0, 1],
+    confidence="platt",
+    calibration="calibration.safetensors",
+    confidence_note="",
+)
+OUTPUTS = {"pose": POSE, "count": COUNT, "motion": MOTION}
+HEADS = {"pose": PoseHead, "count": CountHead, "motion": MotionHead}
+MOTION_LINES = {
+    "slope": np.float32([1.0]),
+    "offset": np.float32([-2.0]),
+    "baseline_slope": np.float32([4.0]),
+    "baseline_offset": np.float32([-4.0]),
+}
+"""A logit of 2 is moving; with a baseline, one that is 1 above it."""
 
 
 def input_spec(**changes: object) -> InputSpec:
@@ -116,11 +132,16 @@ def files_of(head: str, frames: int = FRAMES, **changes: bytes) -> dict[str, byt
     """The files of a bundle whose ONNX model is real and small."""
     golden = golden_tensors(head, some_windows(frames=frames))
     onnx = linear_model(weights_of(head, frames), (56, frames), sigmoid=head == "pose")
-    return {
-        "MODEL_CARD.md": b"# A dummy\n",
-        "golden.safetensors": safetensors.numpy.save(golden),
-        "model.onnx": onnx,
-    } | changes
+    calibration = {"calibration.safetensors": safetensors.numpy.save(MOTION_LINES)} if head == "motion" else {}
+    return (
+        calibration
+        | {
+            "MODEL_CARD.md": b"# A dummy\n",
+            "golden.safetensors": safetensors.numpy.save(golden),
+            "model.onnx": onnx,
+        }
+        | changes
+    )
 
 
 def runnable_bundle(kind: str = "pose", files: Mapping[str, bytes] | None = None, **changes: object) -> Made:
@@ -134,6 +155,25 @@ def runnable_bundle(kind: str = "pose", files: Mapping[str, bytes] | None = None
         "golden": Golden(file="golden.safetensors", tolerance={"fp32": 1e-4}),
     }
     return make_bundle(files or files_of(kind), **(manifest | changes))
+
+
+def motion_bundle(version: str = "1.0.0", *, level: float = 0.0, leaps: float = 0.0, **changes: object) -> Made:
+    """A bundle with the head `motion` whose columns are cells.
+
+    Its score is about `level`, and leaps about with whatever the amplitudes do.
+    """
+    windows = np.random.default_rng(5).uniform(0.5, 1.5, size=(3, 56, FRAMES)).astype(np.float32)
+    weight = level / (56 * FRAMES) + np.random.default_rng(11).normal(size=(56 * FRAMES, 1)) * leaps
+    weights = {"motion_logits": weight.astype(np.float32)}
+    golden = {"window": windows, "motion_logits": windows.reshape(3, -1) @ weights["motion_logits"]}
+    files = {"golden.safetensors": safetensors.numpy.save(golden), "model.onnx": linear_model(weights, (56, FRAMES))}
+    manifest = {
+        "version": version,
+        "input": input_spec(**CELLS),
+        "requires": Requires(cogd=">=0.1.0", features=["cell-median"]),
+        "golden": Golden(file="golden.safetensors", tolerance={"fp32": 1e-3}),
+    }
+    return runnable_bundle("motion", files_of("motion", **files), **(manifest | changes))
 
 
 def fake_bundle(
@@ -156,7 +196,7 @@ def fake_app(head: str = "pose", app_id: str | None = None, version: str = "1.2.
     wanted = input_spec(**spec)
     bundle = fake_bundle(head, app_id, version, **spec)
     window = window_spec(wanted)
-    made_head = HEADS[head](OUTPUTS[head], {})
+    made_head = HEADS[head](OUTPUTS[head], MOTION_LINES if head == "motion" else {})
     model_input = ModelInput(wanted.layout, wanted.gain)
     return App(bundle, "fake", window, made_head, 0.0, 1e-4, model_input, FakeSession(head, wanted.frames))
 

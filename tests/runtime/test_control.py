@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from cogd.errors import StorageError
+from cogd.errors import CalibrationError, StorageError
 from cogd.runtime import control as control_module
 from cogd.runtime.control import MAX_ANSWER_BYTES, MAX_CONNECTIONS, MAX_REQUEST_BYTES, ControlServer
 
@@ -20,13 +20,20 @@ class Answers:
 
     def __init__(self):
         self.asked = []
+        self.last = None
+        self.given_up = 0
         self.answer = {"apps": {}}
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def __call__(self, command):
-        self.asked.append(command)
-        await self.gate.wait()
+        self.asked.append(type(command).__name__.lower())
+        self.last = command
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -104,6 +111,9 @@ class TestARequest:
             b'{"command": "stop"}\n',
             b'{"command": 1}\n',
             b'{"command": "reload", "app": "x"}\n',
+            b'{"command": "calibrate", "nodes": "a/1"}\n',
+            b'{"command": "calibrate", "seconds": NaN}\n',
+            b'{"command": "forget"}\n',
             b'{"command": "\xff"}\n',
             b"[" * 4000 + b"\n",
             bytes(200) + b"\n",
@@ -170,6 +180,47 @@ class TestARequest:
         answers.gate.set()
         assert all(json.loads(answer)["ok"] for answer in await asyncio.gather(*others))
         assert json.loads(await say(path, b'{"command": "status"}\n'))["ok"]
+
+
+class TestACalibration:
+    async def test_is_asked_for_with_all_that_it_takes(self, server, path):
+        answers, _ = await server()
+        line = b'{"command": "calibrate", "nodes": ["a/1"], "app": "motion", "seconds": 5}\n'
+        assert json.loads(await say(path, line))["ok"]
+        assert (answers.last.nodes, answers.last.app, answers.last.seconds) == (("a/1",), "motion", 5.0)
+        assert json.loads(await say(path, b'{"command": "calibrate"}\n'))["ok"]
+        assert (answers.last.nodes, answers.last.app, answers.last.seconds) == ((), None, 10.0)
+
+    async def test_that_is_refused_is_answered_with_the_error(self, server, path):
+        answers, _ = await server()
+        answers.answer = CalibrationError("something moved")
+        answer = json.loads(await say(path, b'{"command": "calibrate"}\n'))
+        assert (answer["ok"], answer["code"], answer["message"]) == (False, "calibration", "something moved")
+
+    async def test_is_given_up_where_its_client_goes_away_and_holds_up_nobody(self, server, path):
+        answers, _ = await server()
+        answers.gate.clear()
+        _, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"command": "calibrate"}\n')
+        async with asyncio.timeout(PATIENCE_S):
+            while not answers.asked:  # noqa: ASYNC110  # the server's task
+                await asyncio.sleep(0)
+        assert (await say(path, b'{"command": "health", "app": "well"}\n')).startswith(b'{"ok":true')
+        writer.close()
+        async with asyncio.timeout(PATIENCE_S):
+            while not answers.given_up:  # noqa: ASYNC110  # the server's task
+                await asyncio.sleep(0)
+
+    async def test_is_given_up_where_the_daemon_ends(self, server, path):
+        answers, control = await server()
+        answers.gate.clear()
+        waiting = asyncio.create_task(say(path, b'{"command": "calibrate"}\n'))
+        async with asyncio.timeout(PATIENCE_S):
+            while not answers.asked:  # noqa: ASYNC110  # the server's task
+                await asyncio.sleep(0)
+        await control.close()
+        assert await waiting == b""
+        assert answers.given_up == 1
 
 
 class TestTheSocket:

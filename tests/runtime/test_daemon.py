@@ -9,9 +9,11 @@ import pytest
 from cogd.csi.frame import Origin
 from cogd.errors import ConfigError, ModelError, PluginError, SinkError, SourceError
 from cogd.runtime import daemon as daemon_module
-from cogd.runtime.daemon import Daemon, make_sink, make_sources
+from cogd.runtime import urls as urls_module
+from cogd.runtime.daemon import Daemon
 from cogd.runtime.engine import Engine
 from cogd.runtime.trials import RejectedApp
+from cogd.runtime.urls import make_sink, make_sources
 from cogd.settings import Settings
 from cogd.sources.base import SystemClock
 from cogd.sources.sim import SimSource
@@ -99,7 +101,7 @@ def daemon(monkeypatch):
         ("cogd.sources", "script"): ScriptedSource,
         ("cogd.sources", "sim"): SimSource,
     }
-    monkeypatch.setattr(daemon_module, "load_plugin", lambda group, name: plugins[group, name])
+    monkeypatch.setattr(urls_module, "load_plugin", lambda group, name: plugins[group, name])
 
     def make(*sources, apps=None, sinks=("list:",), rejected=(), **settings):
         made = Daemon(
@@ -365,7 +367,7 @@ class TestSources:
             self.names("serial:/dev/ttyUSB0")
 
     def test_get_their_url_without_the_name(self, monkeypatch):
-        monkeypatch.setattr(daemon_module, "load_plugin", lambda group, name: ScriptedSource)
+        monkeypatch.setattr(urls_module, "load_plugin", lambda group, name: ScriptedSource)
         ((source, _),) = make_sources(Settings(sources=("script://end/3?x=1#me",), http_timeout_s=0.5), SystemClock())
         assert source._url == urlsplit("script://end/3?x=1")
         assert (source.name, source._options.poll_s, source._options.timeout_s) == ("me", 0.04, 0.5)

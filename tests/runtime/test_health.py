@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cogd.csi.frame import Origin
-from cogd.events import WindowInfo
+from cogd.inferred import WindowInfo
 from cogd.runtime import health as health_module
 from cogd.runtime.health import live_health
 from cogd.runtime.intake import SourceIntake

@@ -1,0 +1,93 @@
+"""The motion head: `motion_logits [batch, 1]` to `motion`."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Final
+
+from cogd.heads.base import Reading
+from cogd.heads.platt import Line
+from cogd.heads.rules import motion_calibration
+from cogd.inferred import MotionFields
+from cogd.rounding import rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cogd.bundle.manifest import OutputSpec
+    from cogd.heads.base import Baseline
+    from cogd.inferred import Context
+
+_PARTS = 1_000_000
+
+MOVING_SHARE: Final = 0.1
+"""Of scores measured against their own median, so many at most may be moving where the room is said to be quiet.
+
+Fewer is the head's own error, which a baseline is to make one window in fifty. Windows overlap: the shortest movement
+is in every window of the second that holds it, which is a tenth of ten seconds.
+"""
+
+SURELY_MOVING: Final = 0.9
+"""Where the median score is moving with this probability without any baseline, something moved all the time: its own
+median, which is as high, would hide it."""
+
+
+class MotionHead:
+    """Whether something moves in a node's view.
+
+    Calibration: the probability of moving is sigmoid(`slope` * logit + `offset`); for a node that has watched the quiet
+    room it is sigmoid(`baseline_slope` * (logit - the node's baseline) + `baseline_offset`).
+    """
+
+    event = "motion"
+
+    def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
+        fitted = motion_calibration(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
+        slope, offset, baseline_slope, baseline_offset = fitted
+        self._line = Line(slope, offset)
+        self._above_baseline = Line(baseline_slope, baseline_offset)
+
+    def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
+        """One event for each row, of nodes without a baseline."""
+        return self.read_against(outputs, contexts, [None] * len(contexts))
+
+    def read_against(
+        self,
+        outputs: Mapping[str, NDArray[np.float32]],
+        contexts: Sequence[Context],
+        baselines: Sequence[Baseline | None],
+    ) -> list[Reading]:
+        """One event for each row."""
+        scores = outputs["motion_logits"].ravel().tolist()
+        return [self._reading(*row) for row in zip(scores, contexts, baselines, strict=True)]
+
+    def why_not_quiet(self, scores: Sequence[float]) -> str | None:
+        """What speaks against a room that was said to be quiet: that its baseline would call it moving, or hide it."""
+        median = statistics.median(scores)
+        moving = sum(self._above_baseline.probability(score - median) >= 0.5 for score in scores)
+        if moving > MOVING_SHARE * len(scores):
+            return f"something moved: {moving} of {len(scores)} windows stand out from the others"
+        probability = self._line.probability(median)
+        if probability >= SURELY_MOVING:
+            return f"something moves: half of the windows are moving with a probability of {probability:.2f} or more"
+        return None
+
+    def _reading(self, score: float, context: Context, baseline: Baseline | None) -> Reading:
+        if baseline is None:
+            probability = self._line.probability(score)
+        else:
+            probability = self._above_baseline.probability(score - baseline.score)
+        confidence = rounded(max(probability, 1 - probability), _PARTS)
+        fields = MotionFields(
+            **context.fields(),
+            moving=probability >= 0.5,
+            probability=rounded(probability, _PARTS),
+            confidence=confidence,
+            score=round(score, 6),
+            baseline=None if baseline is None else baseline.score,
+            baseline_time=None if baseline is None else baseline.time,
+        )
+        return Reading("info", fields, confidence, score)

@@ -1,0 +1,21 @@
+"""A score and a fitted line make a probability (J. Platt, Probabilistic outputs for support vector machines, 1999)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+_MOST = 700.0
+"""exp of no more than this is finite."""
+
+
+class Line(NamedTuple):
+    """sigmoid(slope * score + offset), fitted on data that trained nothing."""
+
+    slope: float
+    offset: float
+
+    def probability(self, score: float) -> float:
+        """Of a finite score, 0..1."""
+        exponent = -(self.slope * score + self.offset)
+        return 1 / (1 + math.exp(min(max(exponent, -_MOST), _MOST)))

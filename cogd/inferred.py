@@ -1,0 +1,125 @@
+"""The inferred events: what heads make of a model's outputs, and where each comes from. docs/events.md describes them.
+
+`pose.frame` and `count` hold every field of the published cogs' `pose.frame` and `person.count`, so that what reads
+those keeps working; where a published field can't be known here it is null.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class WindowInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The window that an event was inferred from.
+
+    Attributes:
+        frames: how many frames, or cells, it holds.
+        span_s: time from its oldest to its newest frame; of cells, from the oldest's beginning to the newest's end.
+        measured_tones: how many of the 56 tones of its newest frame were measured; the others were interpolated.
+    """
+
+    frames: int
+    span_s: float
+    measured_tones: int
+
+
+class Context(msgspec.Struct, kw_only=True):
+    """Where an inferred event comes from.
+
+    Attributes:
+        tick: number of the tick, from 1.
+        app: the app's id.
+        version: its version.
+        digest: `sha256:` of its signed manifest, which covers every byte of it.
+        backend: what ran the model.
+        node: `<source>/<node_id>`.
+        time: unix seconds of the newest frame, on its source's clock.
+        origin: `live`, `replayed` or `simulated`.
+        window: what it was inferred from.
+    """
+
+    tick: int
+    app: str
+    version: str
+    digest: str
+    backend: str
+    node: str
+    time: float
+    origin: str
+    window: WindowInfo
+
+    def fields(self) -> dict[str, Any]:
+        """The fields by name, as a head puts them into its event."""
+        return msgspec.structs.asdict(self)
+
+
+class InferenceFields(Context, kw_only=True):
+    """What every inferred event says about itself.
+
+    Attributes:
+        latency_ms: from the arrival of the newest frame to this event; the engine sets it last.
+    """
+
+    latency_ms: float = 0.0
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """One skeleton: 17 keypoints (x, y) in picture coordinates 0..1, COCO order; confidence calibrated or null."""
+
+    keypoints: list[list[float]]
+    confidence: float | None
+
+
+class PoseFields(InferenceFields, kw_only=True):
+    """`pose.frame`. `n_persons` is the number of skeletons in `persons`, not a count of people."""
+
+    n_persons: int
+    persons: list[Person]
+
+
+class CountFields(InferenceFields, kw_only=True):
+    """`count`.
+
+    Attributes:
+        count: the most probable number of persons among the trained ones.
+        raw_count: the same; null where the model's largest output was of a number that it was never trained on.
+        confidence: calibrated probability that `count` is right, or null.
+        low_confidence: true where `raw_count` is null: the input is unlike the training data.
+        count_p95_low: least number of a range that holds 95 % of the probability.
+        count_p95_high: greatest number of that range.
+        n_nodes: nodes that the count was inferred from.
+        probs: probability of each number in `classes`.
+        classes: the trained numbers of persons.
+    """
+
+    count: int
+    raw_count: int | None
+    confidence: float | None
+    low_confidence: bool
+    count_p95_low: int
+    count_p95_high: int
+    n_nodes: int
+    probs: list[float]
+    classes: list[int]
+
+
+class MotionFields(InferenceFields, kw_only=True):
+    """`motion`.
+
+    Attributes:
+        moving: whether something moves: `probability` is 0.5 or more.
+        probability: calibrated probability that something moves.
+        confidence: calibrated probability that `moving` is right: the greater of `probability` and the rest.
+        score: the model's raw output, a logit; greater where more moves.
+        baseline: the node's score while nothing moves, as `cogd calibrate` measured it for this very bundle, or null.
+        baseline_time: when it was measured, unix seconds, or null.
+    """
+
+    moving: bool
+    probability: float
+    confidence: float
+    score: float
+    baseline: float | None
+    baseline_time: float | None

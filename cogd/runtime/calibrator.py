@@ -1,0 +1,239 @@
+"""`cogd calibrate`: watch a quiet room, and remember what the heads say of it."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+
+from cogd.errors import CalibrationError, CogdError, NoAppError, StorageError
+from cogd.events import CalibrationDone, CalibrationFailed, CalibrationForgotten, CalibrationUnused
+from cogd.heads.base import BaselineHead
+from cogd.runtime.baselines import Measured
+from cogd.runtime.worker import on_a_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from cogd.heads.base import Reading
+    from cogd.runtime.app import App
+    from cogd.runtime.baselines import Baselines
+    from cogd.runtime.engine import Engine
+    from cogd.sources.base import Clock
+
+MIN_SECONDS: Final = 2.0
+MAX_SECONDS: Final = 600.0
+
+MIN_WINDOWS: Final = 20
+"""Fewer scores make no median that is worth keeping."""
+
+COVERED: Final = 0.8
+"""Of the time that was watched, the windows of a node must span so much; else its link failed meanwhile."""
+
+_WRITE_LIMIT_S: Final = 20.0
+
+
+class _Watched:
+    """One node in the eyes of one app: the scores of its windows, and when they ended."""
+
+    def __init__(self, app: App, head: BaselineHead, node: str) -> None:
+        self.app, self.head, self.node = app, head, node
+        self.scores: list[float] = []
+        self.times_s: list[float] = []
+        self.origin = ""
+
+    def hear(self, reading: Reading) -> None:
+        if reading.score is not None:
+            self.scores.append(reading.score)
+            self.times_s.append(reading.fields.time)
+            self.origin = reading.fields.origin
+
+    def objection(self, seconds: float, serving: App | None) -> str | None:
+        """Why no baseline can be made of it."""
+        if serving is not self.app:
+            return f"another version of {self.app.id} serves by now"
+        covered_s = self.times_s[-1] - self.times_s[0] if self.times_s else 0.0
+        if len(self.scores) < MIN_WINDOWS or covered_s < COVERED * seconds:
+            return f"only {len(self.scores)} windows came, over {covered_s:.1f} of {seconds:g} s"
+        return self.head.why_not_quiet(self.scores)
+
+    def measured(self, seconds: float, now_unix_s: float) -> Measured:
+        median = statistics.median(self.scores)
+        spread = statistics.median([abs(score - median) for score in self.scores])
+        return Measured(
+            app=self.app.id,
+            digest=self.app.bundle.digest,
+            node=self.node,
+            score=round(median, 6),
+            spread=round(spread, 6),
+            n=len(self.scores),
+            seconds=seconds,
+            time=round(now_unix_s, 3),
+            origin=self.origin,
+        )
+
+
+class Calibrator:
+    """Measures baselines, tells of them, and says which stored ones do not fit what serves.
+
+    Args:
+        engine: whose apps and nodes they are.
+        baselines: where they are kept.
+        clock: where times come from.
+    """
+
+    def __init__(self, engine: Engine, baselines: Baselines, clock: Clock) -> None:
+        self._engine, self._baselines, self._clock = engine, baselines, clock
+        self._changing = False
+        self._serving: dict[str, str] = {}
+        self._told: set[tuple[str, str, str]] = set()
+        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self._log = structlog.get_logger()
+
+    def load(self) -> None:
+        """Read what is stored; where that can't be, say so and go on without."""
+        try:
+            self._baselines.load()
+        except StorageError as error:
+            self._say_failed(None, [], error)
+
+    def look(self) -> None:
+        """Where other versions serve than a moment ago, say once which baselines they can't use."""
+        serving = {app.id: app.bundle.digest for app in self._engine.apps}
+        if serving == self._serving:
+            return
+        self._serving = serving
+        for one in self._baselines:
+            digest = serving.get(one.app, one.digest)
+            key = (one.app, one.node, digest)
+            if digest != one.digest and key not in self._told and one.node not in self._baselines.of(one.app, digest):
+                self._told.add(key)
+                fields = CalibrationUnused(
+                    app=one.app, node=one.node, digest=one.digest, serving_digest=digest, time=one.time
+                )
+                self._engine.say("calibration.unused", fields, "warn")
+
+    async def calibrate(self, app_id: str | None, nodes: Sequence[str], seconds: float) -> list[Measured]:
+        """Watch for so long, then store a baseline for every node and app; all or none.
+
+        Args:
+            app_id: the app; None: every one that has a use for baselines.
+            nodes: the nodes; empty: every one that is live and whose windows are complete.
+            seconds: for how long.
+
+        Raises:
+            NoAppError: there is no such app.
+            CalibrationError: there is no such node, something moved, or too little came.
+            CogdError: the baselines can't be stored.
+        """
+        try:
+            if not MIN_SECONDS <= seconds <= MAX_SECONDS:
+                raise CalibrationError(f"{seconds:g} s is not within {MIN_SECONDS:g} to {MAX_SECONDS:g} s", hint="")
+            with self._one_at_a_time():
+                watched = self._choose(app_id, nodes)
+                measured = await self._watch(watched, seconds)
+                await self._store(self._baselines.with_measured(measured))
+        except CogdError as error:
+            self._say_failed(app_id, nodes, error)
+            raise
+        for one in measured:
+            self._engine.say("calibration.done", CalibrationDone(**msgspec.structs.asdict(one)))
+        return measured
+
+    async def forget(self, app_id: str | None, nodes: Sequence[str]) -> list[Measured]:
+        """Forget the baselines of these nodes, of one app or of all.
+
+        Raises:
+            CalibrationError: a node has none.
+            CogdError: the others can't be stored.
+        """
+        with self._one_at_a_time():
+            gone = [one for one in self._baselines if one.node in nodes and app_id in {None, one.app}]
+            if lacking := sorted(set(nodes) - {one.node for one in gone}):
+                raise CalibrationError(f"there is no baseline of {', '.join(lacking)}", hint="cogd calibrate --list")
+            await self._store([one for one in self._baselines if one not in gone])
+        for one in gone:
+            fields = CalibrationForgotten(app=one.app, digest=one.digest, node=one.node)
+            self._engine.say("calibration.forgotten", fields)
+        return gone
+
+    def listed(self) -> list[dict[str, object]]:
+        """All baselines; `used` where the bundle that one belongs to serves now."""
+        serving = {(app.id, app.bundle.digest) for app in self._engine.apps}
+        return [msgspec.structs.asdict(one) | {"used": (one.app, one.digest) in serving} for one in self._baselines]
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        if self._changing:
+            raise CalibrationError("another calibration is under way", hint="wait until it is over")
+        self._changing = True
+        try:
+            yield
+        finally:
+            self._changing = False
+
+    def _choose(self, app_id: str | None, nodes: Sequence[str]) -> list[_Watched]:
+        places = [place for place in self._engine.places if app_id in {None, place.id}]
+        heads = [(place.active.app, place.active.app.head) for place in places]
+        if not places and app_id is not None:
+            raise NoAppError(f"no app {app_id} runs")
+        able = [(app, head) for app, head in heads if isinstance(head, BaselineHead)]
+        if not able:
+            name = "no app that runs" if app_id is None else app_id
+            raise CalibrationError(f"{name} has a use for a baseline", hint="install an app with the head `motion`")
+        inputs = self._engine.nodes.inputs(places)
+        if unknown := sorted(set(nodes) - inputs.keys()):
+            raise CalibrationError(f"no node {', '.join(unknown)} was heard", hint=_heard(list(inputs)))
+        watched: list[_Watched] = []
+        for name, node in inputs.items():
+            if (nodes and name not in nodes) or (not nodes and not (node.believed and node.full)):
+                continue
+            if not node.believed:
+                why = " and not believed" if node.link.value == "simulated" else ""
+                raise CalibrationError(f"the node {name} is {node.link.value}{why}", hint=_LIVE)
+            watched += [_Watched(app, head, name) for app, head in able if nodes or app.id in node.full]
+        if not watched:
+            raise CalibrationError("no node is live with complete windows", hint=_LIVE)
+        return watched
+
+    async def _watch(self, watched: Sequence[_Watched], seconds: float) -> list[Measured]:
+        by_key = {(one.app.bundle.digest, one.node): one for one in watched}
+
+        def hear(reading: Reading, _app: App, _emitted: bool) -> None:  # noqa: FBT001
+            if (one := by_key.get((reading.fields.digest, reading.fields.node))) is not None:
+                one.hear(reading)
+
+        self._engine.observers.append(hear)
+        try:
+            await self._sleep(seconds)
+        finally:
+            self._engine.observers.remove(hear)
+        serving = {place.id: place.active.app for place in self._engine.places}
+        objections = [(one, one.objection(seconds, serving.get(one.app.id))) for one in watched]
+        if against := [f"{one.app.id}, {one.node}: {why}" for one, why in objections if why is not None]:
+            raise CalibrationError("; ".join(against))
+        return [one.measured(seconds, self._clock.unix_s()) for one in watched]
+
+    async def _store(self, baselines: Sequence[Measured]) -> None:
+        try:
+            await on_a_thread("baselines", partial(self._baselines.write, baselines), _WRITE_LIMIT_S)
+        except TimeoutError as error:
+            raise StorageError(f"storing the baselines took longer than {_WRITE_LIMIT_S:g} s") from error
+        self._baselines.take(baselines)
+
+    def _say_failed(self, app_id: str | None, nodes: Sequence[str], error: CogdError) -> None:
+        fields = CalibrationFailed(app=app_id, nodes=list(nodes), code=error.code, reason=str(error))
+        self._engine.say("calibration.failed", fields, "warn")
+        self._log.warning("no baseline", code=error.code, message=str(error), hint=error.hint)
+
+
+_LIVE: Final = "`cogd health --live` says why a node is not live, or its windows not complete"
+
+
+def _heard(names: Sequence[str]) -> str:
+    return f"heard are {', '.join(names[:20])}" if names else "none was heard yet"

@@ -1,0 +1,136 @@
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cogd.bundle.manifest import Tensor
+from cogd.errors import ManifestError
+from cogd.heads.base import Baseline, BaselineHead
+from cogd.heads.count import CountHead
+from cogd.heads.motion import MOVING_SHARE, MotionHead
+from cogd.heads.pose import PoseHead
+
+from .factory import MOTION, POSE, contexts, count_output, shared_fields
+
+PLATT = {
+    "slope": np.float32([0.5]),
+    "offset": np.float32([-1.0]),
+    "baseline_slope": np.float32([2.0]),
+    "baseline_offset": np.float32([-3.0]),
+}
+HEAD = MotionHead(MOTION, PLATT)
+SCORES = st.floats(-50, 50, width=32)
+
+
+def logits(*scores: float) -> dict[str, np.ndarray]:
+    return {"motion_logits": np.float32(scores)[:, None]}
+
+
+def sigmoid(value: float) -> float:
+    return float(1 / (1 + np.exp(-np.float64(value))))
+
+
+def read(score: float, baseline: Baseline | None = None):
+    (reading,) = HEAD.read_against(logits(score), contexts(1), [baseline])
+    return reading
+
+
+class TestAnEvent:
+    @given(SCORES)
+    def test_of_a_node_without_a_baseline_is_platts_line(self, score):
+        reading = read(score)
+        expected = sigmoid(0.5 * score - 1.0)
+        assert reading.fields.probability == pytest.approx(expected, abs=1e-6)
+        assert reading.fields.moving == (score >= 2.0)
+        assert (reading.fields.baseline, reading.fields.baseline_time) == (None, None)
+        assert reading.fields.score == pytest.approx(score, abs=1e-6)
+
+    @given(SCORES, SCORES)
+    def test_of_a_node_with_one_is_the_line_above_it(self, score, quiet):
+        reading = read(score, Baseline(score=quiet, time=123.0))
+        assert reading.fields.probability == pytest.approx(sigmoid(2.0 * (score - quiet) - 3.0), abs=1e-6)
+        assert (reading.fields.baseline, reading.fields.baseline_time) == (quiet, 123.0)
+
+    @given(SCORES)
+    def test_is_as_sure_as_its_verdict_is_probable(self, score):
+        fields = read(score).fields
+        likely = fields.probability if fields.moving else 1 - fields.probability
+        assert fields.confidence == pytest.approx(likely, abs=2e-6)
+        assert 0.5 <= fields.confidence <= 1
+        assert read(score).confidence == fields.confidence
+
+    @pytest.mark.parametrize(("score", "expected"), [(3e38, 1.0), (-3e38, 0.0)])
+    def test_of_a_huge_output_has_a_probability(self, score, expected):
+        assert read(score).fields.probability == expected
+
+    def test_has_the_context_of_its_row(self):
+        readings = HEAD.read(logits(-9, 9), contexts(2))
+        assert [reading.fields.moving for reading in readings] == [False, True]
+        for reading, context in zip(readings, contexts(2), strict=True):
+            assert {name: getattr(reading.fields, name) for name in shared_fields(context)} == shared_fields(context)
+            assert reading.level == "info"
+
+    def test_gives_the_score_that_a_baseline_is_made_of(self):
+        assert [reading.score for reading in HEAD.read(logits(-1.5, 2.5), contexts(2))] == [-1.5, 2.5]
+
+
+def test_only_this_head_wants_a_baseline():
+    assert isinstance(HEAD, BaselineHead)
+    assert not isinstance(PoseHead(POSE, {}), BaselineHead)
+    assert not isinstance(CountHead(count_output(), {}), BaselineHead)
+
+
+class TestAQuietRoom:
+    @given(st.lists(st.floats(-1, 1), min_size=1, max_size=200), st.floats(-20, 4))
+    def test_is_one_whose_scores_stay_together(self, noise, level):
+        """With these lines a score 1.5 above the baseline is moving, and one above 6.4 without a baseline surely is."""
+        noise = [value / 2 for value in noise]
+        assert HEAD.why_not_quiet([level + value for value in noise]) is None
+
+    @pytest.mark.parametrize(("moving", "objects"), [(0, False), (20, False), (21, True), (90, True)])
+    def test_is_none_where_a_tenth_stands_out(self, moving, objects):
+        scores = [-4.0 + 0.001 * n for n in range(200 - moving)] + [3.0] * moving
+        why = HEAD.why_not_quiet(scores)
+        assert (why is not None) == objects
+        if why:
+            assert why.startswith(f"something moved: {moving} of 200 windows")
+        assert MOVING_SHARE == 0.1
+
+    def test_is_none_where_all_the_time_something_moves(self):
+        why = HEAD.why_not_quiet([8.0] * 100)
+        assert why is not None
+        assert "something moves" in why
+        assert f"{sigmoid(3.0):.2f}" in why
+
+
+class TestABundleThatDoesNotSuit:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"tensors": [Tensor(name="motion_logits", shape=[2])]},
+            {"tensors": [Tensor(name="logits", shape=[1])]},
+            {"tensors": [*MOTION.tensors, Tensor(name="conf_logits", shape=[1])]},
+            {"labels": ["moving", "quiet"]},
+            {"trained_classes": [0]},
+            {"trained_classes": None},
+            {"confidence": "none", "calibration": None},
+        ],
+    )
+    def test_in_its_outputs_is_refused(self, changes):
+        with pytest.raises(ManifestError, match="motion head wants"):
+            MotionHead(msgspec.structs.replace(MOTION, **changes), PLATT)
+
+    @pytest.mark.parametrize("name", PLATT)
+    @pytest.mark.parametrize("value", [None, np.float32([math.nan]), np.float32([1, 2])], ids=["absent", "nan", "two"])
+    def test_in_its_calibration_is_refused(self, name, value):
+        calibration = {key: tensor for key, tensor in (PLATT | {name: value}).items() if tensor is not None}
+        with pytest.raises(ManifestError, match="calibration"):
+            MotionHead(MOTION, calibration)
+
+    @pytest.mark.parametrize("name", ["slope", "baseline_slope"])
+    def test_in_a_slope_that_is_not_above_0_is_refused(self, name):
+        with pytest.raises(ManifestError, match="slopes above 0"):
+            MotionHead(MOTION, PLATT | {name: np.float32([0.0])})
