@@ -164,6 +164,15 @@ class Dataset:
         return DataOrigin(self.name, digest_of_files([*files], self.root) if files else None, self.licence)
 
 
+def even_times_s(count: int, rate_hz: float) -> NDArray[np.float64]:
+    """Times `[count]` of frames that are laid out evenly.
+
+    Each is later by a billionth, so that rounding never puts n frames closer together than n periods: a window's least
+    gap of two periods means every second frame, not now the second and now the third.
+    """
+    return np.arange(count, dtype=np.float64) * ((1 + 1e-9) / rate_hz)
+
+
 def digest_of_files(files: Sequence[Path], root: Path) -> str:
     """SHA-256 of a file, or over the lines `<sha256>  <path below root>` of several, as `sha256sum` prints them.
 
