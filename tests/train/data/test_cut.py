@@ -63,3 +63,14 @@ def test_no_frames_make_no_windows():
     found = cut(np.empty(0), np.empty(0, np.int16), np.empty(0, np.int32), WindowSpec("ht56", 2, 0.0, 1.0), 1)
 
     assert len(found.kept) == len(found.ends) == 0
+
+
+@pytest.mark.parametrize(("times", "kept"), [([0, 64, 128], [0, 1, 2]), ([0, 1, 64, 128], [0, 2, 3])])
+def test_the_longest_gap_itself_is_no_interruption_whether_frames_are_thinned_or_not(times, kept):
+    time_s = np.asarray(times) / 256
+    spec = WindowSpec("ht56", 3, 2 / 256, 64 / 256)
+
+    found = cut(time_s, np.zeros(len(times), np.int16), np.zeros(len(times), np.int32), spec, 1)
+
+    assert found.kept.tolist() == kept
+    assert found.ends.tolist() == [2]
