@@ -31,7 +31,7 @@ import numpy as np
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data import cache, files, subcarriers
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, refuse_other_options
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, refuse_other_options
 from cogd.train.data.mat import mat_arrays
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _decode(action: _Action, stamp: tuple[tuple[int, int], ...]) -> tuple[Track,
     _fill(amplitude)
     labels = _labels(action)
     track = Track(
-        time_s=np.arange(FRAMES * PACKETS) / (FRAME_RATE_HZ * PACKETS),
+        time_s=even_times_s(FRAMES * PACKETS, FRAME_RATE_HZ * PACKETS),
         amplitude=np.empty((0, SUBCARRIERS), dtype=np.float32),
         kind=np.zeros(FRAMES * PACKETS, dtype=np.int16),
         kinds=("mmfi-114",),

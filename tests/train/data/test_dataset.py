@@ -7,7 +7,16 @@ import pytest
 
 from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError, TrainError
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, cut_windows, digest_of_files, open_dataset
+from cogd.train.data.dataset import (
+    Dataset,
+    Recording,
+    Timing,
+    Track,
+    cut_windows,
+    digest_of_files,
+    even_times_s,
+    open_dataset,
+)
 from cogd.train.data.windows import DataOrigin, join
 from tests.train.factory import make_windows
 
@@ -226,3 +235,14 @@ def test_some_rows_can_be_taken():
 def test_a_number_without_a_name_is_refused():
     with pytest.raises(TrainError, match="room has a number without a name"):
         make_windows(3, room=np.array([0, 1, 2]), names={"session": ("a",), "room": ("hall",), "subject": ()})
+
+
+@pytest.mark.parametrize("rate_hz", [7.0, 30.0, 50.0, 100.0, 102.09])
+@pytest.mark.parametrize("periods", [1, 2, 3, 5])
+def test_even_frames_are_thinned_evenly(rate_hz, periods):
+    track = make_track(3000, time_s=even_times_s(3000, rate_hz))
+    spec = WindowSpec("ht56", 4, periods / rate_hz, 10.0)
+
+    windows = cut_windows(make_dataset(make_recording(track=track)), spec)
+
+    assert (np.diff(windows.csi[:, 0], axis=1) == periods).all()
