@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cogd.sim.chips import AGC_LEVELS, AGC_SPREAD_DB, BEACON_S, CHIPS
+from cogd.sim.chips import AGC_LEVELS_DB, AGC_SPREAD_DB, BEACON_S, CHIPS
 from cogd.sim.radio import tone_basis
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Impairments:
         transmit_dbm: power of the access point.
         target_counts: root mean square amplitude that the gain control aims at.
         gain_hysteresis_db: the gain moves only when the level is off by more than this.
+        restless_gain: of gains chosen anew, the share that is far from the usual one.
         droop_db: by how much the access point's power droops from one beacon to the next.
         ripple_db: standard deviation of the receiver's response over the tones.
         roll_off_db: by how much the outermost tones are weaker than the middle.
@@ -52,6 +53,7 @@ class Impairments:
     transmit_dbm: float = 15.0
     target_counts: float = 22.0
     gain_hysteresis_db: float = 3.0
+    restless_gain: float = 0.35
     droop_db: float = 0.0
     ripple_db: float = 0.0
     roll_off_db: float = 0.0
@@ -80,9 +82,10 @@ def draw_impairments(domain: Domain, rng: np.random.Generator) -> Impairments:
         jitter_s=float(10 ** rng.uniform(-3.3, -2.0)),
         transmit_dbm=float(rng.uniform(12, 20)),
         target_counts=float(level),
+        restless_gain=float(rng.uniform(0.05, 0.5)),
         droop_db=float(rng.uniform(0.6, 1.2) * spread),
-        ripple_db=float(rng.uniform(0.1, 1.0) * spread),
-        roll_off_db=float(rng.uniform(0.0, 1.5) * spread),
+        ripple_db=float(rng.uniform(0.2, 1.8) * spread),
+        roll_off_db=float(rng.uniform(0.0, 2.5) * spread),
         bend=float(rng.uniform(*chip.bend) * spread),
         uneven_db=float(rng.uniform(0.3, 1.5) * spread),
         drift_db=float(rng.uniform(0.02, 0.15) * spread),
@@ -110,6 +113,7 @@ class Receiver:
         self._unevenness = self._drawn_unevenness(len(tones))
         self._beacon_s = float(self._fixed.uniform(0, BEACON_S))
         self._foreign = self._drawn_foreign()
+        self._first_word = np.asarray([self._fixed.integers(-128, 127, size=2) | 1, (10, 0)], dtype=np.int8)
         self._power: float | None = None
         self._gain_db: int | None = None
 
@@ -192,7 +196,9 @@ class Receiver:
             return np.full(len(power), kept)
         wanted = target_db - 10 * np.log10(power)
         if self.impairments.gain == "each":
-            levels, odds = zip(*AGC_LEVELS, strict=True)
+            share = self.impairments.restless_gain
+            levels = [0.0, *AGC_LEVELS_DB]
+            odds = [1 - share, *(share / len(AGC_LEVELS_DB) for _ in AGC_LEVELS_DB)]
             chosen = np.asarray(levels)[self._gain.choice(len(levels), size=len(power), p=odds)]
             return np.asarray(wanted + chosen + self._gain.normal(0, AGC_SPREAD_DB, size=len(power)))
         return self._stepped_gains_db(wanted)
@@ -216,6 +222,8 @@ class Receiver:
         if self.chip.legacy is not None:
             inner = [self.chip.layout.tones.index(tone) for tone in self.chip.legacy.tones]
             iq[:, list(self.chip.legacy.picks)] = counts[:, inner]
+        if self.chip.first_word:
+            iq[:, :2] = self._first_word
         return iq
 
     def _drawn_response(self, tones: NDArray[np.float64]) -> NDArray[np.complex64]:
