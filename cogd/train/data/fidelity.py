@@ -225,7 +225,9 @@ def _over_time(shape: Floats, rate_hz: float) -> dict[str, float]:
     frames = len(shape)
     spectrum = (np.abs(np.fft.rfft(shape, 2 * frames, axis=0)) ** 2).sum(axis=1)
     covariance = np.fft.irfft(spectrum)[:frames] / np.arange(frames, 0, -1)
-    made = {}
+    made: dict[str, float] = {}
+    if not covariance[0]:
+        return made
     for lag_s in _LAGS_S:
         lag = round(lag_s * rate_hz)
         if 1 <= lag < frames // 2:

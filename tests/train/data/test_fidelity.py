@@ -166,8 +166,8 @@ def run(*words: str) -> int:
 
 def test_the_simulator_is_like_itself(capsys):
     """The command's whole way, with a simulation in the place of the recordings."""
-    real = "sim:rooms=5&first_room=50&persons=0,1&minutes=0.4&nodes=1&rate=100&domain=homes"
-    assert run(real, "--rooms", "5", "--json") == 0
+    real = "sim:rooms=5&first_room=50&persons=0,1&minutes=0.4&nodes=1&rate=50&domain=kit"
+    assert run(real, "--rooms", "5", "--domain", "kit", "--json") == 0
     (report,) = json.loads(capsys.readouterr().out)["reports"]
     rows = report["statistics"]
     assert {row["label"] for row in rows} == {"quiet", "moving"}
