@@ -82,7 +82,7 @@ def draw_impairments(domain: Domain, rng: np.random.Generator) -> Impairments:
         jitter_s=float(10 ** rng.uniform(-3.3, -2.0)),
         transmit_dbm=float(rng.uniform(12, 20)),
         target_counts=float(level),
-        restless_gain=float(rng.uniform(0.05, 0.5)),
+        restless_gain=float(rng.uniform(0.05, 0.5)) if chip.first_word else 0.0,
         droop_db=float(rng.uniform(0.6, 1.2) * spread),
         ripple_db=float(rng.uniform(0.2, 1.8) * spread),
         roll_off_db=float(rng.uniform(0.0, 2.5) * spread),

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"{dataset.name} has no piece of {arguments.seconds:g} s with one label", hint="try fewer --seconds"
             )
         if arguments.json:
-            rows = [{**dataclasses.asdict(row), "agrees": row.agrees} for row in compared]
+            rows = [{**dataclasses.asdict(row), "agrees": row.agrees, "covers": row.covers} for row in compared]
             reports.append({"real": dataset.name, "simulated": simulation.name, "statistics": rows})
         else:
             _print_table(dataset, simulation, (real, simulated), compared)
@@ -102,13 +102,13 @@ def _print_table(
     for label in dict.fromkeys(row.label for row in compared):
         rows = [row for row in compared if row.label == label]
         real, simulated = (len(measured[label]) for measured in pieces)
-        agree = sum(row.agrees for row in rows)
-        print(f"\n{label}: {real} real pieces, {simulated} simulated; {agree} of {len(rows)} medians agree")
+        agree, covered = sum(row.agrees for row in rows), sum(row.covers for row in rows)
+        print(f"\n{label}: {real} real pieces, {simulated} simulated; {agree} of {len(rows)} agree, {covered} covered")
         quantiles = f"{'10 %':>9} {'50 %':>9} {'90 %':>9}"
         print(f"{'':20} {'real':>5}{quantiles[5:]}  {'sim.':>5}{quantiles[5:]}  distance inside")
         for row in rows:
             figures = "  ".join(" ".join(f"{value:9.3f}" for value in side) for side in (row.real, row.simulated))
-            differs = "" if row.agrees else "  differs"
+            differs = ("" if row.agrees else "  differs") + ("" if row.covers else "  not covered")
             print(f"{row.statistic:20} {figures}  {row.distance:8.2f} {row.inside:6.2f}{differs}")
     print(
         "\nA median agrees when the simulated one lies between the real 10 % and 90 %. Distance is the largest between"

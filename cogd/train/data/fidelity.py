@@ -84,6 +84,11 @@ class Comparison:
         """Whether the simulated median lies between the real 10 % and 90 % quantiles."""
         return self.real[0] <= self.simulated[1] <= self.real[2]
 
+    @property
+    def covers(self) -> bool:
+        """Whether the real median lies between the simulated 10 % and 90 % quantiles."""
+        return self.simulated[0] <= self.real[1] <= self.simulated[2]
+
 
 def measure(dataset: Dataset, piece_s: float = PIECE_S, progress: Callable[[int, int], None] | None = None) -> Measured:
     """The statistics of all pieces of a data set.
