@@ -83,10 +83,10 @@ def _chip(layout: str, level_counts: Range, noise_counts: Range, **others: Range
 
 CHIPS: Mapping[str, Chip] = {
     "esp32": _chip("ht-64-classic", (36, 46), (0.9, 2.0), bend=(0.002, 0.01), gain_locked=False, averaged=True),
-    "esp32-lltf": _chip("lltf-64-classic", (14, 24), (0.9, 2.0), bend=(0.002, 0.01), gain_locked=False, averaged=True),
+    "esp32-lltf": _chip("lltf-64-classic", (14, 24), (0.4, 1.0), bend=(0.002, 0.01), gain_locked=False, averaged=True),
     "s2": _chip("ht-64", (20, 45), (0.5, 1.2)),
     "s3": _chip("ht-64", (30, 48), (0.5, 1.1)),
-    "s3-lltf": _chip("lltf-64", (12, 15), (0.5, 1.1), gain_locked=False),
+    "s3-lltf": _chip("lltf-64", (12, 15), (0.3, 0.8), gain_locked=False),
     "s3-128": _chip("ht-128", (44, 54), (0.5, 1.1), gain_locked=False),
     "c3": _chip("ht-64", (28, 48), (0.7, 1.2), bend=(0.005, 0.016), foreign_share=(0.0, 0.01)),
     "c5": _chip("ht-64-centred", (22, 34), (0.35, 0.75), bend=(0.003, 0.012)),

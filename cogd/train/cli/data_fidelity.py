@@ -111,8 +111,11 @@ def _print_table(
             differs = ("" if row.agrees else "  differs") + ("" if row.covers else "  not covered")
             print(f"{row.statistic:20} {figures}  {row.distance:8.2f} {row.inside:6.2f}{differs}")
     print(
-        "\nA median agrees when the simulated one lies between the real 10 % and 90 %. Distance is the largest between"
+        "\nAgrees: the simulated median lies between the real 10 % and 90 %. Covered: the real median lies between the"
     )
-    print("the two distributions (Kolmogorov-Smirnov), inside the share of simulated pieces within the real range.")
+    print(
+        "simulated 10 % and 90 %. Distance: the largest between the distribution functions (Kolmogorov-Smirnov). Inside:"
+    )
+    print("share of the simulated pieces within the real range.")
     for name, meaning in STATISTICS.items():
         print(f"  {name}: {meaning}")
