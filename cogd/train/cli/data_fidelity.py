@@ -113,9 +113,7 @@ def _print_table(
     print(
         "\nAgrees: the simulated median lies between the real 10 % and 90 %. Covered: the real median lies between the"
     )
-    print(
-        "simulated 10 % and 90 %. Distance: the largest between the distribution functions (Kolmogorov-Smirnov). Inside:"
-    )
-    print("share of the simulated pieces within the real range.")
+    print("simulated 10 % and 90 %. Distance: the largest one of the distribution functions (Kolmogorov-Smirnov).")
+    print("Inside: share of the simulated pieces within the real range.")
     for name, meaning in STATISTICS.items():
         print(f"  {name}: {meaning}")
