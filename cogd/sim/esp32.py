@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cogd.sim.chips import AGC_LEVELS_DB, AGC_SPREAD_DB, BEACON_S, CHIPS
+from cogd.sim.chips import AGC_LEVELS_DB, AGC_SPREAD_DB, BEACON_S, CHIPS, LEGACY_TONE
 from cogd.sim.radio import tone_basis
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Impairments:
         uneven_db: standard deviation over the tones of their noise.
         drift_db: standard deviation of the response's slow change with temperature.
         foreign_share: of frames that are another transmitter's.
+        legacy_share: of frames that hold the L-LTF alone, at half the amplitude (C6).
         interference_hz: how often another network disturbs; a disturbance lasts 0.05 to 1.5 s, with ten times the loss
             and noise raised by 3 to 12 dB.
         gaps_hz: how often the node runs out of memory and sends nothing for 0.1 to 2 s.
@@ -61,6 +62,7 @@ class Impairments:
     uneven_db: float = 0.0
     drift_db: float = 0.0
     foreign_share: float = 0.0
+    legacy_share: float = 0.0
     interference_hz: float = 0.0
     gaps_hz: float = 0.0
 
@@ -90,6 +92,7 @@ def draw_impairments(domain: Domain, rng: np.random.Generator) -> Impairments:
         uneven_db=float(rng.uniform(0.3, 1.5) * spread),
         drift_db=float(rng.uniform(0.02, 0.15) * spread),
         foreign_share=float(rng.uniform(*chip.foreign_share) * spread) if rng.random() < 0.7 else 0.0,
+        legacy_share=float(rng.uniform(*chip.legacy_share) * spread),
         interference_hz=float(rng.uniform(0.02, 0.3)) if disturbed else 0.0,
         gaps_hz=float(rng.uniform(0.01, 0.1)) if short else 0.0,
     )
@@ -142,6 +145,9 @@ class Receiver:
         estimate = self._with_foreign(estimate)
         estimate = self._with_noise(estimate, noise_db)
         scaled = estimate * (10 ** (self._gains_db(power) / 20)).astype(np.float32)[:, None]
+        if self.impairments.legacy_share:
+            legacy = self._noise.random(len(scaled)) < self.impairments.legacy_share
+            scaled[legacy] *= np.where(np.abs(self.chip.layout.tones) > LEGACY_TONE, 0, 0.5).astype(np.float32)
         rssi_dbm = np.rint(self.impairments.transmit_dbm + 10 * np.log10(power))
         return self._place(scaled), np.clip(rssi_dbm, -127, 0).astype(np.int64)
 

@@ -144,6 +144,16 @@ def test_foreign_frames_are_weaker_and_of_another_shape():
     assert np.max(likeness) < 0.9
 
 
+def test_some_frames_of_a_c6_hold_the_legacy_field_alone_at_half_the_amplitude():
+    iq, _ = measured(Impairments(chip="c6", gain="locked", target_counts=40, legacy_share=0.1), flat(2000))
+    kinds = np.asarray([detect_layout(frame.any(axis=1), 64).name for frame in iq])
+    legacy = kinds == "lltf-64-centred"
+    assert legacy.mean() == pytest.approx(0.1, abs=0.02)
+    assert set(kinds[~legacy]) == {"ht-64-centred"}
+    middle = np.hypot(*np.moveaxis(iq[:, 10:20].astype(np.float64), -1, 0))
+    assert middle[legacy].mean() / middle[~legacy].mean() == pytest.approx(0.5, abs=0.02)
+
+
 def test_raised_noise_is_raised_by_so_many_decibels():
     receiver = Receiver((1,), Impairments(snr_db=35, target_counts=60))
     noise_db = np.repeat([0.0, 10.0], 1500)
