@@ -36,6 +36,7 @@ class Channel:
         self._sinks = _images(room.nodes_m[node], room)
         outside = [wall for wall in range(6) if _is_behind(room.nodes_m[node], wall, room)]
         self._reflection[[1 + wall for wall in outside]] = 0.0  # that wall lies between, and mirrors nothing
+        self._line_gain = float(room.line_gain[node]) if len(room.line_gain) else 1.0
         self._straight = self._paths_of_images()
         self._others = self._second_images() + self._furniture()
 
@@ -116,6 +117,7 @@ class Channel:
             self._sources.astype(np.float32), np.broadcast_to(self._sinks[0], (7, 3)).astype(np.float32)
         )
         amplitude = self._reflection * free_space(length) * dimmed
+        amplitude[0] *= self._line_gain
         return moments(amplitude.astype(np.float32)[:, None], length.astype(np.float32)[:, None])
 
     def _second_images(self) -> NDArray[np.complex64]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cogd.sim.chips import AGC_LEVELS, AGC_SPREAD_DB, BEACON_S, CHIPS
+from cogd.sim.chips import AGC_LEVELS_DB, AGC_SPREAD_DB, BEACON_S, CHIPS, LEGACY_TONE
 from cogd.sim.radio import tone_basis
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Impairments:
         transmit_dbm: power of the access point.
         target_counts: root mean square amplitude that the gain control aims at.
         gain_hysteresis_db: the gain moves only when the level is off by more than this.
+        restless_gain: of gains chosen anew, the share that is far from the usual one.
         droop_db: by how much the access point's power droops from one beacon to the next.
         ripple_db: standard deviation of the receiver's response over the tones.
         roll_off_db: by how much the outermost tones are weaker than the middle.
@@ -39,6 +40,7 @@ class Impairments:
         uneven_db: standard deviation over the tones of their noise.
         drift_db: standard deviation of the response's slow change with temperature.
         foreign_share: of frames that are another transmitter's.
+        legacy_share: of frames that hold the L-LTF alone, at half the amplitude (C6).
         interference_hz: how often another network disturbs; a disturbance lasts 0.05 to 1.5 s, with ten times the loss
             and noise raised by 3 to 12 dB.
         gaps_hz: how often the node runs out of memory and sends nothing for 0.1 to 2 s.
@@ -52,6 +54,7 @@ class Impairments:
     transmit_dbm: float = 15.0
     target_counts: float = 22.0
     gain_hysteresis_db: float = 3.0
+    restless_gain: float = 0.35
     droop_db: float = 0.0
     ripple_db: float = 0.0
     roll_off_db: float = 0.0
@@ -59,6 +62,7 @@ class Impairments:
     uneven_db: float = 0.0
     drift_db: float = 0.0
     foreign_share: float = 0.0
+    legacy_share: float = 0.0
     interference_hz: float = 0.0
     gaps_hz: float = 0.0
 
@@ -80,13 +84,15 @@ def draw_impairments(domain: Domain, rng: np.random.Generator) -> Impairments:
         jitter_s=float(10 ** rng.uniform(-3.3, -2.0)),
         transmit_dbm=float(rng.uniform(12, 20)),
         target_counts=float(level),
+        restless_gain=float(rng.uniform(0.05, 0.5)) if chip.first_word else 0.0,
         droop_db=float(rng.uniform(0.6, 1.2) * spread),
-        ripple_db=float(rng.uniform(0.1, 1.0) * spread),
-        roll_off_db=float(rng.uniform(0.0, 1.5) * spread),
+        ripple_db=float(rng.uniform(0.2, 1.8) * spread),
+        roll_off_db=float(rng.uniform(0.0, 2.5) * spread),
         bend=float(rng.uniform(*chip.bend) * spread),
         uneven_db=float(rng.uniform(0.3, 1.5) * spread),
         drift_db=float(rng.uniform(0.02, 0.15) * spread),
         foreign_share=float(rng.uniform(*chip.foreign_share) * spread) if rng.random() < 0.7 else 0.0,
+        legacy_share=float(rng.uniform(*chip.legacy_share) * spread),
         interference_hz=float(rng.uniform(0.02, 0.3)) if disturbed else 0.0,
         gaps_hz=float(rng.uniform(0.01, 0.1)) if short else 0.0,
     )
@@ -110,6 +116,7 @@ class Receiver:
         self._unevenness = self._drawn_unevenness(len(tones))
         self._beacon_s = float(self._fixed.uniform(0, BEACON_S))
         self._foreign = self._drawn_foreign()
+        self._first_word = np.asarray([self._fixed.integers(-128, 127, size=2) | 1, (10, 0)], dtype=np.int8)
         self._power: float | None = None
         self._gain_db: int | None = None
 
@@ -138,6 +145,9 @@ class Receiver:
         estimate = self._with_foreign(estimate)
         estimate = self._with_noise(estimate, noise_db)
         scaled = estimate * (10 ** (self._gains_db(power) / 20)).astype(np.float32)[:, None]
+        if self.impairments.legacy_share:
+            legacy = self._noise.random(len(scaled)) < self.impairments.legacy_share
+            scaled[legacy] *= np.where(np.abs(self.chip.layout.tones) > LEGACY_TONE, 0, 0.5).astype(np.float32)
         rssi_dbm = np.rint(self.impairments.transmit_dbm + 10 * np.log10(power))
         return self._place(scaled), np.clip(rssi_dbm, -127, 0).astype(np.int64)
 
@@ -192,7 +202,9 @@ class Receiver:
             return np.full(len(power), kept)
         wanted = target_db - 10 * np.log10(power)
         if self.impairments.gain == "each":
-            levels, odds = zip(*AGC_LEVELS, strict=True)
+            share = self.impairments.restless_gain
+            levels = [0.0, *AGC_LEVELS_DB]
+            odds = [1 - share, *(share / len(AGC_LEVELS_DB) for _ in AGC_LEVELS_DB)]
             chosen = np.asarray(levels)[self._gain.choice(len(levels), size=len(power), p=odds)]
             return np.asarray(wanted + chosen + self._gain.normal(0, AGC_SPREAD_DB, size=len(power)))
         return self._stepped_gains_db(wanted)
@@ -216,6 +228,8 @@ class Receiver:
         if self.chip.legacy is not None:
             inner = [self.chip.layout.tones.index(tone) for tone in self.chip.legacy.tones]
             iq[:, list(self.chip.legacy.picks)] = counts[:, inner]
+        if self.chip.first_word:
+            iq[:, :2] = self._first_word
         return iq
 
     def _drawn_response(self, tones: NDArray[np.float64]) -> NDArray[np.complex64]:

@@ -62,6 +62,7 @@ class Room:
         camera: what the truth's picture coordinates refer to.
         screens_m: `[n, 4]` inner walls, and outer ones with a node behind: x, y of one end and of the other.
         screen_transmission: `[n]` amplitude that gets through each.
+        line_gain: `[nodes]` amplitude of each line of sight over that in free space; ones if empty.
     """
 
     size_m: Vector
@@ -73,6 +74,7 @@ class Room:
     camera: Camera
     screens_m: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))
     screen_transmission: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    line_gain: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def random_place(self, rng: np.random.Generator, *, in_picture: bool = True) -> tuple[float, float]:
         """A place on the floor (x, y) where a person is wholly in the picture, or any half a metre off the walls."""
@@ -109,6 +111,7 @@ def make_room(seed: int, nodes: int, domain: Domain = KIT) -> Room:
     inner = MATERIALS[domain.materials[int(rng.integers(len(domain.materials)))]].transmission
     transmitter = _along_the_walls(rng, size) if free else _shifted(rng, 0.2, depth / 2, 1.1)
     screens, transmissions, receivers = [*corner], [inner] * len(corner), []
+    line_gains = []
     for index in range(nodes):
         own = np.random.default_rng([seed, 3, index])
         place = _planned(own, index, size) if not free else _along_the_walls(own, size, away_from=transmitter)
@@ -117,9 +120,11 @@ def make_room(seed: int, nodes: int, domain: Domain = KIT) -> Room:
             screens.append(screen)
             transmissions.append(walls[wall].transmission)
         receivers.append(place)
+        line_gains.append(10 ** (-own.uniform(*domain.line_loss_db) / 20))
     return Room(
         (width, depth, height), reflection, furniture, rcs, transmitter, np.asarray(receivers), camera,
         np.asarray(screens, dtype=np.float64).reshape(-1, 4), np.asarray(transmissions, dtype=np.float64),
+        np.asarray(line_gains),
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ _BLOCK_FRAMES = 64
 """Frames are worked out in blocks of this many, so that no result depends on how they are asked for."""
 _AHEAD_STEPS = 10
 """Packets leave up to 50 ms late, and are interpolated between two steps."""
-_HALF_WIDTH_M = 0.2
+_HALF_WIDTH_M = 0.18
 """Half of an adult's width as a wave sees it, between front and side."""
 
 
@@ -53,6 +53,10 @@ class Scene:
     rate_hz: float = 20.0
     impairments: Impairments | None = None
     domain: Domain = KIT
+
+    def radio(self, node: int) -> Impairments:
+        """What kind of radio a node (counted from 0) has, and how bad it is."""
+        return self.impairments or draw_impairments(self.domain, np.random.default_rng([self.seed, 5, node]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +116,7 @@ class Simulator:
             for person in range(scene.persons)
         ]
         self._things = things_in(self.room, domain, today)
-        self.impairments = [
-            scene.impairments or draw_impairments(domain, np.random.default_rng([seed, 5, node]))
-            for node in range(scene.nodes)
-        ]
+        self.impairments = [scene.radio(node) for node in range(scene.nodes)]
         self._receivers = [Receiver((seed, 2, node), own) for node, own in enumerate(self.impairments)]
         self._traffic = [Traffic((seed, 2, node), own, scene.rate_hz) for node, own in enumerate(self.impairments)]
         self._channels = [Channel(self.room, node) for node in range(scene.nodes)]

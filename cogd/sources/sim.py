@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cogd.csi.frame import Origin
 from cogd.errors import SourceError
+from cogd.sim.domain import DOMAINS, KIT
 from cogd.sim.simulator import Scene, Simulator
 from cogd.sources.base import query_parameters
 from cogd.wire import adr018
@@ -23,15 +24,18 @@ _Number = TypeVar("_Number", int, float)
 
 
 class SimSource:
-    """`sim:?nodes=2&persons=1&seed=7`, further `room=SEED`, `rate=HZ`, `speed=1|max` and `seconds=S` (then it ends)."""
+    """`sim:?nodes=2&persons=1&seed=7`, further `room=SEED`, `domain=NAME`, `rate=HZ`, `speed=1|max`, `seconds=S`."""
 
     def __init__(self, name: str, url: SplitResult, options: SourceOptions) -> None:
-        given = query_parameters(name, url, ("nodes", "persons", "seed", "room", "rate", "speed", "seconds"))
+        given = query_parameters(name, url, ("nodes", "persons", "seed", "room", "domain", "rate", "speed", "seconds"))
         if url.netloc or url.path:
             raise SourceError(f"source {name}: `sim:` takes parameters behind a `?` only")
         self.name = name
         self._clock = options.clock
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        domain = DOMAINS.get(given.get("domain", KIT.name))
+        if domain is None:
+            raise SourceError(f"source {name}: there is no domain {given['domain']!r}: {', '.join(DOMAINS)}")
         try:
             self._scene = Scene(
                 nodes=_within(int(given.get("nodes", "2")), 1, 255),
@@ -39,6 +43,7 @@ class SimSource:
                 seed=_within(int(given.get("seed", "7")), 0, 2**31),
                 room=_within(int(given["room"]), 0, 2**31) if "room" in given else None,
                 rate_hz=_within(float(given.get("rate", "20")), 1, 100),
+                domain=domain,
             )
             self._seconds = _within(float(given["seconds"]), 0, 1e9) if "seconds" in given else None
         except ValueError as error:

@@ -100,8 +100,8 @@ def test_a_life_does_not_depend_on_how_it_is_asked_for(parts):
 
 @pytest.fixture(scope="module")
 def acting():
-    """An hour of one person who does everything."""
-    return a_body(4).advance(360_000)
+    """Twenty minutes of one person who does everything."""
+    return a_body(4).advance(120_000)
 
 
 def test_everything_is_done(acting):
@@ -119,7 +119,7 @@ def test_who_sits_has_low_hips_and_who_lies_a_low_head(acting):
 
 def test_a_fall_is_quick_and_ends_on_the_floor(acting):
     starts = np.flatnonzero((acting.act[1:] == Act.LIE) & (acting.act[:-1] == Act.FALL))
-    assert len(starts) > 10
+    assert len(starts) > 3
     for start in starts:
         assert acting.joints[start, 0, 2] < 0.45
         assert acting.joints[start - 120, 0, 2] > 1.2

@@ -6,6 +6,7 @@ import pytest
 from cogd.csi.frame import Origin
 from cogd.csi.tones import select_tones
 from cogd.errors import SourceError
+from cogd.sim.domain import KIT
 from cogd.sim.simulator import Scene, Simulator
 from cogd.sources.base import SourceOptions
 from cogd.sources.sim import SimSource
@@ -99,9 +100,14 @@ async def test_it_says_that_it_is_up(clock, heard):
     assert heard.told == ["up"]
 
 
+async def test_a_domain_is_played_with_whatever_radios_it_draws(clock, heard):
+    frames = await frames_of("sim:?nodes=6&domain=homes&seconds=2&speed=max&seed=3", clock, heard)
+    assert len({select_tones(frame, "ht56").kind for frame in frames}) > 1
+
+
 async def test_by_default_it_is_two_nodes_and_one_person(clock):
     scene = make("sim:", clock)._scene
-    assert (scene.nodes, scene.persons, scene.seed, scene.room, scene.rate_hz) == (2, 1, 7, None, 20.0)
+    assert scene == Scene(nodes=2, persons=1, seed=7, room=None, rate_hz=20.0, domain=KIT)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +130,7 @@ async def test_by_default_it_is_two_nodes_and_one_person(clock):
         "sim:?speed=",
         "sim:?nodes=1&nodes=2",
         "sim:?bodies=1",
+        "sim:?domain=castles",
         "sim://host",
         "sim:file",
     ],

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ACTIONS: Mapping[str, str] = {
     "inspect": "show what is in a data set, with a picture",
+    "fidelity": "compare the simulation's statistics with those of real recordings",
 }
 """Action to what it does; `inspect` is the module `data_inspect`."""
 

@@ -13,6 +13,7 @@ import cogd.sim
 from cogd.csi.frame import Origin
 from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError, TrainError
+from cogd.sim.domain import DOMAINS, KIT
 from cogd.sim.simulator import Scene, Simulator
 from cogd.train.data import cache
 from cogd.train.data.dataset import Dataset, Recording, Timing, Track, cut_windows, refuse_other_options
@@ -22,6 +23,7 @@ from cogd.wire import adr018
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cogd.sim.domain import Domain
     from cogd.sim.simulator import Truth
     from cogd.train.data.windows import Windows
 
@@ -43,6 +45,7 @@ class SimulatedRooms:
         seed: of what happens in the rooms.
         rate_hz: packets a second and node.
         stride: frames from one window to the next.
+        domain: what rooms, people, radios and disturbances are drawn from.
     """
 
     rooms: tuple[int, ...]
@@ -52,6 +55,7 @@ class SimulatedRooms:
     seed: int = 1
     rate_hz: float = 20.0
     stride: int = 10
+    domain: Domain = KIT
 
 
 def simulate_windows(plan: SimulatedRooms, progress: Callable[[int, int], None] | None = None) -> Windows:
@@ -72,18 +76,21 @@ def simulate_windows(plan: SimulatedRooms, progress: Callable[[int, int], None] 
 
 
 def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
-    """Open `sim:rooms=2&persons=0,1&minutes=0.5&nodes=2&seed=1&rate=20&first_room=0`.
+    """Open `sim:rooms=2&persons=0,1&minutes=0.5&nodes=2&seed=1&rate=20&first_room=0&domain=kit`.
 
-    `rooms` is how many rooms, beginning with number `first_room`. `cache` is a folder, or `on`, to keep what was
-    simulated.
+    `rooms` is how many rooms, beginning with number `first_room`; `domain` is one of
+    `cogd.sim.domain.DOMAINS`. `cache` is a folder, or `on`, to keep what was simulated.
 
     Raises:
         ConfigError: an option has no usable value.
     """
     del place
     refuse_other_options(
-        "sim", options, ("rooms", "persons", "minutes", "nodes", "seed", "rate", "first_room", "cache")
+        "sim", options, ("rooms", "persons", "minutes", "nodes", "seed", "rate", "first_room", "domain", "cache")
     )
+    domain = DOMAINS.get(options.get("domain", KIT.name))
+    if domain is None:
+        raise ConfigError(f"sim: there is no domain {options['domain']!r}", hint="one of " + ", ".join(DOMAINS))
     try:
         first = int(options.get("first_room", "0"))
         plan = SimulatedRooms(
@@ -93,6 +100,7 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
             nodes=int(options.get("nodes", "2")),
             seed=int(options.get("seed", "1")),
             rate_hz=float(options.get("rate", "20")),
+            domain=domain,
         )
     except ValueError as error:
         raise ConfigError(f"sim: {error}", hint="sim:rooms=2&persons=0,1&minutes=0.5") from error
@@ -113,7 +121,7 @@ def simulated_rooms(plan: SimulatedRooms, folder: Path | None = None) -> Dataset
     for room in plan.rooms:
         for persons in plan.persons:
             seed = plan.seed * 1_000_003 + room * 101 + persons
-            scene = Scene(nodes=plan.nodes, persons=persons, seed=seed, room=room, rate_hz=plan.rate_hz)
+            scene = Scene(plan.nodes, persons, seed, room, plan.rate_hz, domain=plan.domain)
             session = f"room {room}, {persons} persons, seed {plan.seed}"
             listed += [
                 Recording(
@@ -121,7 +129,7 @@ def simulated_rooms(plan: SimulatedRooms, folder: Path | None = None) -> Dataset
                     session=session,
                     room=f"simulated room {room}",
                     subject=None,
-                    chip=None,
+                    chip=scene.radio(node - 1).chip,
                     node=node,
                     rate_hz=plan.rate_hz,
                     timing=Timing.MEASURED,
@@ -132,7 +140,7 @@ def simulated_rooms(plan: SimulatedRooms, folder: Path | None = None) -> Dataset
             ]
     name = (
         f"cogd simulator: rooms {_listed(plan.rooms)}, persons {list(plan.persons)}, {plan.minutes:g} min each, "
-        f"{plan.nodes} nodes, {plan.rate_hz:g} Hz, seed {plan.seed}"
+        f"{plan.nodes} nodes, {plan.rate_hz:g} Hz, seed {plan.seed}, domain {plan.domain}"
     )
     return Dataset(name, "Apache-2.0", "ht56", tuple(listed), Path())
 
@@ -198,12 +206,15 @@ def _labelled(track: Track, truths: list[Truth]) -> Track:
     times_s = np.concatenate([truth.times_s for truth in truths])
     step = np.minimum(np.searchsorted(times_s, track.time_s), len(times_s) - 1)
     persons = truths[0].persons
-    keypoints = None
+    keypoints = visible = None
     if persons == 1:
         keypoints = np.concatenate([truth.keypoints[:, 0] for truth in truths]).astype(np.float32)[step]
+        seen = np.concatenate([truth.visible[:, 0] for truth in truths])[step]
+        visible = np.where(seen, np.uint8(2), np.uint8(0))  # alone, nobody is hidden by others: unseen is out of sight
     return replace(
         track,
         keypoints=keypoints,
+        visible=visible,
         persons=np.full(len(track), persons, dtype=np.int64),
         moving=np.concatenate([truth.moving.any(axis=1) for truth in truths])[step].astype(np.int8),
     )

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from cogd.errors import ConfigError, TrainError
+from cogd.sim.domain import HOMES, KIT
 from cogd.sim.simulator import Scene, Simulator
 from cogd.train.data.dataset import open_dataset
 from cogd.train.data.simulated import SimulatedRooms, simulate_windows
@@ -64,7 +65,8 @@ def test_the_origin_says_how_to_make_the_data_again_however_many_rooms_there_are
     plan = SimulatedRooms(rooms=tuple(range(7, 9)), persons=(1,), minutes=0.1, nodes=1)
 
     assert simulate_windows(plan).origin.name == (
-        "cogd simulator: rooms 7 to 8, persons [1], 0.1 min each, 1 nodes, 20 Hz, seed 1, stride 10"
+        "cogd simulator: rooms 7 to 8, persons [1], 0.1 min each, 1 nodes, 20 Hz, seed 1, "
+        f"domain kit ({KIT.digest()}), stride 10"
     )
 
 
@@ -87,6 +89,30 @@ def test_progress_is_told_scene_by_scene():
     )
 
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_specification_names_its_domain():
+    homes = open_dataset("sim:rooms=3&persons=0&minutes=0.05&domain=homes")
+
+    assert f"domain homes ({HOMES.digest()})" in homes.name
+    assert {recording.chip for recording in homes.recordings()} <= set(HOMES.chips)
+    assert len({recording.chip for recording in homes.recordings()}) > 1
+    assert {recording.chip for recording in open_dataset("sim:rooms=3&persons=0").recordings()} == {"s3"}
+    with pytest.raises(ConfigError, match="no domain 'castles'"):
+        open_dataset("sim:domain=castles")
+
+
+def test_joints_out_of_the_cameras_sight_are_not_labelled():
+    recordings = open_dataset("sim:rooms=6&persons=1&minutes=0.2&nodes=1&domain=homes").recordings()
+    shares = []
+    for recording in recordings:
+        track = recording.track()
+        inside = ((track.keypoints >= 0) & (track.keypoints <= 1)).all(axis=-1)
+        assert not track.visible[~inside].any()
+        shares.append((track.visible == 2).mean())
+
+    assert min(shares) < 0.9
+    assert max(shares) > 0.95
 
 
 # --- as a data set ---------------------------------------------------------------------------------------------
