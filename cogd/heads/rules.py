@@ -94,7 +94,8 @@ def _numbers(calibration: Calibration, names: Sequence[str]) -> list[float]:
     try:
         numbers = [number for (number,) in (calibration[name] for name in names)]
     except (KeyError, ValueError) as error:
-        raise ManifestError(f"the calibration must hold {', '.join(names)}, one number each") from error
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise ManifestError(f"the calibration must hold {listed}, one number each") from error
     if not all(map(isfinite, numbers)):
         raise ManifestError("the calibration's numbers must be finite")
     return numbers
