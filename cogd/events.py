@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from cogd.inferred import CountFields, MotionFields, PoseFields
+from cogd.inferred import CountFields, FusedCountFields, MotionFields, PoseFields
 
 Level = Literal["debug", "info", "warn", "error"]
 
@@ -309,14 +309,15 @@ class HealthLive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Fields = (
-    PoseFields | CountFields | MotionFields | RunStarted | RunStopped | LinkChanged | WindowReset | SourceChanged
-    | AppRejected | AppUpdated | AppRolledBack | AppRemoved | AppFailed | CalibrationDone | CalibrationFailed
-    | CalibrationForgotten | CalibrationUnused | HealthOk | HealthFailed | HealthLive
+    PoseFields | CountFields | FusedCountFields | MotionFields | RunStarted | RunStopped | LinkChanged | WindowReset
+    | SourceChanged | AppRejected | AppUpdated | AppRolledBack | AppRemoved | AppFailed | CalibrationDone
+    | CalibrationFailed | CalibrationForgotten | CalibrationUnused | HealthOk | HealthFailed | HealthLive
 )  # fmt: skip
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
     "pose.frame": PoseFields,
     "count": CountFields,
+    "count.fused": FusedCountFields,
     "motion": MotionFields,
     "run.started": RunStarted,
     "run.stopped": RunStopped,

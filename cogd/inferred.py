@@ -105,6 +105,46 @@ class CountFields(InferenceFields, kw_only=True):
     classes: list[int]
 
 
+class FusedCountFields(msgspec.Struct, frozen=True, kw_only=True):
+    """`count.fused`: the counts of several nodes of one source, made one.
+
+    Attributes:
+        tick: number of the tick that inferred the newest of them.
+        app: the app's id.
+        version: its version.
+        digest: `sha256:` of its signed manifest.
+        source: the source.
+        nodes: whose counts these are, by name.
+        n_nodes: how many.
+        time: of the newest frame, unix seconds on the source's clock; the others' are at most a second apart.
+        origin: `live`, `replayed` or `simulated`.
+        count: the most probable number of persons among the trained ones.
+        confidence: calibrated probability that `count` is right, or null where the bundle has no calibration for it.
+        count_p95_low: least number of a range that holds 95 % of the probability.
+        count_p95_high: greatest number of that range.
+        probs: probability of each number in `classes`.
+        classes: the trained numbers of persons.
+        latency_ms: from the arrival of the newest frame to its node's `count`.
+    """
+
+    tick: int
+    app: str
+    version: str
+    digest: str
+    source: str
+    nodes: list[str]
+    n_nodes: int
+    time: float
+    origin: str
+    count: int
+    confidence: float | None
+    count_p95_low: int
+    count_p95_high: int
+    probs: list[float]
+    classes: list[int]
+    latency_ms: float
+
+
 class MotionFields(InferenceFields, kw_only=True):
     """`motion`.
 

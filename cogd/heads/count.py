@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from cogd.heads.base import Reading
-from cogd.heads.platt import Line
 from cogd.heads.rules import count_calibration, count_classes
 from cogd.inferred import CountFields
 from cogd.rounding import rounded
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
+    from cogd.heads.platt import Line
     from cogd.inferred import Context
 
 _PARTS = 1_000_000
@@ -28,6 +28,10 @@ class CountHead:
     """The number of persons among the trained ones; classes that were never trained are left out, not zero.
 
     Calibration: `temperature` divides the class logits; the confidence is sigmoid(`slope` * logit + `offset`).
+
+    Attributes:
+        fused_line: makes a confidence of the log-odds that several nodes together give to the most probable number;
+            of the calibration's `fused_slope` and `fused_offset`, None where it has none.
     """
 
     event = "count"
@@ -37,10 +41,10 @@ class CountHead:
         self._trained = output.trained_classes or []
         self._temperature = 1.0
         self._line: Line | None = None
+        self.fused_line: Line | None = None
         fitted = count_calibration(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
         if fitted is not None:
-            self._temperature, slope, offset = fitted
-            self._line = Line(slope, offset)
+            self._temperature, self._line, self.fused_line = fitted
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
         """One count for each row. A handful of numbers: plain floats are faster here than arrays."""
@@ -60,7 +64,7 @@ class CountHead:
         best = probabilities.index(max(probabilities))
         known = logits.index(max(logits)) in self._trained
         confidence = self._confidence(conf_logit)
-        low, high = _p95_range(probabilities, best)
+        low, high = p95_range(probabilities, best)
         fields = CountFields(
             **context.fields(),
             count=self._counts[best],
@@ -76,7 +80,7 @@ class CountHead:
         return Reading("info" if known else "warn", fields, confidence)
 
 
-def _p95_range(probabilities: Sequence[float], best: int) -> tuple[int, int]:
+def p95_range(probabilities: Sequence[float], best: int) -> tuple[int, int]:
     """Widen from the most probable class, always by the more probable neighbour (the lower one at a tie)."""
     low = high = best
     mass = probabilities[best]

@@ -6,7 +6,6 @@ import statistics
 from typing import TYPE_CHECKING, Final
 
 from cogd.heads.base import Reading
-from cogd.heads.platt import Line
 from cogd.heads.rules import motion_calibration
 from cogd.inferred import MotionFields
 from cogd.rounding import rounded
@@ -45,10 +44,8 @@ class MotionHead:
     event = "motion"
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
-        fitted = motion_calibration(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
-        slope, offset, baseline_slope, baseline_offset = fitted
-        self._line = Line(slope, offset)
-        self._above_baseline = Line(baseline_slope, baseline_offset)
+        numbers = {name: tensor.ravel().tolist() for name, tensor in calibration.items()}
+        self._line, self._above_baseline = motion_calibration(output, numbers)
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
         """One event for each row, of nodes without a baseline."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 _MOST = 700.0
 """exp of no more than this is finite."""
 
 
-class Line(NamedTuple):
+class Line:
     """sigmoid(slope * score + offset), fitted on data that trained nothing."""
 
-    slope: float
-    offset: float
+    __slots__ = ("offset", "slope")
+
+    def __init__(self, slope: float, offset: float) -> None:
+        self.slope, self.offset = slope, offset
 
     def probability(self, score: float) -> float:
         """Of a finite score, 0..1."""

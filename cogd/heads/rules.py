@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isfinite
 
 from cogd.errors import ManifestError
+from cogd.heads.platt import Line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
     Output = OutputSpec | OutputFacts
     Calibration = Mapping[str, Sequence[float]]
+
+
+_MOTION = ("slope", "offset", "baseline_slope", "baseline_offset")
+_FUSED = ("fused_slope", "fused_offset")
 
 
 def check_pose(output: Output, calibration: Calibration) -> None:
@@ -29,8 +34,8 @@ def check_pose(output: Output, calibration: Calibration) -> None:
         raise ManifestError("the pose head knows no calibration")
 
 
-def motion_calibration(output: Output, calibration: Calibration) -> tuple[float, float, float, float]:
-    """Slope and offset for a node without a baseline, and those for one that has one.
+def motion_calibration(output: Output, calibration: Calibration) -> tuple[Line, Line]:
+    """The line for a node without a baseline, and the one for a node that has one.
 
     Raises:
         ManifestError: the output, or the calibration, does not suit the motion head.
@@ -41,14 +46,10 @@ def motion_calibration(output: Output, calibration: Calibration) -> tuple[float,
         raise ManifestError("the motion head wants the labels quiet and moving, both trained")
     if output.confidence != "platt":
         raise ManifestError("the motion head wants a calibration: without it a logit means nothing")
-    names = ("slope", "offset", "baseline_slope", "baseline_offset")
-    try:
-        (slope,), (offset,), (above_slope,), (above_offset,) = (calibration[name] for name in names)
-    except (KeyError, ValueError) as error:
-        raise ManifestError(f"the calibration must hold {', '.join(names)}, one number each") from error
-    if not (all(map(isfinite, (slope, offset, above_slope, above_offset))) and min(slope, above_slope) > 0):
-        raise ManifestError("the calibration's numbers must be finite and the slopes above 0")
-    return slope, offset, above_slope, above_offset
+    slope, offset, above_slope, above_offset = _numbers(calibration, _MOTION)
+    if min(slope, above_slope) <= 0:
+        raise ManifestError("the calibration's slopes must be above 0: the greater the logit, the more moves")
+    return Line(slope, offset), Line(above_slope, above_offset)
 
 
 def count_classes(output: Output) -> list[int]:
@@ -71,18 +72,30 @@ def count_classes(output: Output) -> list[int]:
     return counts
 
 
-def count_calibration(output: Output, calibration: Calibration) -> tuple[float, float, float] | None:
-    """Temperature, slope and offset; None where there is no confidence.
+def count_calibration(output: Output, calibration: Calibration) -> tuple[float, Line, Line | None] | None:
+    """Temperature, the line of the confidence, and that of several nodes together, if any; None: no confidence.
 
     Raises:
         ManifestError: the calibration does not suit the count head.
     """
     if output.confidence != "platt":
         return None
+    names = ["temperature", "slope", "offset"]
+    if not calibration.keys().isdisjoint(_FUSED):
+        names += _FUSED
+    temperature, slope, offset, *fused = _numbers(calibration, names)
+    if temperature <= 0:
+        raise ManifestError("the calibration must have a temperature above 0")
+    return temperature, Line(slope, offset), Line(*fused) if fused else None
+
+
+def _numbers(calibration: Calibration, names: Sequence[str]) -> list[float]:
+    """One finite number of each name."""
     try:
-        (temperature,), (slope,), (offset,) = (calibration[name] for name in ("temperature", "slope", "offset"))
+        numbers = [number for (number,) in (calibration[name] for name in names)]
     except (KeyError, ValueError) as error:
-        raise ManifestError("the calibration must hold temperature, slope and offset, one number each") from error
-    if not (all(map(isfinite, (temperature, slope, offset))) and temperature > 0):
-        raise ManifestError("the calibration's numbers must be finite and the temperature above 0")
-    return temperature, slope, offset
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise ManifestError(f"the calibration must hold {listed}, one number each") from error
+    if not all(map(isfinite, numbers)):
+        raise ManifestError("the calibration's numbers must be finite")
+    return numbers

@@ -6,6 +6,7 @@ the daemon may go back to it; they are not used for another.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Meta
 
 from cogd.bundle import durable
 from cogd.bundle.regular import read_regular_file
-from cogd.errors import StorageError
+from cogd.errors import PermissionDeniedError, StorageError
 from cogd.heads.base import Baseline
 
 if TYPE_CHECKING:
@@ -96,6 +97,19 @@ class Baselines:
         for one in merged.values():
             versions.setdefault((one.app, one.node), []).append(one)
         return [one for kept in versions.values() for one in kept[-KEPT:]]
+
+    def check_writable(self) -> None:
+        """See, before anybody leaves the room for it, that what is measured could be stored.
+
+        Raises:
+            PermissionDeniedError: it could not.
+        """
+        folder = self.path.parent
+        existing = folder if folder.exists() else folder.parent
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise PermissionDeniedError(
+                f"the daemon may not write to {existing}", hint="give it another folder: the setting state_dir"
+            )
 
     def write(self, baselines: Sequence[Measured]) -> None:
         """Make these all that is in the file, durably; it blocks, and changes nothing in memory.

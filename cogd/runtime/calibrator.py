@@ -53,14 +53,14 @@ class _Watched:
             self.times_s.append(reading.fields.time)
             self.origin = reading.fields.origin
 
-    def objection(self, seconds: float, serving: App | None) -> str | None:
-        """Why no baseline can be made of it."""
+    def lack(self, seconds: float, serving: App | None) -> str | None:
+        """Why there is not enough to make a baseline of."""
         if serving is not self.app:
             return f"another version of {self.app.id} serves by now"
         covered_s = self.times_s[-1] - self.times_s[0] if self.times_s else 0.0
         if len(self.scores) < MIN_WINDOWS or covered_s < COVERED * seconds:
             return f"only {len(self.scores)} windows came, over {covered_s:.1f} of {seconds:g} s"
-        return self.head.why_not_quiet(self.scores)
+        return None
 
     def measured(self, seconds: float, now_unix_s: float) -> Measured:
         median = statistics.median(self.scores)
@@ -136,6 +136,7 @@ class Calibrator:
                 raise CalibrationError(f"{seconds:g} s is not within {MIN_SECONDS:g} to {MAX_SECONDS:g} s", hint="")
             with self._one_at_a_time():
                 watched = self._choose(app_id, nodes)
+                self._baselines.check_writable()
                 measured = await self._watch(watched, seconds)
                 await self._store(self._baselines.with_measured(measured))
         except CogdError as error:
@@ -214,9 +215,10 @@ class Calibrator:
         finally:
             self._engine.observers.remove(hear)
         serving = {place.id: place.active.app for place in self._engine.places}
-        objections = [(one, one.objection(seconds, serving.get(one.app.id))) for one in watched]
-        if against := [f"{one.app.id}, {one.node}: {why}" for one, why in objections if why is not None]:
-            raise CalibrationError("; ".join(against))
+        if lacks := _objections(watched, lambda one: one.lack(seconds, serving.get(one.app.id))):
+            raise CalibrationError(lacks, hint=_LIVE)
+        if motions := _objections(watched, lambda one: one.head.why_not_quiet(one.scores)):
+            raise CalibrationError(motions)
         return [one.measured(seconds, self._clock.unix_s()) for one in watched]
 
     async def _store(self, baselines: Sequence[Measured]) -> None:
@@ -233,6 +235,12 @@ class Calibrator:
 
 
 _LIVE: Final = "`cogd health --live` says why a node is not live, or its windows not complete"
+
+
+def _objections(watched: Sequence[_Watched], find: Callable[[_Watched], str | None]) -> str:
+    """What speaks against each, in one text; empty where nothing does."""
+    found = [(one, find(one)) for one in watched]
+    return "; ".join(f"{one.app.id}, {one.node}: {why}" for one, why in found if why is not None)
 
 
 def _heard(names: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ from cogd.runtime.baselines import Baselines
 from cogd.runtime.calibrator import Calibrator
 from cogd.runtime.control import ControlServer
 from cogd.runtime.engine import TICK_S, Engine
+from cogd.runtime.fusion import Fusion
 from cogd.runtime.intake import SourceIntake
 from cogd.runtime.reload import Reloader
 from cogd.runtime.runner import Runner
@@ -92,6 +93,8 @@ class Daemon:
             run=partial(Runner, baselines=baselines.of),
         )
         self._calibrator = Calibrator(self._engine, baselines, self._clock)
+        if settings.fuse_counts:
+            self._engine.observers.append(Fusion(self._engine.say).observe)
         self._begin_with_trials = catalogue is not None and catalogue.on_trial
         self._reloader = Reloader(
             self._engine, catalogue, self._clock, settings.canary_s, settings.tick_ms / 1000, rejected

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,10 @@ class Daemon:
 
     def end(self, number: signal.Signals) -> list[dict]:
         """The events that were left, after a signal."""
+        watchdog = threading.Timer(PATIENCE_S, self.process.kill)
+        watchdog.start()
         self.process.send_signal(number)
-        out, _ = self.process.communicate(timeout=PATIENCE_S)
+        out = self.process.stdout.read()  # what was read ahead as well, which `communicate` would leave out
+        self.process.wait()
+        watchdog.cancel()
         return [json.loads(line) for line in out.splitlines() if line.endswith(b"}")]

@@ -15,7 +15,7 @@ import pytest
 
 from cogd import control
 from cogd.errors import ModelError
-from cogd.runtime import daemon as daemon_module
+from cogd.runtime import urls as urls_module
 from cogd.runtime.daemon import Daemon
 from cogd.runtime.plugins import load_plugin
 from cogd.settings import Settings
@@ -103,7 +103,7 @@ class Run:
 @pytest.fixture
 async def running(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        daemon_module, "load_plugin", lambda group, name: ListSink if name == "list" else load_plugin(group, name)
+        urls_module, "load_plugin", lambda group, name: ListSink if name == "list" else load_plugin(group, name)
     )
     made = []
 

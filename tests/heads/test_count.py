@@ -130,6 +130,13 @@ class TestConfidence:
         assert read([0.0] * 4, conf=logit, head=calibrated()).confidence == expected
 
 
+def test_the_line_of_several_nodes_is_known_where_it_was_fitted():
+    assert CountHead(count_output(), {}).fused_line is None
+    assert calibrated().fused_line is None
+    line = calibrated(fused_slope=np.float32([2.0]), fused_offset=np.float32([-1.0])).fused_line
+    assert line.probability(0.75) == pytest.approx(1 / (1 + math.exp(-0.5)))
+
+
 def test_each_row_has_its_own_context():
     outputs = {"count_logits": np.eye(3, 4, dtype=np.float32) * 9, "conf_logits": np.zeros((3, 1), np.float32)}
     readings = CountHead(count_output(), {}).read(outputs, contexts(3))
@@ -168,6 +175,19 @@ class TestABundleThatDoesNotSuit:
         calibration = {key: tensor for key, tensor in (PLATT | {name: value}).items() if tensor is not None}
         with pytest.raises(ManifestError, match="the calibration"):
             CountHead(count_output(confidence="platt", calibration="c"), calibration)
+
+    @pytest.mark.parametrize(
+        "fused",
+        [
+            {"fused_slope": np.float32([1.0])},
+            {"fused_offset": np.float32([1.0])},
+            {"fused_slope": np.float32([1.0, 2.0])},
+            {"fused_slope": np.float32([np.nan]), "fused_offset": np.float32([0.0])},
+        ],
+    )
+    def test_in_its_calibration_of_several_nodes_is_refused(self, fused):
+        with pytest.raises(ManifestError, match="calibration"):
+            calibrated(**fused)
 
     @pytest.mark.parametrize("temperature", [0.0, -1.0])
     def test_in_its_temperature_is_refused(self, temperature):

@@ -132,5 +132,5 @@ class TestABundleThatDoesNotSuit:
 
     @pytest.mark.parametrize("name", ["slope", "baseline_slope"])
     def test_in_a_slope_that_is_not_above_0_is_refused(self, name):
-        with pytest.raises(ManifestError, match="slopes above 0"):
+        with pytest.raises(ManifestError, match="slopes must be above 0"):
             MotionHead(MOTION, PLATT | {name: np.float32([0.0])})

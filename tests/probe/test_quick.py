@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -24,8 +25,9 @@ from cogd.csi import tones
 from cogd.probe import golden, ort, quick
 from cogd.probe.not_quick import NotQuick
 from cogd.runtime import app as app_module
+from tests.bundle.apps import installed
 from tests.bundle.factory import KEY, OTHER_KEY, revocation
-from tests.runtime.factory import COUNT, files_of, input_spec, some_windows, weights_of
+from tests.runtime.factory import COUNT, MOTION, files_of, input_spec, motion_bundle, some_windows, weights_of
 from tests.runtime.onnx_bytes import linear_model
 
 BIN = Path(sys.executable).parent
@@ -128,6 +130,17 @@ class TestHealthyApps:
         quickly, ordinary = both_ways(cogd, *home.flags)
         assert ways(quickly) == QUICK
         assert quickly.status == ordinary.status == 0
+
+    def test_both_ways_say_the_same_of_one_whose_columns_are_cells(self, cogd, home):
+        installed(home.apps, motion_bundle())
+        quickly, ordinary = both_ways(cogd, *home.flags)
+        assert ways(quickly) == QUICK
+        assert quickly.status == ordinary.status == 0
+
+    def test_with_a_calibration_for_several_nodes_it_goes_quickly_too(self, cogd, home):
+        home.install("count", **calibrated(fused_slope=1.0, fused_offset=0.5))
+        quickly, ordinary = both_ways(cogd, *home.flags)
+        assert (quickly.status, ordinary.status, ways(quickly)) == (0, 0, QUICK)
 
     def test_of_two_apps_the_one_that_is_named_is_proven(self, cogd, home):
         home.install("pose")
@@ -252,7 +265,21 @@ class TestAnAppThatIsNotWell:
         monkeypatch.setattr(quick, "Session", lambda *arguments: pytest.fail("the model was loaded"))
         assert cogd("health", *home.flags).status == 1
 
-    @pytest.mark.parametrize("values", [{"temperature": 0.0}, {"slope": float("inf")}])
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"output": msgspec.structs.replace(MOTION, labels=["moving", "quiet"])},
+            {"output": msgspec.structs.replace(MOTION, trained_classes=[0])},
+            {"head": "count"},
+        ],
+    )
+    def test_with_an_output_that_does_not_suit_the_head_is_judged_as_in_the_ordinary_way(self, cogd, home, changes):
+        installed(home.apps, motion_bundle(**changes))
+        quickly, ordinary = both_ways(cogd, *home.flags)
+        assert judged(quickly) == judged(ordinary)
+        assert (quickly.status, ways(quickly)) == (1, FELL_BACK)
+
+    @pytest.mark.parametrize("values", [{"temperature": 0.0}, {"slope": float("inf")}, {"fused_slope": 1.0}])
     def test_with_a_bad_calibration_is_judged_as_in_the_ordinary_way(self, cogd, home, values):
         home.install("count", **calibrated(**values))
         quickly, ordinary = both_ways(cogd, *home.flags)

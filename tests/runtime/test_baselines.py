@@ -6,7 +6,7 @@ import os
 import msgspec
 import pytest
 
-from cogd.errors import CogdError, StorageError
+from cogd.errors import CogdError, PermissionDeniedError, StorageError
 from cogd.runtime.baselines import FILE_NAME, Baselines, Measured
 
 
@@ -85,6 +85,13 @@ class TestTheFile:
         with pytest.raises(CogdError, match="the baselines were not stored"):
             baselines.write([measured()])
         assert not list(baselines)
+
+    def test_that_could_not_be_written_is_told_before(self, tmp_path, monkeypatch):
+        Baselines(tmp_path / "state").check_writable()  # it would be made
+        with pytest.raises(PermissionDeniedError, match="may not write") as caught:
+            Baselines(tmp_path / "none" / "state").check_writable()
+        assert "state_dir" in caught.value.hint
+        assert not list(tmp_path.iterdir())
 
 
 class TestWhatIsUsed:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cogd.csi.frame import Origin
-from cogd.errors import CalibrationError, CogdError, NoAppError, StorageError
+from cogd.errors import CalibrationError, CogdError, NoAppError, PermissionDeniedError, StorageError
 from cogd.runtime.baselines import FILE_NAME, Baselines
 from cogd.runtime.calibrator import COVERED, MIN_WINDOWS, Calibrator
 from cogd.runtime.runner import Runner
@@ -241,13 +241,17 @@ class TestItIsRefused:
         end.set()
         assert len(await first) == 1
 
-    async def test_where_it_can_not_be_stored(self, room):
+    async def test_where_it_could_not_be_stored_nobody_has_to_wait_for_that(self, room, tmp_path):
         r = await room()
-        r.baselines.path.parent.touch()
-        with pytest.raises(CogdError, match="were not stored"):
-            await r.calibrator.calibrate(None, [], SECONDS)
-        assert not list(r.baselines)
-        assert r.named("calibration.failed")[0].code == "storage"
+        r.baselines.path = tmp_path / "none" / "state" / FILE_NAME
+        r.calibrator._sleep = lambda seconds: pytest.fail("it was watched")
+        error = await self.refused(r, kind=PermissionDeniedError)
+        assert "state_dir" in error.hint
+
+    async def test_where_it_can_not_be_stored_after_all(self, room):
+        r = await room()
+        r.meanwhile = r.baselines.path.parent.touch
+        await self.refused(r, kind=StorageError)
 
 
 async def test_whoever_gives_up_leaves_nothing_behind(room):
