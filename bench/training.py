@@ -30,7 +30,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from cogd.train.data.windows import DataOrigin, Split, Windows
+from cogd.train.data.split import rows_split
+from cogd.train.data.windows import DataOrigin, Windows, unknown
 from cogd.train.device import capture_on, choose_device
 from cogd.train.loop import Loop
 from cogd.train.recipe import COUNT, POSE
@@ -143,7 +144,12 @@ def make_loop(recipe: Recipe, device: torch.device) -> Loop:
         persons=rng.integers(0, 2, size=count),
         start_s=np.arange(count, dtype=np.float64),
         end_s=np.arange(count) + 0.95,
+        moving=unknown(count).astype(np.int8),
         session=np.zeros(count, dtype=np.int64),
+        room=unknown(count),
+        subject=unknown(count),
+        node=np.zeros(count, dtype=np.int64),
+        names={"session": ("random",), "room": (), "subject": ()},
         tones="ht56",
         rate_hz=20.0,
         min_gap_s=0.02,
@@ -151,7 +157,7 @@ def make_loop(recipe: Recipe, device: torch.device) -> Loop:
         origin=DataOrigin("random numbers", None, "CC0-1.0"),
     )
     rows = np.arange(count)
-    split = Split("in order", rows[:TRAIN], rows[TRAIN:], rows[:0])
+    split = rows_split("in order", rows[:TRAIN], rows[TRAIN:], rows[:0])
     torch.manual_seed(recipe.seed)
     task = PoseTask(windows) if recipe.head == "pose" else CountTask(windows, split.train)
     return Loop(task, windows.csi, split, recipe, device=device, capture=capture_on(device))

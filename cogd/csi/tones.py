@@ -62,15 +62,30 @@ def _centred(name: str, tones: tuple[int, ...], *, centre: int, scale: int = 1, 
 
 _HE_TONES = (*range(-122, -1), *range(2, 123))
 
+
+def _classic(layout: Layout) -> Layout:
+    """A 64-bin layout in FFT order without tone 1.
+
+    The classic ESP32 overwrites the first word, which holds tones 0 and 1 (ESP-IDF: `first_word_invalid`).
+    """
+    kept = [(tone, pick) for tone, pick in zip(layout.tones, layout.picks, strict=True) if tone != 1]
+    return Layout(f"{layout.name}-classic", tuple(tone for tone, _ in kept), tuple(pick for _, pick in kept))
+
+
 _LLTF_64 = _fft_order("lltf-64", _LLTF_TONES)
+_LLTF_64_CLASSIC = _classic(_LLTF_64)
+_LLTF_64_CENTRED = _centred("lltf-64-centred", _LLTF_TONES, centre=32)
 _HT_64 = _fft_order("ht-64", HT_TONES)
+_HT_64_CLASSIC = _classic(_HT_64)
 _HT_64_CENTRED = _centred("ht-64-centred", HT_TONES, centre=32)
 _HT_128 = _fft_order("ht-128", HT_TONES, offset=64)
 _HT_192 = _fft_order("ht-192", HT_TONES, offset=64)
 _HE_256 = _centred("he-256", _HE_TONES, centre=128, scale=4)
 _READY_56 = Layout("ready-56", tuple(float(tone) for tone in HT_TONES), tuple(range(56)))
 
-LAYOUTS: tuple[Layout, ...] = (_LLTF_64, _HT_64, _HT_64_CENTRED, _HT_128, _HT_192, _HE_256, _READY_56)
+_OF_64 = (_LLTF_64, _LLTF_64_CLASSIC, _LLTF_64_CENTRED, _HT_64, _HT_64_CLASSIC, _HT_64_CENTRED)
+
+LAYOUTS: tuple[Layout, ...] = (*_OF_64, _HT_128, _HT_192, _HE_256, _READY_56)
 """Every layout of a complete frame."""
 
 
@@ -88,7 +103,7 @@ def _amplitude_only(layout: Layout, bins: int) -> Layout:
     return Layout(f"{layout.name}-first{bins}", tuple(t for t, _ in kept), tuple(p for _, p in kept))
 
 
-_FIRST_56 = {layout.name: _amplitude_only(layout, 56) for layout in (_LLTF_64, _HT_64, _HT_64_CENTRED)}
+_FIRST_56 = {layout.name: _amplitude_only(layout, 56) for layout in _OF_64}
 
 
 def detect_layout(active: NDArray[np.bool_], bins: int) -> Layout:
@@ -119,12 +134,20 @@ def detect_layout(active: NDArray[np.bool_], bins: int) -> Layout:
 
 
 def _layout_of_64(active: NDArray[np.bool_]) -> Layout:
+    """The layout by the empty bins: guard bands and the carrier.
+
+    The first word is looked at only for whether there is something in it: the carrier's bin is empty but on the classic
+    ESP32.
+    """
     if not active[30:35].any():  # the upper guard band of the FFT order; bins 0-29 and 35-63 at the widest
-        return _LLTF_64 if not active[[27, 28, 36, 37]].any() else _HT_64
-    if not active[[0, 1, 2, 3, 32]].any():  # guard band and DC of the centred order (C5, C6)
-        return _HT_64_CENTRED
+        if active[[27, 28, 36, 37]].any():
+            return _HT_64_CLASSIC if active[0] else _HT_64
+        return _LLTF_64_CLASSIC if active[0] else _LLTF_64
+    if not active[[2, 3, 32]].any():  # guard band and carrier of the centred order
+        edges = active[4:6].any() or active[59:61].any()  # the upper one is beyond the first 56 bins
+        return _HT_64_CENTRED if edges else _LLTF_64_CENTRED
     raise ToneError(
-        "a 64-bin frame whose empty bins are neither the FFT order's (30-34) nor the centred one's (0-3, 32)"
+        "a 64-bin frame whose empty bins are neither the FFT order's (30-34) nor the centred one's (2, 3, 32)"
     )
 
 

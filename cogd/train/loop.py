@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cogd.train.data.windows import Split
+    from cogd.train.data.split import Split
     from cogd.train.recipe import Recipe
     from cogd.train.step import Capture
     from cogd.train.tasks import Task

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cogd.bundle.manifest import Metric
-    from cogd.train.data.windows import Split
+    from cogd.train.data.split import Split
 
 LOWER_IS_BETTER = frozenset({"mpjpe_picture", "mae_persons", "confidence_ece"})
 

@@ -19,7 +19,7 @@ from cogd.errors import TrainError
 from cogd.sim.bodies import JOINTS
 from cogd.train import rundir
 from cogd.train.calibration import calibrate_count
-from cogd.train.data.windows import Split, Windows, temporal_split
+from cogd.train.data.split import Split, temporal_split
 from cogd.train.device import capture_on, choose_device
 from cogd.train.edge import export_for_edge
 from cogd.train.loop import Loop
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cogd.train.data.windows import Windows
     from cogd.train.device import DeviceName
     from cogd.train.recipe import Recipe
 

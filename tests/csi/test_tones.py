@@ -1,3 +1,5 @@
+from collections import Counter
+
 import msgspec
 import numpy as np
 import pytest
@@ -25,7 +27,9 @@ HE_SEEN = [*range(5, 128), *range(129, 256)]
 CENTRED = [*range(4, 32), *range(33, 61)]
 """Active bins of a C6's 64-bin HT frame."""
 CLASSIC = [*range(30), *range(35, 64)]
-"""Active bins of the classic ESP32, which fills eleven that the standard leaves empty."""
+"""Active bins of the classic ESP32, which fills three that the standard leaves empty; its first two hold no CSI."""
+LLTF_CENTRED = [*range(6, 32), *range(33, 59)]
+"""Active bins of a 64-bin L-LTF frame in centred order, as a C6 sends now and then."""
 
 
 def ramp(tone: np.ndarray) -> np.ndarray:
@@ -52,7 +56,11 @@ def ramp_frame(bins: int, active, tones: np.ndarray, foreign=()):
 FRAMES = {
     "lltf-64": (ramp_frame(64, LLTF, tone_of_bin(64)), 52),
     "ht-64": (ramp_frame(64, HT, tone_of_bin(64)), 56),
-    "ht-64 classic": (ramp_frame(64, CLASSIC, tone_of_bin(64)), 56),
+    "ht-64-classic": (ramp_frame(64, CLASSIC, tone_of_bin(64), foreign=(0, 1)), 55),
+    "lltf-64-classic": (ramp_frame(64, LLTF, tone_of_bin(64), foreign=(0, 1)), 51),
+    "lltf-64-centred": (ramp_frame(64, LLTF_CENTRED, np.arange(64) - 32.0), 52),
+    "lltf-64-centred overwritten": (ramp_frame(64, LLTF_CENTRED, np.arange(64) - 32.0, foreign=(0, 1)), 52),
+    "ht-64-centred overwritten": (ramp_frame(64, CENTRED, np.arange(64) - 32.0, foreign=(0, 1)), 56),
     "ht-64-centred": (ramp_frame(64, CENTRED, np.arange(64) - 32.0), 56),
     "ht-128": (ramp_frame(128, [64 + bin_ for bin_ in HT], tone_of_bin(128), LLTF), 56),
     "ht-192": (
@@ -73,7 +81,7 @@ def test_a_ramp_lands_on_its_tones(name):
     assert picked.measured == measured
     assert picked.values.dtype == np.float32
     assert picked.values.shape == (56,)
-    expected = ramp(np.clip(TONES, -26, 26)) if measured == 52 else ramp(TONES)  # the outermost tones are held
+    expected = ramp(np.clip(TONES, -26, 26)) if measured in {51, 52} else ramp(TONES)  # the outermost tones are held
     np.testing.assert_allclose(picked.values, expected, rtol=1e-5)
 
 
@@ -85,7 +93,7 @@ def test_every_layout_has_a_test():
 def test_layouts_are_in_order_and_pick_a_bin_once(layout):
     assert list(layout.tones) == sorted(set(layout.tones))
     assert len(set(layout.picks)) == len(layout.picks) == len(layout.tones)
-    assert measured_tones(layout) in {52, 56}
+    assert measured_tones(layout) in {51, 52, 55, 56}
 
 
 @pytest.mark.parametrize("where", range(56))
@@ -145,6 +153,7 @@ def test_first56_needs_56_bins_that_are_not_all_zero(amplitude):
         (LLTF, tone_of_bin(64), "lltf-64-first56"),
         (HT, tone_of_bin(64), "ht-64-first56"),
         (CENTRED, np.arange(64) - 32.0, "ht-64-centred-first56"),
+        (LLTF_CENTRED, np.arange(64) - 32.0, "lltf-64-centred-first56"),
     ],
 )
 def test_a_server_that_hands_on_56_of_64_bins(active, tones, kind):
@@ -156,6 +165,21 @@ def test_a_server_that_hands_on_56_of_64_bins(active, tones, kind):
     assert picked.measured == len(set(kept) & set(TONES))
     inside = np.isin(TONES, kept)
     np.testing.assert_allclose(picked.values[inside], ramp(TONES[inside]), rtol=1e-5)
+
+
+def test_a_real_c6_mixes_frames_of_two_kinds_and_a_real_classic_esp32_overwrites_tone_1(data):
+    def kinds(name: str) -> Counter[tuple[str, int]]:
+        with np.load(data / "espectre" / name) as file:
+            frames = file["csi_data"].reshape(-1, 64, 2)
+        return Counter(
+            (tones.kind, tones.measured) for tones in (select_tones(make_frame(iq), "ht56") for iq in frames)
+        )
+
+    assert kinds("movement/movement_c6_64sc_20260310_230434.npz") == {
+        ("ht-64-centred", 56): 1304,
+        ("lltf-64-centred", 52): 128,
+    }
+    assert kinds("baseline/baseline_esp32_64sc_20260310_232100.npz") == {("ht-64-classic", 55): 1120}
 
 
 # --- frames that fit nothing -----------------------------------------------------------------------------------

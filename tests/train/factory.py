@@ -15,7 +15,8 @@ from cogd.bundle.archive import read_archive
 from cogd.bundle.keys import PrivateKey
 from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import VerifiedBundle, verify_bundle
-from cogd.train.data.windows import DataOrigin, Split, Windows
+from cogd.train.data.split import Split, rows_split
+from cogd.train.data.windows import GROUPS, DataOrigin, Windows, unknown
 from cogd.train.recipe import Recipe
 
 KEY = PrivateKey(bytes(range(32)))
@@ -35,20 +36,29 @@ def make_windows(count: int = 40, *, seed: int = 0, **columns: object) -> Window
         "persons": np.ones(count, dtype=np.int64),
         "start_s": end_s - 0.95,
         "end_s": end_s,
+        "moving": unknown(count).astype(np.int8),
         "session": np.zeros(count, dtype=np.int64),
+        "room": unknown(count),
+        "subject": unknown(count),
+        "node": np.zeros(count, dtype=np.int64),
         "tones": "ht56",
         "rate_hz": 20.0,
         "min_gap_s": 0.02,
         "max_gap_s": 0.25,
         "origin": DataOrigin("random numbers", None, "CC0-1.0"),
     }
-    return Windows(**{**filled, **columns})
+    filled |= columns
+    names = {
+        group: tuple(f"{group} {number}" for number in range(int(filled[group].max(initial=-1)) + 1))
+        for group in GROUPS
+    }
+    return Windows(**{"names": names} | filled)
 
 
 def make_split(train: int = 24, calibration: int = 8, test: int = 8) -> Split:
     """Rows one after the other."""
     rows = np.arange(train + calibration + test)
-    return Split("in order", *np.split(rows, [train, train + calibration]))
+    return rows_split("in order", *np.split(rows, [train, train + calibration]))
 
 
 def make_recipe(head: str = "pose", **changes: object) -> Recipe:

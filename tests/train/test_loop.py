@@ -8,7 +8,7 @@ import torch
 
 from cogd.errors import TrainError
 from cogd.train import loop as loop_module
-from cogd.train.data.windows import Split
+from cogd.train.data.split import rows_split
 from cogd.train.loop import Loop
 from cogd.train.tasks import CountTask, PoseTask
 from tests.train.factory import make_recipe, make_split, make_windows
@@ -125,7 +125,7 @@ def test_a_checkpoint_of_the_other_head_is_refused(tmp_path):
         {"keypoints": np.full((40, 17, 2), 0.5, dtype=np.float32)},
         {"weight": np.ones(40, dtype=np.float32)},
         {"split": make_split(23, 9, 8)},  # the same rows in the same order, cut elsewhere
-        {"split": Split("mixed", np.arange(24)[::-1].copy(), np.arange(24, 32), np.arange(32, 40))},
+        {"split": rows_split("mixed", np.arange(24)[::-1].copy(), np.arange(24, 32), np.arange(32, 40))},
     ],
     ids=["inputs", "keypoints", "weights", "cut", "order"],
 )

@@ -10,7 +10,7 @@ from cogd.csi.model_input import ModelInput
 from cogd.errors import TrainError
 from cogd.train import run as run_module
 from cogd.train import rundir
-from cogd.train.data.windows import temporal_split
+from cogd.train.data.split import temporal_split
 from cogd.train.edge import EdgeModel
 from cogd.train.reference import forward
 from cogd.train.report import LOWER_IS_BETTER

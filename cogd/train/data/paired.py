@@ -18,7 +18,7 @@ import numpy as np
 
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import TrainError
-from cogd.train.data.windows import DataOrigin, Windows
+from cogd.train.data.windows import DataOrigin, Windows, unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,12 @@ def read_paired(path: Path, licence: str = "not stated") -> Windows:
         persons=np.asarray([pair.n_persons_mode for pair in pairs], dtype=np.int64)[order],
         start_s=start_s[order],
         end_s=end_s[order],
+        moving=unknown(len(pairs)).astype(np.int8),
         session=np.zeros(len(pairs), dtype=np.int64),
+        room=unknown(len(pairs)),
+        subject=unknown(len(pairs)),
+        node=np.zeros(len(pairs), dtype=np.int64),
+        names={"session": (path.name,), "room": (), "subject": ()},
         tones="first56",
         rate_hz=round(1 / gap_s, 3),
         min_gap_s=0.0,

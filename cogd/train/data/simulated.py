@@ -13,7 +13,7 @@ from cogd.csi.node import Node
 from cogd.csi.window import WindowSpec
 from cogd.errors import TrainError
 from cogd.sim.simulator import Scene, Simulator
-from cogd.train.data.windows import DataOrigin, Windows
+from cogd.train.data.windows import DataOrigin, Windows, unknown
 from cogd.wire import adr018
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def _listed(rooms: tuple[int, ...]) -> str:
 
 def _play(scene: Scene, session: int, plan: SimulatedRooms, spec: WindowSpec, columns: _Columns) -> None:
     simulator = Simulator(scene)
+    truth = _Told()
     nodes = {
         number: Node(f"sim/{number}", [spec], LinkLimits(), believe_simulated=True)
         for number in range(1, scene.nodes + 1)
@@ -89,6 +90,7 @@ def _play(scene: Scene, session: int, plan: SimulatedRooms, spec: WindowSpec, co
     taken = dict.fromkeys(nodes, 0)
     for _ in range(max(1, round(plan.minutes * 60 * scene.rate_hz / _CHUNK_FRAMES))):
         chunk = simulator.advance(_CHUNK_FRAMES)
+        truth.add(chunk.truth)
         for packet in chunk.packets:
             datagram = adr018.decode(packet.datagram)
             if not isinstance(datagram, adr018.CsiDatagram):
@@ -102,7 +104,27 @@ def _play(scene: Scene, session: int, plan: SimulatedRooms, spec: WindowSpec, co
             taken[datagram.node_id] += 1
             if taken[datagram.node_id] % plan.stride == 0:
                 window = node.windows[spec]
-                columns.add(window.view(), packet.time_s - window.span_s, packet.time_s, session, chunk.truth)
+                span_s = packet.time_s - window.span_s, packet.time_s
+                columns.add(window.view(), span_s, (session, datagram.node_id), chunk.truth, truth.moving(*span_s))
+
+
+class _Told:
+    """What a scene's truth has told so far about motion."""
+
+    def __init__(self) -> None:
+        self._times_s = np.empty(0)
+        self._anybody = np.empty(0, dtype=np.bool_)
+
+    def add(self, truth: Truth) -> None:
+        """Take in the next stretch."""
+        self._times_s = np.concatenate([self._times_s, truth.times_s])
+        self._anybody = np.concatenate([self._anybody, truth.moving.any(axis=1)])
+
+    def moving(self, start_s: float, end_s: float) -> int:
+        """1 if at every step from start to end somebody moved, 0 if nobody did at any, -1 if both happened."""
+        first, last = np.searchsorted(self._times_s, (start_s, end_s), side="right")
+        anybody = self._anybody[max(first - 1, 0) : max(last, 1)]  # beginning with the step that holds at the start
+        return -1 if anybody.any() != anybody.all() else int(anybody.any())
 
 
 class _Columns:
@@ -113,21 +135,27 @@ class _Columns:
         self._keypoints: list[np.ndarray] = []
         self._persons: list[int] = []
         self._times: list[tuple[float, float]] = []
-        self._session: list[int] = []
+        self._places: list[tuple[int, int]] = []  # session and node
+        self._moving: list[int] = []
 
-    def add(self, csi: np.ndarray, start_s: float, end_s: float, session: int, truth: Truth) -> None:
-        nearest = min(int(np.searchsorted(truth.times_s, end_s)), len(truth.times_s) - 1)
+    def add(
+        self, csi: np.ndarray, span_s: tuple[float, float], place: tuple[int, int], truth: Truth, moving: int
+    ) -> None:
+        nearest = min(int(np.searchsorted(truth.times_s, span_s[1])), len(truth.times_s) - 1)
         missing = np.full((17, 2), np.nan)
         self._csi.append(csi.copy())
         self._keypoints.append(truth.keypoints[nearest, 0] if truth.persons == 1 else missing)
         self._persons.append(truth.persons)
-        self._times.append((start_s, end_s))
-        self._session.append(session)
+        self._times.append(span_s)
+        self._places.append(place)
+        self._moving.append(moving)
 
     def windows(self, plan: SimulatedRooms, origin: DataOrigin) -> Windows:
         if not self._csi:
             raise TrainError("the scenes are too short for a single window", hint="simulate for longer, or stride less")
         times = np.asarray(self._times, dtype=np.float64)
+        session, node = np.asarray(self._places, dtype=np.int64).T
+        scenes = [(room, persons) for room in plan.rooms for persons in plan.persons]
         return Windows(
             csi=np.stack(self._csi),
             keypoints=np.stack(self._keypoints).astype(np.float32),
@@ -135,7 +163,16 @@ class _Columns:
             persons=np.asarray(self._persons, dtype=np.int64),
             start_s=times[:, 0],
             end_s=times[:, 1],
-            session=np.asarray(self._session, dtype=np.int64),
+            moving=np.asarray(self._moving, dtype=np.int8),
+            session=session,
+            room=session // len(plan.persons),
+            subject=unknown(len(self._csi)),
+            node=node,
+            names={
+                "session": tuple(f"room {room}, {persons} persons, seed {plan.seed}" for room, persons in scenes),
+                "room": tuple(f"simulated room {room}" for room in plan.rooms),
+                "subject": (),
+            },
             tones="ht56",
             rate_hz=plan.rate_hz,
             min_gap_s=MIN_GAP_S,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import hashlib
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cogd.errors import TrainError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from cogd.csi.tones import ToneRule
+
+GROUPS = ("session", "room", "subject")
+"""The columns that number groups; `Windows.names` tells the numbers' names."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class DataOrigin:
 
     Attributes:
         name: what it is, with the parameters that make it again.
-        sha256: digest of the file, or None where the name says it all (a simulation).
+        sha256: digest of the files, or None where the name says it all (a simulation).
         licence: under which it was published.
     """
 
@@ -38,10 +44,17 @@ class Windows:
         csi: float32 `[n, 56, frames]`, newest frame last, receiver's units.
         keypoints: float32 `[n, 17, 2]` picture coordinates of the only person; NaN where there is not exactly one.
         weight: float32 `[n]` how much to believe the keypoints, 0..1.
-        persons: int64 `[n]` how many people were there.
+        persons: int64 `[n]` how many people were there; -1 unknown.
+        moving: int8 `[n]` 1 where somebody moved all through the window, 0 where nobody did at any time of it, -1 where
+            it is unknown or both happened.
         start_s: float64 `[n]` time of the oldest frame.
-        end_s: float64 `[n]` time of the newest frame, to which the labels belong.
+        end_s: float64 `[n]` time of the newest frame, to which keypoints and persons belong.
         session: int64 `[n]` number of the recording; time means nothing across sessions.
+        room: int64 `[n]` number of the room; -1 unknown.
+        subject: int64 `[n]` number of the only person; -1 unknown, or not exactly one.
+        node: int64 `[n]` number of the receiver within its session: windows of one session that end in the same moment
+            on several nodes belong together.
+        names: for each of `session`, `room` and `subject` the names of its numbers.
         tones: the rule by which the 56 values were picked.
         rate_hz: frames a second, median.
         min_gap_s: the least time between frames of a window.
@@ -53,56 +66,94 @@ class Windows:
     keypoints: NDArray[np.float32]
     weight: NDArray[np.float32]
     persons: NDArray[np.int64]
+    moving: NDArray[np.int8]
     start_s: NDArray[np.float64]
     end_s: NDArray[np.float64]
     session: NDArray[np.int64]
+    room: NDArray[np.int64]
+    subject: NDArray[np.int64]
+    node: NDArray[np.int64]
+    names: Mapping[str, tuple[str, ...]]
     tones: ToneRule
     rate_hz: float
     min_gap_s: float
     max_gap_s: float
     origin: DataOrigin
 
+    def __post_init__(self) -> None:
+        for group in GROUPS:
+            numbers: NDArray[np.int64] = getattr(self, group)
+            lowest = 0 if group == "session" else -1
+            if len(numbers) and not lowest <= numbers.min() <= numbers.max() < len(self.names[group]):
+                raise TrainError(f"a window's {group} has a number without a name")
+
     def __len__(self) -> int:
         return len(self.csi)
 
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Row numbers of the parts of a data set; no window of one part shares a frame with another part's."""
-
-    name: str
-    train: NDArray[np.int64]
-    calibration: NDArray[np.int64]
-    test: NDArray[np.int64]
+    def take(self, rows: NDArray[np.int64]) -> Windows:
+        """The windows of these rows, numbers and names unchanged; a copy."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in _COLUMNS})
 
 
-def temporal_split(windows: Windows, rows: NDArray[np.int64], *, test: float = 0.2, calibration: float = 0.1) -> Split:
-    """Cut each session in time: the first part trains, the next calibrates, the last tests.
+_COLUMNS = tuple(field.name for field in fields(Windows) if str(field.type).startswith("NDArray"))
 
-    After a cut as much time is left out as the longest window spans, so that no two parts meet.
+
+def unknown(count: int) -> NDArray[np.int64]:
+    """A column `[count]` of what isn't known."""
+    return np.full(count, -1, dtype=np.int64)
+
+
+def join(parts: Sequence[Windows]) -> Windows:
+    """Windows of several data sets as one: sessions stay apart, rooms and subjects of the same name are the same.
 
     Raises:
-        TrainError: a part would be empty.
+        TrainError: they have windows of other lengths, tones or gaps, or name one session twice.
     """
-    if len(rows) == 0:
-        raise TrainError("no window of the data has a usable label", hint="pose needs windows of exactly one person")
-    parts: dict[str, list[NDArray[np.int64]]] = {"train": [], "calibration": [], "test": []}
-    for session in np.unique(windows.session[rows]):
-        mine = rows[windows.session[rows] == session]
-        first, last = windows.start_s[mine].min(), windows.end_s[mine].max()
-        to_calibration = last - (last - first) * (test + calibration)
-        to_test = last - (last - first) * test
-        start_s, end_s = windows.start_s[mine], windows.end_s[mine]
-        gap_s = (end_s - start_s).max()
-        parts["train"].append(mine[end_s < to_calibration])
-        parts["calibration"].append(mine[(start_s >= to_calibration + gap_s) & (end_s < to_test)])
-        parts["test"].append(mine[start_s >= to_test + gap_s])
-    joined = {name: np.concatenate(pieces) for name, pieces in parts.items()}
-    for name, part in joined.items():
-        if len(part) == 0:
-            raise TrainError(f"the {name} part of the data is empty", hint="record or simulate for longer")
-    label = (
-        f"temporal, per session: first {1 - test - calibration:.0%} train, next {calibration:.0%} calibrate, "
-        f"last {test:.0%} test, a window's time between them left out"
+    first = parts[0]
+    if len({(part.csi.shape[2], part.tones, part.min_gap_s, part.max_gap_s) for part in parts}) > 1:
+        raise TrainError("windows of other lengths, tones or gaps can't be trained on together")
+    sessions = [name for part in parts for name in part.names["session"]]
+    if len(set(sessions)) != len(sessions):
+        raise TrainError("two of the data sets have a session of the same name", hint="is one given twice?")
+    names = {group: tuple(dict.fromkeys(name for part in parts for name in part.names[group])) for group in GROUPS}
+
+    def joined(column: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part, column) for part in parts])
+
+    def renumbered(group: str) -> NDArray[np.int64]:
+        columns: list[NDArray[np.int64]] = []
+        for part in parts:
+            new = [*map(names[group].index, part.names[group]), -1]  # the last is that of -1, unknown
+            columns.append(np.asarray(new, dtype=np.int64)[getattr(part, group)])
+        return np.concatenate(columns)
+
+    return Windows(
+        csi=joined("csi"),
+        keypoints=joined("keypoints"),
+        weight=joined("weight"),
+        persons=joined("persons"),
+        moving=joined("moving"),
+        start_s=joined("start_s"),
+        end_s=joined("end_s"),
+        session=renumbered("session"),
+        room=renumbered("room"),
+        subject=renumbered("subject"),
+        node=joined("node"),
+        names=names,
+        tones=first.tones,
+        rate_hz=float(np.median(np.repeat([part.rate_hz for part in parts], [len(part) for part in parts]))),
+        min_gap_s=first.min_gap_s,
+        max_gap_s=first.max_gap_s,
+        origin=_join_origins([part.origin for part in parts]),
     )
-    return Split(label, joined["train"], joined["calibration"], joined["test"])
+
+
+def _join_origins(origins: Sequence[DataOrigin]) -> DataOrigin:
+    if len(origins) == 1:
+        return origins[0]
+    digests = [origin.sha256 for origin in origins if origin.sha256 is not None]
+    return DataOrigin(
+        "; ".join(origin.name for origin in origins),
+        hashlib.sha256("\n".join(digests).encode()).hexdigest() if digests else None,
+        "; ".join(dict.fromkeys(origin.licence for origin in origins)),
+    )

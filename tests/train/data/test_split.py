@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cogd.errors import TrainError
-from cogd.train.data.windows import temporal_split
+from cogd.train.data.split import temporal_split
 from tests.train.factory import make_windows
 
 pytestmark = pytest.mark.train

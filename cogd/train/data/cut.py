@@ -1,0 +1,100 @@
+"""Which frames of a recording form windows: the rules of `cogd.csi.window.Window`, on whole arrays at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cogd.csi.window import WindowSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """Windows in a recording.
+
+    Attributes:
+        kept: int64 `[m]` frames that enter a window, increasing.
+        ends: int64 `[n]` where in `kept` each window's newest frame is; its others are the `frames - 1` before.
+    """
+
+    kept: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+def cut(
+    time_s: NDArray[np.float64],
+    kind: NDArray[np.integer],
+    segment: NDArray[np.integer],
+    spec: WindowSpec,
+    stride: int,
+) -> Cut:
+    """Find the windows of frames that come in this order.
+
+    A run is what a `Window` would hold between two times that it is emptied. It gives a window with its frame number
+    `frames`, and one with every `stride`th after that.
+
+    Args:
+        time_s: `[n]` when each frame was measured; not decreasing within a segment.
+        kind: `[n]` number of each frame's kind.
+        segment: `[n]` number of the uninterrupted stretch that each frame belongs to: where it changes, a window is
+            emptied.
+        spec: length and gaps.
+        stride: frames from one window to the next.
+    """
+    followed, switched = _follow(kind, spec.frames)
+    segment_begins = np.diff(segment, prepend=segment[:1]) != 0
+    # A window may be emptied by a frame that it then refuses; the next one that it takes begins anew.
+    emptied = np.cumsum(switched | segment_begins)
+    offered = np.flatnonzero(followed)
+    thinned, begins = _thin(time_s[offered], emptied[offered], spec)
+    kept = offered[thinned]
+    first = np.flatnonzero(begins)
+    position = np.arange(len(kept)) - np.repeat(first, np.diff(first, append=len(kept)))
+    since = position - (spec.frames - 1)
+    return Cut(kept, np.flatnonzero((since >= 0) & (since % stride == 0)))
+
+
+def _follow(kind: NDArray[np.integer], frames: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether each frame is of the kind that the window follows, and whether it makes the window follow it.
+
+    The window begins with the first kind and goes over to another with the frame that gives that one more than half of
+    the last `frames` arrivals.
+    """
+    count = len(kind)
+    if count == 0 or (kind == kind[0]).all():
+        return np.ones(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
+    majority = np.zeros(count, dtype=np.bool_)
+    for value in np.unique(kind):
+        mine = kind == value
+        seen = np.cumsum(mine)
+        recent = seen - np.concatenate([np.zeros(min(frames, count), dtype=seen.dtype), seen[:-frames]])
+        majority |= mine & (recent * 2 > frames)
+    majority[0] = True
+    leader = np.maximum.accumulate(np.where(majority, np.arange(count), 0))
+    followed = kind[leader]
+    return followed == kind, np.diff(followed, prepend=followed[:1]) != 0
+
+
+def _thin(
+    time_s: NDArray[np.float64], emptied: NDArray[np.int64], spec: WindowSpec
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which frames are far enough from the one before, `[n]`, and which of those begin a run, `[kept]`."""
+    gap_s, new = np.diff(time_s), np.diff(emptied) != 0
+    if (new | (gap_s >= spec.min_gap_s)).all():
+        begins = np.concatenate([np.ones(min(1, len(time_s)), dtype=np.bool_), new | (gap_s > spec.max_gap_s)])
+        return np.ones(len(time_s), dtype=np.bool_), begins
+    kept = np.zeros(len(time_s), dtype=np.bool_)
+    begins_list: list[bool] = []
+    last_s, last_emptied = 0.0, -1
+    for row, (now_s, now_emptied) in enumerate(zip(time_s.tolist(), emptied.tolist(), strict=True)):
+        begins_run = now_emptied != last_emptied or now_s - last_s > spec.max_gap_s
+        if begins_run or now_s - last_s >= spec.min_gap_s:
+            kept[row] = True
+            begins_list.append(begins_run)
+            last_s, last_emptied = now_s, now_emptied
+    return kept, np.asarray(begins_list, dtype=np.bool_)

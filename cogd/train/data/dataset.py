@@ -1,0 +1,365 @@
+"""One interface for every kind of data set: recordings that load when asked, with the truth beside their frames."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
+from urllib.parse import parse_qsl
+
+import numpy as np
+
+from cogd.csi.tones import SUBCARRIERS
+from cogd.errors import ConfigError, TrainError
+from cogd.train.data.cut import cut
+from cogd.train.data.windows import GROUPS, DataOrigin, Windows, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from cogd.csi.tones import ToneRule
+    from cogd.csi.window import WindowSpec
+
+KINDS: Mapping[str, str] = {
+    "espectre": "DIR with dataset_info.json and .npz of int8 bins: quiet and moving, by room and chip",
+    "geotec": "DIR of .npz with 56 ready amplitudes and an activity for each frame",
+    "esp32-csv": "FILE or DIR of CSV as ESP32-CSI-Tool writes them, with and without header",
+    "recording": "FILE of raw recorded CSI, one JSON message a line",
+    "paired": "FILE of windows beside the keypoints of a camera, one JSON object a line",
+    "mmfi": "DIR in MM-Fi's official layout: E01/S01/A01/wifi-csi/frame001.mat",
+    "wifi-densepose": "DIR in the layout of wifi-densepose-train: S01/A01/wifi_csi.npy",
+    "sim": "the simulator: sim:rooms=2&persons=0,1&minutes=0.5",
+}
+"""What `open_dataset` reads; each kind is a module of this package."""
+
+_Label = TypeVar("_Label", np.int64, np.uint8, np.float32)
+_FILTERS = ("session", "room", "subject", "chip")
+
+
+class Timing(StrEnum):
+    """How the times of a recording's frames are known."""
+
+    MEASURED = "measured"
+    """Each frame has its own time."""
+    DURATION = "duration"
+    """Laid out evenly over the recording's measured duration."""
+    NOMINAL = "nominal"
+    """Laid out evenly at the rate that the data set states; nothing was measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """The frames of one receiver in the order of their arrival, with the truth beside them.
+
+    Attributes:
+        time_s: float64 `[n]`.
+        amplitude: float32 `[n, 56]` in the receiver's units, memory-mapped where the file allows; a frame that was lost
+            is NaN.
+        kind: int16 `[n]` number of each frame's kind; kinds differ in gain, and a window holds one of them.
+        kinds: the kinds' names.
+        segment: int32 `[n]` number of the uninterrupted stretch that a frame belongs to; no window reaches over two.
+        phase: float32 `[n, 56]` radians, wrapped as it was recorded; None where there is none.
+        keypoints: float32 `[n, 17, 2]` picture coordinates (width = height = 1) of the only person, COCO order, NaN
+            where unknown; None where there are none.
+        visible: uint8 `[n, 17]` 0 not labelled, 1 labelled but hidden, 2 seen; None where that isn't told.
+        keypoints3d: float32 `[n, 17, 3]` metres, Human3.6M order; None where there are none.
+        weight: float32 `[n]` how much to believe the keypoints, 0..1; None: fully.
+        persons: int64 `[n]` people in the room, -1 unknown; None where never known.
+        moving: int8 `[n]` 1 somebody moves, 0 nobody does, -1 unknown; None where never known.
+        left_out: how many frames of the file are not in the track, by reason.
+    """
+
+    time_s: NDArray[np.float64]
+    amplitude: NDArray[np.float32]
+    kind: NDArray[np.int16]
+    kinds: tuple[str, ...]
+    segment: NDArray[np.int32]
+    phase: NDArray[np.float32] | None = None
+    keypoints: NDArray[np.float32] | None = None
+    visible: NDArray[np.uint8] | None = None
+    keypoints3d: NDArray[np.float32] | None = None
+    weight: NDArray[np.float32] | None = None
+    persons: NDArray[np.int64] | None = None
+    moving: NDArray[np.int8] | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One receiver's part of a session; nothing is read before `track` is called.
+
+    Attributes:
+        name: unique within the data set.
+        session: what was recorded in one go; recordings of one session share their clock.
+        room: where, or None where that isn't known.
+        subject: the only person, or None.
+        chip: the receiver's, or None.
+        node: number of the receiver within the session.
+        rate_hz: frames a second as the data set tells it; None where only the frames' times do.
+        timing: how the frames' times are known.
+        load: reads it.
+    """
+
+    name: str
+    session: str
+    room: str | None
+    subject: str | None
+    chip: str | None
+    node: int
+    rate_hz: float | None
+    timing: Timing
+    load: Callable[[], Track]
+
+    def track(self) -> Track:
+        """Read the frames.
+
+        Raises:
+            TrainError: a file is missing or broken; the message names it.
+        """
+        return self.load()
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Recordings of one kind.
+
+    Attributes:
+        name: kind and place.
+        licence: under which it was published.
+        tones: the rule by which the 56 values of its tracks were picked.
+        listed: the recordings.
+        files: what `origin` is the digest of; none for a simulation, whose name says it all.
+        root: the folder that the files' names are relative to.
+    """
+
+    name: str
+    licence: str
+    tones: ToneRule
+    listed: tuple[Recording, ...]
+    files: tuple[Path, ...]
+    root: Path
+
+    def recordings(self) -> Sequence[Recording]:
+        """All of them, in a fixed order."""
+        return self.listed
+
+    @cached_property
+    def origin(self) -> DataOrigin:
+        """Name, licence and digest; reads every file to the end when first asked."""
+        return DataOrigin(self.name, digest_of_files(self.files, self.root) if self.files else None, self.licence)
+
+
+def digest_of_files(files: Sequence[Path], root: Path) -> str:
+    """SHA-256 of a file, or over the lines `<sha256>  <path below root>` of several, as `sha256sum` prints them.
+
+    Raises:
+        TrainError: one can't be read.
+    """
+    lines: list[str] = []
+    try:
+        for path in sorted(files):
+            with path.open("rb") as content:
+                lines.append(f"{hashlib.file_digest(content, 'sha256').hexdigest()}  {path.relative_to(root)}\n")
+    except OSError as error:
+        raise TrainError(f"{error.filename} can't be read: {error.strerror}") from error
+    if len(lines) == 1:
+        return lines[0].split()[0]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class _Reader(Protocol):
+    def open_recordings(self, place: str, options: Mapping[str, str]) -> Dataset:
+        """Open what is at a place; raises ConfigError for an option that the kind doesn't know."""
+
+
+def open_dataset(text: str) -> Dataset:
+    """Open a data set by its specification, `KIND:PLACE?option=value&...`.
+
+    Every kind takes the options `session`, `room`, `subject` and `chip`: only recordings of these names, separated by
+    commas. The kind's own options are documented in its module.
+
+    Raises:
+        ConfigError: the specification is not one.
+        TrainError: there is no such data set, or it is broken.
+    """
+    kind, colon, rest = text.partition(":")
+    if not colon or kind not in KINDS:
+        raise ConfigError(f"{text!r} is not a data set", hint="KIND:PLACE, where KIND is one of " + ", ".join(KINDS))
+    place, _, query = rest.partition("?") if kind != "sim" else ("", "", rest)
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    filters = {name: tuple(options.pop(name).split(",")) for name in _FILTERS if name in options}
+    module = {"esp32-csv": "esp32_csi_tool", "recording": "recorded", "sim": "simulated"}.get(kind, kind)
+    reader = cast("_Reader", importlib.import_module(f"cogd.train.data.{module.replace('-', '_')}"))
+    return _filtered(reader.open_recordings(place, options), filters)
+
+
+def _filtered(dataset: Dataset, filters: Mapping[str, tuple[str, ...]]) -> Dataset:
+    """Only the recordings whose session, room, subject and chip are among those named."""
+    listed = dataset.listed
+    for name, wanted in filters.items():
+        there = dict.fromkeys(str(getattr(recording, name)) for recording in dataset.listed)
+        for value in wanted:
+            if value not in there:
+                raise TrainError(f"{dataset.name} has no {name} {value!r}", hint="it has " + ", ".join(there))
+        listed = tuple(recording for recording in listed if str(getattr(recording, name)) in wanted)
+    if not listed:
+        raise TrainError(f"{dataset.name} has no recording that is all of {dict(filters)}")
+    said = "".join(f", {name} {' and '.join(wanted)}" for name, wanted in filters.items())
+    return Dataset(dataset.name + said, dataset.licence, dataset.tones, listed, dataset.files, dataset.root)
+
+
+def refuse_other_options(kind: str, options: Mapping[str, str], known: Sequence[str] = ()) -> None:
+    """Raise ConfigError for an option that a kind doesn't have."""
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"{kind} has no option {name!r}", hint="it has " + ", ".join([*known, *_FILTERS]))
+
+
+def cut_windows(
+    dataset: Dataset,
+    spec: WindowSpec,
+    stride: int = 1,
+    *,
+    transitions: Literal["leave_out", "unknown"] = "leave_out",
+    progress: Callable[[int, int], None] | None = None,
+) -> Windows:
+    """Every window of a data set, by the daemon's rules: thinned, emptied after a gap, of one kind of frame.
+
+    Keypoints and persons are those of the newest frame. `moving` is what all frames of the window agree on; what
+    becomes of windows where they don't is for `transitions` to say.
+
+    Args:
+        dataset: what to cut.
+        spec: tones, length and gaps.
+        stride: frames from one window to the next.
+        transitions: `leave_out` takes windows away in which `moving` changes; `unknown` keeps them with -1, for what is
+            learnt from the other labels.
+        progress: told how many recordings are read, and of how many.
+
+    Raises:
+        TrainError: a recording is broken, or there is not a single window.
+    """
+    if spec.tones != dataset.tones:
+        raise TrainError(f"{dataset.name} has tones by the rule {dataset.tones}, not {spec.tones}")
+    if stride < 1:
+        raise TrainError(f"a stride of {stride} frames", hint="1 or more")
+    recordings = dataset.recordings()
+    pieces: list[_Piece] = []
+    for done, recording in enumerate(recordings, 1):
+        piece = _Piece(recording, recording.track(), spec, stride)
+        if transitions == "leave_out":
+            piece.leave_transitions_out()
+        pieces.append(piece)
+        if progress is not None:
+            progress(done, len(recordings))
+    count = sum(len(piece) for piece in pieces)
+    if count == 0:
+        raise TrainError(
+            f"{dataset.name} has not a single window of {spec.frames} frames",
+            hint="the recordings are too short, or pauses between frames are longer than max_gap_s",
+        )
+    # One large array, filled in place: it is as many times larger than the tracks as windows overlap.
+    csi = np.empty((count, SUBCARRIERS, spec.frames), dtype=np.float32)
+    row = 0
+    for piece in pieces:
+        piece.fill(csi[row : row + len(piece)])
+        row += len(piece)
+    numbers, names = _number([piece.recording for piece in pieces], [len(piece) for piece in pieces])
+    start_s = np.concatenate([piece.start_s for piece in pieces])
+    end_s = np.concatenate([piece.end_s for piece in pieces])
+    return Windows(
+        csi=csi,
+        keypoints=np.concatenate([piece.keypoints() for piece in pieces]),
+        weight=np.concatenate([piece.newest("weight", np.ones(len(piece), np.float32)) for piece in pieces]),
+        persons=np.concatenate([piece.newest("persons", unknown(len(piece))) for piece in pieces]),
+        moving=np.concatenate([piece.moving for piece in pieces]),
+        start_s=start_s,
+        end_s=end_s,
+        **numbers,
+        names=names,
+        tones=spec.tones,
+        rate_hz=round(float((spec.frames - 1) / np.median(end_s - start_s)), 3),
+        min_gap_s=spec.min_gap_s,
+        max_gap_s=spec.max_gap_s,
+        origin=dataset.origin,
+    )
+
+
+class _Piece:
+    """The windows of one recording, before they are copied out of its track."""
+
+    def __init__(self, recording: Recording, track: Track, spec: WindowSpec, stride: int) -> None:
+        self.recording, self._track, self._frames = recording, track, spec.frames
+        usable = np.flatnonzero(np.isfinite(track.amplitude).all(axis=1))
+        found = cut(track.time_s[usable], track.kind[usable], track.segment[usable], spec, stride)
+        self._kept, self._ends = usable[found.kept], found.ends
+        self.moving, one_label = self._agreed()
+        self._one_label = one_label
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def _agreed(self) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+        """What all frames of each window agree on about motion, and whether they do; -1 where they don't."""
+        if self._track.moving is None:
+            return np.full(len(self), -1, dtype=np.int8), np.ones(len(self), dtype=np.bool_)
+        moving = self._track.moving[self._kept]
+        changes = np.cumsum(np.diff(moving, prepend=moving[:1]) != 0)
+        one_label = changes[self._ends] == changes[self._ends - (self._frames - 1)]
+        return np.where(one_label, moving[self._ends], -1).astype(np.int8), one_label
+
+    def leave_transitions_out(self) -> None:
+        """Take the windows away in which `moving` changes."""
+        self._ends, self.moving = self._ends[self._one_label], self.moving[self._one_label]
+
+    @property
+    def start_s(self) -> NDArray[np.float64]:
+        """Time of each window's oldest frame."""
+        return self._track.time_s[self._kept[self._ends - (self._frames - 1)]]
+
+    @property
+    def end_s(self) -> NDArray[np.float64]:
+        """Time of each window's newest frame."""
+        return self._track.time_s[self._kept[self._ends]]
+
+    def newest(self, label: str, missing: NDArray[_Label]) -> NDArray[_Label]:
+        """A label of each window's newest frame, or what is said where the track has none."""
+        values: NDArray[_Label] | None = getattr(self._track, label)
+        return missing if values is None else values[self._kept[self._ends]]
+
+    def keypoints(self) -> NDArray[np.float32]:
+        """Keypoints `[n, 17, 2]` of each window's newest frame; NaN where a joint is not labelled."""
+        keypoints = self.newest("keypoints", np.full((len(self), 17, 2), np.nan, dtype=np.float32))
+        visible = self.newest("visible", np.ones((len(self), 17), dtype=np.uint8))
+        return np.where(visible[:, :, None] > 0, keypoints, np.float32(np.nan))
+
+    def fill(self, csi: NDArray[np.float32]) -> None:
+        """Copy the windows into `[n, 56, frames]`."""
+        if len(self):
+            kept = self._track.amplitude[self._kept]
+            csi[...] = np.lib.stride_tricks.sliding_window_view(kept, self._frames, axis=0)[
+                self._ends - (self._frames - 1)
+            ]
+
+
+def _number(
+    recordings: Sequence[Recording], counts: Sequence[int]
+) -> tuple[dict[str, NDArray[np.int64]], dict[str, tuple[str, ...]]]:
+    """Columns `session`, `room`, `subject` and `node` for so many windows of each recording, and the numbers' names."""
+    columns = {"node": np.repeat(np.asarray([recording.node for recording in recordings], dtype=np.int64), counts)}
+    names: dict[str, tuple[str, ...]] = {}
+    for group in GROUPS:
+        own: list[str | None] = [getattr(recording, group) for recording in recordings]
+        names[group] = tuple(dict.fromkeys(name for name in own if name is not None))
+        numbers = [-1 if name is None else names[group].index(name) for name in own]
+        columns[group] = np.repeat(np.asarray(numbers, dtype=np.int64), counts)
+    return columns, names
