@@ -23,9 +23,11 @@ from cogd.train.data.split import Split, temporal_split
 from cogd.train.device import capture_on, choose_device
 from cogd.train.edge import export_for_edge
 from cogd.train.loop import Loop
-from cogd.train.metrics import confidence_metrics, count_metrics, pose_metrics
+from cogd.train.metrics.confidence import Usual
 from cogd.train.nets import CLASS_COUNT
-from cogd.train.report import format_report
+from cogd.train.predictions import Answer, Predictions, usable_rows, write_predictions
+from cogd.train.report.text import format_report
+from cogd.train.scoring import baselines, score, score_closely
 from cogd.train.tasks import CountTask, PoseTask, Task
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
     torch.manual_seed(run.recipe.seed)
     torch.use_deterministic_algorithms(mode=True)
     windows = run.windows
-    split = temporal_split(windows, _usable_rows(windows, run.recipe.head))
+    split = temporal_split(windows, usable_rows(run.recipe.head, windows))
     unfitted = ModelInput("subcarrier_major", "window_rms")
     mean, std = fit_normaliser(unfitted.lay_out(windows.csi[split.train]))
     model_input = ModelInput(unfitted.layout, unfitted.gain, mean, std)
@@ -108,7 +110,11 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
     safetensors.numpy.save_file({"mean": mean, "std": std}, run.out / rundir.NORMALISER)
     rundir.write_golden(run.out, windows.csi[split.test[:_GOLDEN_WINDOWS]], model_input, weights)
     evaluation = _Evaluation(task, model_input, run, split)
-    output, metrics = evaluation.pose() if run.recipe.head == "pose" else evaluation.count()
+    output, predictions, usual = evaluation.pose() if run.recipe.head == "pose" else evaluation.count()
+    beside = baselines(run.recipe.head, windows, split.train, usual=usual)
+    metrics = [metric for part in predictions for metric in score(part, beside)]
+    closely = [metric for part in predictions for metric in score_closely(part, beside)]
+    write_predictions(run.out / rundir.PREDICTIONS, predictions)
     description = rundir.Description(
         title="Pose of one person" if run.recipe.head == "pose" else "Number of persons",
         head=run.recipe.head,
@@ -120,6 +126,8 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
     report = {
         "recipe": run.recipe,
         "split": split.name,
+        "split_digest": split.digest,
+        "leaky": split.leaky,
         "windows": {"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)},
         "data": windows.origin,
         "graph": edge.graph,
@@ -127,19 +135,12 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "metrics": metrics,
+        "parts": closely,
     }
     (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     (run.out / rundir.REPORT_TEXT).write_text(format_report(metrics, split, edge.graph, parity), encoding="utf-8")
     rundir.write_description(run.out, description)
     return metrics
-
-
-def _usable_rows(windows: Windows, head: str) -> NDArray[np.int64]:
-    """Rows with a label: for pose, those with exactly one person and a pose that is believed at all."""
-    if head == "pose":
-        usable = np.isfinite(windows.keypoints).all(axis=(1, 2)) & (windows.weight > 0) & (windows.persons == 1)
-        return np.flatnonzero(usable)
-    return np.arange(len(windows))
 
 
 def _input_spec(windows: Windows, normaliser: str | None) -> InputSpec:
@@ -184,7 +185,7 @@ class _Evaluation:
         self._task, self._input, self._run, self._split = task, model_input, run, split
         self._parts = [("held-out time: " + split.name, run.windows, split.test)]
         if run.held_out is not None:
-            rows = _usable_rows(run.held_out, run.recipe.head)
+            rows = usable_rows(run.recipe.head, run.held_out)
             self._parts.append(("held-out rooms: no part of them trained", run.held_out, rows))
 
     def _outputs(self, csi: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -192,13 +193,17 @@ class _Evaluation:
             parts = [self._task.net(part) for part in torch.split(torch.from_numpy(self._input.prepare(csi)), 4096)]
         return [torch.cat(list(tensors)).numpy() for tensors in zip(*parts, strict=True)]
 
-    def pose(self) -> tuple[OutputSpec, list[Metric]]:
-        """Keypoints against the mean pose."""
-        mean_pose = self._run.windows.keypoints[self._split.train].mean(axis=0, dtype=np.float64)
-        metrics: list[Metric] = []
-        for name, windows, rows in self._parts:
-            predicted = self._outputs(windows.csi[rows])[0].reshape(-1, 17, 2).astype(np.float64)
-            metrics += pose_metrics(predicted, windows.keypoints[rows].astype(np.float64), mean_pose, name)
+    def _predictions(self, rows_of: Callable[[NDArray[np.float32]], Answer]) -> list[Predictions]:
+        return [
+            Predictions.of_windows(
+                self._run.recipe.head, name, windows, rows, rows_of(windows.csi[rows]), leaky=self._split.leaky
+            )
+            for name, windows, rows in self._parts
+        ]
+
+    def pose(self) -> tuple[OutputSpec, list[Predictions], Usual | None]:
+        """Keypoints."""
+        predictions = self._predictions(lambda csi: Answer(self._outputs(csi)[0].reshape(-1, 17, 2), JOINTS))
         output = OutputSpec(
             tensors=[TensorSpec(name="keypoints", shape=[34])],
             labels=list(JOINTS),
@@ -207,28 +212,29 @@ class _Evaluation:
             calibration=None,
             confidence_note="the network estimates no confidence",
         )
-        return output, metrics
+        return output, predictions, None
 
-    def count(self) -> tuple[OutputSpec, list[Metric]]:
-        """Counts against the most frequent one; the confidence is calibrated first."""
+    def count(self) -> tuple[OutputSpec, list[Predictions], Usual | None]:
+        """Counts; the confidence is calibrated first."""
         windows, split = self._run.windows, self._split
-        persons = windows.persons[split.train]
-        trained = sorted({int(value) for value in persons})
-        majority = int(np.bincount(persons).argmax())
+        trained = sorted({int(value) for value in windows.persons[split.train]})
         logits, conf = self._outputs(windows.csi[split.calibration])
         masked = _untrained_off(logits, trained)
         known = windows.persons[split.calibration]
         classes = np.where(np.isin(known, trained), np.searchsorted(trained, known), -1)
         calibration = calibrate_count(masked[:, trained], conf, classes)
-        usual = float((masked.argmax(axis=1) == windows.persons[split.calibration]).mean())
-        metrics: list[Metric] = []
-        for name, data, rows in self._parts:
-            logits, conf = self._outputs(data.csi[rows])
-            predicted = _untrained_off(logits, trained).argmax(axis=1)
-            metrics += count_metrics(predicted, data.persons[rows], majority, name)
-            if calibration.informative:
-                confidence = 1 / (1 + np.exp(-(conf[:, 0].astype(np.float64) * calibration.slope + calibration.offset)))
-                metrics += confidence_metrics(confidence, predicted == data.persons[rows], usual, name)
+        usual = Usual(
+            "the calibration part's accuracy, for every window", float((masked.argmax(axis=1) == known).mean())
+        )
+        labels = tuple(str(count) for count in range(CLASS_COUNT))
+
+        def answer(csi: NDArray[np.float32]) -> Answer:
+            logits, conf = self._outputs(csi)
+            confidence = 1 / (1 + np.exp(-(conf[:, 0].astype(np.float64) * calibration.slope + calibration.offset)))
+            return Answer(
+                _untrained_off(logits, trained).argmax(axis=1), labels, confidence if calibration.informative else None
+            )
+
         fitted = {
             "temperature": np.asarray([calibration.temperature], dtype=np.float32),
             "slope": np.asarray([calibration.slope], dtype=np.float32),
@@ -241,7 +247,7 @@ class _Evaluation:
                 TensorSpec(name="count_logits", shape=[CLASS_COUNT]),
                 TensorSpec(name="conf_logits", shape=[1]),
             ],
-            labels=[str(count) for count in range(CLASS_COUNT)],
+            labels=list(labels),
             trained_classes=trained,
             confidence="platt" if calibration.informative else "none",
             calibration=rundir.CALIBRATION if calibration.informative else None,
@@ -251,7 +257,7 @@ class _Evaluation:
                 else "the confidence head told nothing about right and wrong on the calibration part"
             ),
         )
-        return output, metrics
+        return output, self._predictions(answer), usual
 
 
 def _untrained_off(logits: NDArray[np.float32], trained: list[int]) -> NDArray[np.float32]:
