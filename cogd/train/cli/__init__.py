@@ -14,12 +14,15 @@ VERBS: Mapping[str, str] = {
     "pose": "train the pose network on simulation or on paired.jsonl",
     "count": "train the person-count network on simulation or on paired.jsonl",
     "bundle": "make a signed bundle of a trained model",
+    "evaluate": "score a bundle on a labelled data set",
+    "report": "draw a run: figures, curves and pictures in one HTML page and one PNG",
     "import-cog": "make a signed bundle of a published cog's weights",
     "keygen": "make an Ed25519 key pair",
     "rotate": "state that a new key takes the place of an old one",
 }
 
-_EXTRA = frozenset({"torch", "onnx", "onnxscript", "tqdm"})
+_EXTRA = dict.fromkeys(("torch", "onnx", "onnxscript", "tqdm", "scipy"), "train") | {"matplotlib": "report"}
+"""The extra of this project that brings a package."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if argv is None else argv
         return dispatch("cogd-train", "From CSI to signed models.", "cogd.train.cli", VERBS, words)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+        extra = _EXTRA.get((error.name or "").partition(".")[0])
+        if extra is None:
             raise
         print(f"cogd-train: {error.name} is not installed", file=sys.stderr)
-        print("cogd-train: hint: pip install 'cogd[train]'", file=sys.stderr)
+        print(f"cogd-train: hint: pip install 'cogd[{extra}]'", file=sys.stderr)
         return 30
