@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cogd.train.report.source import Source
 
 _WIDTH_IN: Final = 12.0
+_LINE: Final = 115
 _STYLE: Final[dict[Any, Any]] = {
     "font.size": 9,
     "axes.labelcolor": "#333333",
@@ -34,6 +35,8 @@ _STYLE: Final[dict[Any, Any]] = {
     "ytick.color": "#333333",
     "text.color": "#222222",
     "figure.dpi": 110,
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.06,
     "svg.hashsalt": "cogd",
 }
 LEAKY: Final = "LEAKY: training may have seen frames of what is tested here. These figures prove nothing."
@@ -128,7 +131,7 @@ def render_png(source: Source) -> bytes:
         _draw_head(strips[0], source, rows[0].height_in)
         for strip, row in zip(strips[1:], rows[1:], strict=True):
             if row.title is not None:
-                strip.text(0.008, 0.45, row.title, fontsize=12, fontweight="bold", va="center", wrap=True)
+                strip.text(0.008, 0.4, _shortened(row.title), fontsize=12, fontweight="bold", va="center")
                 continue
             cells = strip.subfigures(1, len(row.panels), squeeze=False, wspace=0.04)[0]
             for cell, panel in zip(cells, row.panels, strict=True):
@@ -160,6 +163,11 @@ def _draw(cell: SubFigure, panel: Panel) -> None:
     cell.suptitle(panel.title, fontsize=10.5, x=0.01, ha="left")
 
 
+def _shortened(title: str) -> str:
+    """As much as there is room for; the page has all of it."""
+    return title if len(title) <= _LINE else title[: _LINE - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
 def _head_lines(source: Source) -> list[str]:
     windows = ", ".join(f"{number} {name}" for name, number in source.windows.items())
     return [f"split: {source.split}", f"windows: {windows}"]
@@ -171,7 +179,7 @@ def _head_height(source: Source) -> float:
 
 def _draw_head(strip: SubFigure, source: Source, height_in: float) -> None:
     at = height_in - 0.25
-    strip.text(0.008, at / height_in, source.title, fontsize=15, fontweight="bold", va="center")
+    strip.text(0.008, at / height_in, _shortened(source.title), fontsize=14, fontweight="bold", va="center")
     if source.leaky:
         at -= 0.38
         strip.text(0.008, at / height_in, LEAKY, fontsize=11, color="white", va="center", bbox={"color": "#b3261e"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from cogd.sim.bodies import JOINTS
 from cogd.train.metrics.confidence import reliability, risk_coverage
@@ -47,7 +48,7 @@ def figures(canvas: SubFigure, metrics: Sequence[Metric]) -> None:
     axes.set_xlim(0, max(1.0, axes.get_xlim()[1]))
     for row, metric in enumerate(ordered):
         axes.text(1.01, row, _numbers(metric), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-    _legend(axes, (0.0, -0.12))
+    _legend(canvas, metrics)
 
 
 def of_parts(canvas: SubFigure, metrics: Sequence[Metric], names: Sequence[str], label: str) -> None:
@@ -55,7 +56,7 @@ def of_parts(canvas: SubFigure, metrics: Sequence[Metric], names: Sequence[str],
     axes = _rows(canvas, metrics, names)
     axes.set_xlim(0, max(1.0, axes.get_xlim()[1]) if metrics[0].better == "higher" else None)
     axes.set_xlabel(label)
-    _legend(axes, (0.0, -0.13))
+    _legend(canvas, metrics)
 
 
 def _rows(canvas: SubFigure, metrics: Sequence[Metric], names: Sequence[str]) -> Axes:
@@ -75,11 +76,14 @@ def _rows(canvas: SubFigure, metrics: Sequence[Metric], names: Sequence[str]) ->
     return axes
 
 
-def _legend(axes: Axes, at: tuple[float, float]) -> None:
-    axes.plot([], [], "o", color=MODEL, markersize=5.5, label="model")
-    axes.plot([], [], color=MODEL, linewidth=5, alpha=0.3, label="95 % interval")
-    axes.plot([], [], "|", color=BASELINE, markersize=11, markeredgewidth=2.2, label="baseline", linestyle="none")
-    axes.legend(loc="upper left", bbox_to_anchor=at, ncols=3, frameon=False, borderaxespad=0, borderpad=0)
+def _legend(canvas: SubFigure, metrics: Sequence[Metric]) -> None:
+    """Above the axes, where it hides nothing."""
+    handles = [Line2D([], [], marker="o", color=MODEL, markersize=5.5, linestyle="none", label="model")]
+    if any(metric.interval for metric in metrics):
+        handles.append(Line2D([], [], color=MODEL, linewidth=5, alpha=0.3, label="95 % interval"))
+    mark = {"marker": "|", "color": BASELINE, "markersize": 11, "markeredgewidth": 2.2}
+    handles.append(Line2D([], [], linestyle="none", label="baseline", **mark))
+    canvas.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=8)
 
 
 def _name(metric: Metric) -> str:
@@ -191,11 +195,10 @@ def overlays(canvas: SubFigure, predictions: Predictions) -> None:
         axes.set_yticks([])
         for spine in axes.spines.values():
             spine.set_color("#d0d0d0")
-        axes.set_title(f"{OVERLAYS[number]:.0%} are closer\nmean distance {error[row]:.3f}", fontsize=8.5, color=_TEXT)
-        if number == 0:
-            axes.plot([], [], color=TRUTH, linewidth=2.4, label="true")
-            axes.plot([], [], color=MODEL, linewidth=1.4, label="said")
-            axes.legend(frameon=False, loc="upper left", fontsize=8, handlelength=1.4, borderpad=0.1)
+        axes.set_xlabel(f"{OVERLAYS[number]:.0%} are closer\nmean distance {error[row]:.3f}", fontsize=8.5)
+    handles = [Line2D([], [], color=TRUTH, linewidth=2.4, label="true")]
+    handles.append(Line2D([], [], color=MODEL, linewidth=1.4, label="said"))
+    canvas.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
 
 
 def _skeleton(axes: Axes, pose: NDArray[np.float32], color: str, width: float) -> None:
