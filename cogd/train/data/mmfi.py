@@ -226,10 +226,10 @@ def _in_picture(
 ) -> NDArray[np.float32]:
     """Keypoints with width and height 1; where they are in pixels, the picture's size must be given."""
     if picture is not None:
-        return (keypoints / np.asarray(picture)).astype(np.float32)
+        return np.asarray(keypoints / np.asarray(picture), dtype=np.float32)
     if np.nanmax(np.abs(keypoints - 0.5)) > 1.5:
         raise TrainError(
             f"{folder} holds keypoints in pixels, and nothing tells how large the picture is",
             hint="?picture=WIDTHxHEIGHT",
         )
-    return keypoints.astype(np.float32)
+    return np.asarray(keypoints, dtype=np.float32)
