@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from cogd.train.loop import Loop
 from cogd.train.metrics.confidence import Usual
 from cogd.train.nets import CLASS_COUNT
 from cogd.train.predictions import Answer, Predictions, usable_rows, write_predictions
+from cogd.train.report.log import Entry, FinishedRun, append
 from cogd.train.report.text import format_report
 from cogd.train.scoring import baselines, score, score_closely
 from cogd.train.tasks import CountTask, PoseTask, Task
@@ -54,6 +56,7 @@ class Run:
         out: the run directory.
         resume: go on from its checkpoint.
         device: `auto`, `cpu` or `cuda`.
+        log: where the finished run adds a line; None: nowhere.
     """
 
     recipe: Recipe
@@ -62,6 +65,7 @@ class Run:
     out: Path
     resume: bool = False
     device: DeviceName = "cpu"
+    log: Path | None = None
 
 
 def train(run: Run, progress: Callable[[int, float, float], None] | None = None) -> list[Metric]:
@@ -123,6 +127,7 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
         golden_tolerance=rundir.GOLDEN_TOLERANCE,
         provenance=_provenance(run, metrics),
     )
+    device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     report = {
         "recipe": run.recipe,
         "split": split.name,
@@ -132,7 +137,7 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
         "data": windows.origin,
         "graph": edge.graph,
         "parity": {"definition": "largest difference between the ONNX file and a NumPy forward", "value": parity},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device_name,
         "threads": torch.get_num_threads(),
         "metrics": metrics,
         "parts": closely,
@@ -140,6 +145,21 @@ def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> li
     (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     (run.out / rundir.REPORT_TEXT).write_text(format_report(metrics, split, edge.graph, parity), encoding="utf-8")
     rundir.write_description(run.out, description)
+    if run.log is not None:
+        finished = FinishedRun(
+            folder=run.out.name,
+            head=run.recipe.head,
+            config=hashlib.sha256(msgspec.json.encode(run.recipe)).hexdigest(),
+            device=device_name,
+            threads=torch.get_num_threads(),
+            data=description.provenance.data,
+            split=split.name,
+            split_digest=split.digest,
+            leaky=split.leaky,
+            windows={"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)},
+            metrics=metrics,
+        )
+        append(run.log, Entry.now(finished))
     return metrics
 
 

@@ -70,9 +70,12 @@ def _verified(arguments: argparse.Namespace) -> VerifiedBundle:
 
 
 def _print(evaluation: Evaluation) -> None:
-    from cogd.train.report.text import format_figures
+    from cogd.train.report.text import format_figures, format_groups
 
     app, windows = evaluation.app, evaluation.windows
+    (part,) = {metric.split for metric in evaluation.metrics}
+    alone = [metric for metric in evaluation.parts if metric.split == part]
+    grouped = [metric for metric in evaluation.parts if metric.split != part]
     lines = [
         f"{app['id']} {app['version']} ({app['digest']}), head {app['head']}, run by {app['backend']}",
         f"on {evaluation.data.name}; licence {evaluation.data.licence}",
@@ -80,7 +83,8 @@ def _print(evaluation: Evaluation) -> None:
         *(f"note: {note}" for note in evaluation.notes),
         *(f"limit of the bundle: {limit}" for limit in evaluation.limits),
         "",
-        *format_figures([*evaluation.metrics, *evaluation.parts]),
+        *format_groups(grouped, part),
+        *format_figures([*evaluation.metrics, *alone]),
     ]
     if evaluation.confusion is not None:
         names = evaluation.labels

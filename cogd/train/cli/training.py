@@ -27,6 +27,9 @@ that people give to `sim:` never meet."""
 def add_training_arguments(parser: argparse.ArgumentParser, recipe: Recipe, persons: Sequence[int]) -> None:
     """Data and recipe; defaults are the published recipe's."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run directory to write")
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="log that the finished run adds a line to (training.jsonl beside DIR)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the run directory's checkpoint")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train; auto: CUDA if there is one"
@@ -55,6 +58,7 @@ def add_training_arguments(parser: argparse.ArgumentParser, recipe: Recipe, pers
 
 def run_training(arguments: argparse.Namespace, base: Recipe) -> int:
     """Make or read the data, train, print the report."""
+    from cogd.train.report.log import DEFAULT_NAME
     from cogd.train.run import Run, train
 
     if arguments.epochs < 1 or arguments.batch_size < 0 or not 0 < arguments.learning_rate <= 1:
@@ -69,7 +73,8 @@ def run_training(arguments: argparse.Namespace, base: Recipe) -> int:
     windows, held_out = _data(arguments)
     if arguments.resume and not (arguments.out / rundir.CHECKPOINT).exists():
         raise TrainError(f"{arguments.out} holds no checkpoint", hint="train without --resume")
-    run = Run(recipe, windows, held_out, arguments.out, resume=arguments.resume, device=arguments.device)
+    log = arguments.log or arguments.out.resolve().with_name(DEFAULT_NAME)
+    run = Run(recipe, windows, held_out, arguments.out, resume=arguments.resume, device=arguments.device, log=log)
     with _Bar(recipe.epochs, "training") as bar:
         train(run, lambda epoch, loss, score: bar.to(epoch, loss=f"{loss:.4f}", calibration=f"{score:.4f}"))
     print((arguments.out / rundir.REPORT_TEXT).read_text(encoding="utf-8"), end="")

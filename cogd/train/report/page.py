@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 
 from cogd.train.metrics.figure import verdict
 from cogd.train.report import plots
+from cogd.train.report.text import baseline_lines
 from cogd.train.scoring import SCORING, right
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _WIDTH_IN: Final = 12.0
 _LINE: Final = 115
+_SMALL_LINE: Final = 205
+_SMALL_LINE_IN: Final = 0.152
 _STYLE: Final[dict[Any, Any]] = {
     "font.size": 9,
     "axes.labelcolor": "#333333",
@@ -122,14 +126,16 @@ def render_png(source: Source) -> bytes:
     for section in sections(source):
         rows.append(_Row(section.title, [], 0.45))
         rows += [_Row(None, panels, max(p.height_in for p in panels)) for panels in _in_rows(section.panels)]
+    foot = _foot_lines(source)
+    rows.append(_Row(None, [], 0.3 + _SMALL_LINE_IN * len(foot)))
+    heights_in = [row.height_in for row in rows]
     with rc_context(_STYLE):
-        figure = Figure(
-            figsize=(_WIDTH_IN, sum(row.height_in for row in rows)), layout="constrained", facecolor="white"
-        )
+        figure = Figure(figsize=(_WIDTH_IN, sum(heights_in)), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
-        strips = figure.subfigures(len(rows), 1, height_ratios=[row.height_in for row in rows], squeeze=False)[:, 0]
+        strips = figure.subfigures(len(rows), 1, height_ratios=heights_in, squeeze=False)[:, 0]
         _draw_head(strips[0], source, rows[0].height_in)
-        for strip, row in zip(strips[1:], rows[1:], strict=True):
+        strips[-1].text(0.008, 0.97, "\n".join(foot), fontsize=7.5, va="top", color="#444444", linespacing=1.35)
+        for strip, row in zip(strips[1:-1], rows[1:-1], strict=True):
             if row.title is not None:
                 strip.text(0.008, 0.4, _shortened(row.title), fontsize=12, fontweight="bold", va="center")
                 continue
@@ -173,6 +179,20 @@ def _head_lines(source: Source) -> list[str]:
     return [f"split: {source.split}", f"windows: {windows}"]
 
 
+def _foot_lines(source: Source) -> list[str]:
+    """What the figures are and what the model can't do: a picture that is passed on takes them with it."""
+    intervals = dict.fromkeys(metric.interval for metric in source.metrics if metric.interval)
+    texts = [*source.notes, *(f"limit: {limit}" for limit in source.limits)]
+    texts += [f"interval: {text}" for text in intervals]
+    texts += baseline_lines(source.metrics)
+    texts += [f"{name}: {text}" for name, text in _definitions(source.metrics).items()]
+    return [line for text in texts for line in textwrap.wrap(text, _SMALL_LINE, subsequent_indent="    ")]
+
+
+def _definitions(metrics: Sequence[Metric]) -> dict[str, str]:
+    return {metric.name: metric.definition for metric in metrics}
+
+
 def _head_height(source: Source) -> float:
     return 0.95 + (0.4 if source.leaky else 0.0)
 
@@ -213,7 +233,7 @@ def render_html(source: Source) -> str:
     lines += ["<h2>Definitions</h2>", "<dl>"]
     lines += [
         f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>"
-        for name, text in {metric.name: metric.definition for metric in [*source.metrics, *source.parts]}.items()
+        for name, text in _definitions([*source.metrics, *source.parts]).items()
     ]
     return "\n".join([*lines, "</dl>", "</body></html>", ""])
 

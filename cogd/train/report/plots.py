@@ -81,8 +81,9 @@ def _legend(canvas: SubFigure, metrics: Sequence[Metric]) -> None:
     handles = [Line2D([], [], marker="o", color=MODEL, markersize=5.5, linestyle="none", label="model")]
     if any(metric.interval for metric in metrics):
         handles.append(Line2D([], [], color=MODEL, linewidth=5, alpha=0.3, label="95 % interval"))
-    mark = {"marker": "|", "color": BASELINE, "markersize": 11, "markeredgewidth": 2.2}
-    handles.append(Line2D([], [], linestyle="none", label="baseline", **mark))
+    baseline = Line2D([], [], marker="|", color=BASELINE, markersize=11, linestyle="none", label="baseline")
+    baseline.set_markeredgewidth(2.2)
+    handles.append(baseline)
     canvas.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=8)
 
 

@@ -33,7 +33,7 @@ def test_windows_that_go_together_are_drawn_together():
     by_session = interval(ratio(values), Groups(np.repeat(np.arange(10), 100), "sessions"))
 
     assert by_session.high - by_session.low > 5 * (by_window.high - by_window.low)
-    assert by_session.text == "95 %, percentile bootstrap, 10 sessions drawn 1000 times"
+    assert by_session.text == "95 %, expanded percentile bootstrap, 10 sessions drawn 1000 times"
 
 
 def test_it_holds_the_truth_about_as_often_as_it_says():
