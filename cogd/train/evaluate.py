@@ -42,7 +42,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         data: what it was run on.
         windows: how many were cut, and how many of them have a label for this head.
         stride: frames from one window to the next.
-        same_data: whether the bundle names data of the same digest as what it was trained on.
+        same_data: whether the bundle names this very data as what it was trained or tested on.
         notes: what one must know to read the figures; first of all about that.
         split: which part of the data: all of it.
         metrics: figures of the whole.
@@ -95,7 +95,7 @@ def evaluate(
     if len(rows) == 0:
         raise TrainError(f"{dataset.name} has no window with a label for the head {head}")
     same_data, told = overlap(manifest.provenance.data, windows.origin)
-    part = ("data of the same digest as the bundle was trained on: " if same_data else "") + windows.origin.name
+    part = ("OVERLAP with what the bundle was trained or tested on: " if same_data else "") + windows.origin.name
     predictions = Predictions.of_windows(head, part, windows, rows, answer_of(app, windows.csi[rows]))
     beside = baselines(head, windows, rows, "these very windows", _usual(manifest))
     labels = list(predictions.labels)
@@ -150,25 +150,28 @@ def answer_of(app: App, csi: NDArray[np.float32]) -> Answer:
     return SCORING[cast("HeadName", manifest.head)].answer(joined, readings, tuple(manifest.output.labels))
 
 
-def overlap(trained_on: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]:
-    """Whether a bundle names this data as what it was trained on, and what can be said about that.
+def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]:
+    """Whether a bundle names this very data as what it was trained or tested on, and what can be said about that.
 
-    Data are the same if their digests are; a simulation has none, and is the same if its whole name is. A digest is of
-    whole data sets: it can't tell which rooms or sessions of one were taken.
+    Data are the same if their digests are; a simulation has none, and is the same if its whole name is. Another choice
+    of recordings has another digest, so that data in part the same are not found out.
     """
-    named = "; ".join(source.name for source in trained_on) or "nothing"
-    for source in trained_on:
+    for source in named:
         if origin.sha256 is None:
             same = source.sha256 is None and source.name == origin.name
         else:
             same = origin.sha256 in (source.sha256 or source.name)  # several joined ones have theirs in the name
         if same:
-            what = "simulation of this name" if origin.sha256 is None else f"data of this digest, {origin.sha256},"
+            how = "the same simulation" if origin.sha256 is None else f"sha256 {origin.sha256}"
             return True, (
-                f"OVERLAP: the bundle was trained on {what} as {source.name!r}: where the same recordings are in both, "
-                "the figures say nothing about what it has not seen"
+                f"OVERLAP: the bundle names this very data among those it was trained or tested on: {source.name} ({how}); "
+                "the figures here may tell only how well it remembers"
             )
-    return False, f"the bundle does not name this data as what it was trained on; it names: {named}"
+    names = "; ".join(source.name for source in named) or "none"
+    return False, (
+        "the bundle does not name data of this digest, but another choice of the same recordings has another one; "
+        f"it names {names}"
+    )
 
 
 def _notes(manifest: Manifest, windows: Windows) -> list[str]:
