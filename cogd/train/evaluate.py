@@ -164,8 +164,8 @@ def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]
         if same:
             how = "the same simulation" if origin.sha256 is None else f"sha256 {origin.sha256}"
             return True, (
-                f"OVERLAP: the bundle names this very data among those it was trained or tested on: {source.name} ({how}); "
-                "the figures here may tell only how well it remembers"
+                f"OVERLAP: the bundle names this very data among those it was trained or tested on: {source.name} "
+                f"({how}); the figures here may tell only how well it remembers"
             )
     names = "; ".join(source.name for source in named) or "none"
     return False, (

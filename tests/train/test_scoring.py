@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 
 from cogd.errors import TrainError
 from cogd.train.metrics.confidence import Usual
+from cogd.train.metrics.figure import Sample
 from cogd.train.predictions import TRUTH, Answer, HeadName, Predictions
 from cogd.train.scoring import SCORING, baselines, right, score, score_closely
 from tests.train.factory import make_windows
@@ -108,3 +110,19 @@ def test_a_pose_is_neither_right_nor_wrong():
     assert right(predictions("count")).dtype == bool
     with pytest.raises(TrainError, match="average precision"):
         right(predictions("pose"))
+
+
+@pytest.mark.parametrize("head", SCORING)
+def test_every_figure_is_in_the_docs(head):
+    page = (Path(__file__).parents[2] / "docs" / "figures.md").read_text()
+
+    for metric in score(predictions(head), baselines(head, WINDOWS, ROWS, usual=USUAL)):
+        assert f"| `{metric.name}` |" in page
+
+
+@pytest.mark.parametrize("head", SCORING)
+def test_the_headline_is_one_of_the_figures(head):
+    made, beside = predictions(head), baselines(head, WINDOWS, ROWS, usual=USUAL)
+    (first,) = SCORING[head].first(made, beside, Sample("test", 60, made.groups()))
+
+    assert first in score(made, beside)

@@ -53,13 +53,18 @@ class Motions:
 def motion_figures(motions: Motions, sample: Sample) -> list[Metric]:
     """Balanced accuracy, F1 and the area under the ROC curve."""
     always = np.ones_like(motions.predicted)
-    any_answer = Baseline("any answer that looks at nothing", 0.5)
-    figures = figure(BALANCED, _of_cells(motions.predicted, motions.truth, _balanced), any_answer, sample)
+    figures = balanced_figure(motions, sample)
     moving = Baseline("always moving", _of_cells(always, motions.truth, _f1))
     figures += figure(F1, _of_cells(motions.predicted, motions.truth, _f1), moving, sample)
     if motions.score is not None:
         figures += figure(AUROC, auroc(motions.score, motions.truth), Baseline("chance", 0.5), sample)
     return figures
+
+
+def balanced_figure(motions: Motions, sample: Sample) -> list[Metric]:
+    """Balanced accuracy alone."""
+    any_answer = Baseline("any answer that looks at nothing", 0.5)
+    return figure(BALANCED, _of_cells(motions.predicted, motions.truth, _balanced), any_answer, sample)
 
 
 def class_figures(motions: Motions, sample: Sample) -> list[Metric]:

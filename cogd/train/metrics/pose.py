@@ -78,10 +78,15 @@ def pose_figures(poses: Poses, sample: Sample, skeleton: Skeleton = COCO, space:
         aligned_errors,
     )
     for tolerance in skeleton.tolerances:
-        figures += both.compare(_pck(tolerance, space), partial(hits, tolerance=tolerance))
+        figures += pck_figure(poses, sample, tolerance, space)
     if skeleton.sigmas is not None and poses.truth.shape[-1] == 2:
         figures += _oks_figures(poses, sample, skeleton.sigmas)
     return figures
+
+
+def pck_figure(poses: Poses, sample: Sample, tolerance: Tolerance, space: Space = PICTURE) -> list[Metric]:
+    """The share of joints within one tolerance."""
+    return _Both(poses, sample, space).compare(_pck(tolerance, space), partial(hits, tolerance=tolerance))
 
 
 def joint_figures(poses: Poses, sample: Sample, skeleton: Skeleton = COCO, space: Space = PICTURE) -> list[Metric]:
