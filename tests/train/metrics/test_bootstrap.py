@@ -48,6 +48,21 @@ def test_it_holds_the_truth_about_as_often_as_it_says():
     assert 85 <= held <= 100
 
 
+def test_of_few_groups_it_is_wider_than_the_percentiles():
+    """By which it holds the truth in 9 of 10 cases, where plain percentiles of six groups do in less."""
+    rng = np.random.default_rng(0)
+    held = plain = 0
+    for _ in range(200):
+        values = rng.normal(size=6)
+        found = interval(ratio(values), Groups(np.arange(6), "rooms"))
+        held += found.low <= 0 <= found.high
+        resampled = rng.choice(values, (1000, 6)).mean(axis=1)
+        low, high = np.percentile(resampled, [2.5, 97.5])
+        plain += low <= 0 <= high
+
+    assert held >= 180 > plain
+
+
 def test_sums_and_weights_are_two_ways_to_one_figure():
     rng = np.random.default_rng(0)
     values, groups = rng.random(60), Groups(rng.integers(3, 15, 60), "rooms")
