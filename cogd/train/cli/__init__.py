@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 VERBS: Mapping[str, str] = {
     "pose": "train the pose network on simulation or on paired.jsonl",
     "count": "train the person-count network on simulation or on paired.jsonl",
+    "data": "look into data sets",
     "bundle": "make a signed bundle of a trained model",
     "evaluate": "score a bundle on a labelled data set",
     "report": "draw a run: figures, curves and pictures in one HTML page and one PNG",
