@@ -9,6 +9,9 @@ calibration.safetensors  what the head applies, if there is a calibration
 golden.safetensors       `window` and the expected outputs by name
 report.json, report.txt  the figures
 checkpoint.pt            to go on training
+config.toml              every key of the configuration that the run was given
+history.jsonl            loss, its terms, score, learning rate and time of each epoch
+tensorboard/             the same for TensorBoard, if asked for
 """
 
 from __future__ import annotations
@@ -39,6 +42,9 @@ NORMALISER = "normaliser.safetensors"
 CALIBRATION = "calibration.safetensors"
 GOLDEN = "golden.safetensors"
 CHECKPOINT = "checkpoint.pt"
+CONFIG = "config.toml"
+HISTORY = "history.jsonl"
+TENSORBOARD = "tensorboard"
 REPORT = "report.json"
 REPORT_TEXT = "report.txt"
 
