@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
@@ -106,6 +107,7 @@ class Recording:
         node: number of the receiver within the session.
         rate_hz: frames a second as the data set tells it; None where only the frames' times do.
         timing: how the frames' times are known.
+        files: what it is read from; none for a simulation.
         load: reads it.
     """
 
@@ -117,6 +119,7 @@ class Recording:
     node: int
     rate_hz: float | None
     timing: Timing
+    files: tuple[Path, ...]
     load: Callable[[], Track]
 
     def track(self) -> Track:
@@ -137,16 +140,16 @@ class Dataset:
         licence: under which it was published.
         tones: the rule by which the 56 values of its tracks were picked.
         listed: the recordings.
-        files: what `origin` is the digest of; none for a simulation, whose name says it all.
         root: the folder that the files' names are relative to.
+        index: files that tell of all recordings together.
     """
 
     name: str
     licence: str
     tones: ToneRule
     listed: tuple[Recording, ...]
-    files: tuple[Path, ...]
     root: Path
+    index: tuple[Path, ...] = ()
 
     def recordings(self) -> Sequence[Recording]:
         """All of them, in a fixed order."""
@@ -154,8 +157,12 @@ class Dataset:
 
     @cached_property
     def origin(self) -> DataOrigin:
-        """Name, licence and digest; reads every file to the end when first asked."""
-        return DataOrigin(self.name, digest_of_files(self.files, self.root) if self.files else None, self.licence)
+        """Name, licence and digest of the files of its recordings; reads them to the end when first asked.
+
+        A simulation has no files, and its name says it all.
+        """
+        files = {*self.index, *(path for recording in self.listed for path in recording.files)}
+        return DataOrigin(self.name, digest_of_files([*files], self.root) if files else None, self.licence)
 
 
 def digest_of_files(files: Sequence[Path], root: Path) -> str:
@@ -185,7 +192,7 @@ def open_dataset(text: str) -> Dataset:
     """Open a data set by its specification, `KIND:PLACE?option=value&...`.
 
     Every kind takes the options `session`, `room`, `subject` and `chip`: only recordings of these names, separated by
-    commas. The kind's own options are documented in its module.
+    commas, `*` standing for anything. The kind's own options are documented in its module.
 
     Raises:
         ConfigError: the specification is not one.
@@ -205,16 +212,25 @@ def open_dataset(text: str) -> Dataset:
 def _filtered(dataset: Dataset, filters: Mapping[str, tuple[str, ...]]) -> Dataset:
     """Only the recordings whose session, room, subject and chip are among those named."""
     listed = dataset.listed
-    for name, wanted in filters.items():
+    for name, patterns in filters.items():
         there = dict.fromkeys(str(getattr(recording, name)) for recording in dataset.listed)
-        for value in wanted:
-            if value not in there:
-                raise TrainError(f"{dataset.name} has no {name} {value!r}", hint="it has " + ", ".join(there))
-        listed = tuple(recording for recording in listed if str(getattr(recording, name)) in wanted)
+        for pattern in patterns:
+            if not fnmatch.filter(there, pattern):
+                raise TrainError(f"{dataset.name} has no {name} {pattern!r}", hint="it has " + _some(tuple(there)))
+        listed = tuple(
+            recording
+            for recording in listed
+            if any(fnmatch.fnmatchcase(str(getattr(recording, name)), pattern) for pattern in patterns)
+        )
     if not listed:
-        raise TrainError(f"{dataset.name} has no recording that is all of {dict(filters)}")
-    said = "".join(f", {name} {' and '.join(wanted)}" for name, wanted in filters.items())
-    return Dataset(dataset.name + said, dataset.licence, dataset.tones, listed, dataset.files, dataset.root)
+        raise TrainError(f"{dataset.name} has no recording that is all of this: {dict(filters)}")
+    said = "".join(f", {name} {' and '.join(patterns)}" for name, patterns in filters.items())
+    return replace(dataset, name=dataset.name + said, listed=listed)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """A list that fits into a message."""
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
 def refuse_other_options(kind: str, options: Mapping[str, str], known: Sequence[str] = ()) -> None:

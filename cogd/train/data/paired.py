@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 import numpy as np
 
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import TrainError
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track, refuse_other_options
 from cogd.train.data.windows import DataOrigin, Windows, unknown
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+_Value = TypeVar("_Value", bound=np.generic)
 _CLEAR = 0.8
 """A layout is believed when its within-subcarrier share of the variance is below this share of the other's."""
 
@@ -91,6 +94,52 @@ def read_paired(path: Path, licence: str = "not stated") -> Windows:
         min_gap_s=0.0,
         max_gap_s=round(max(0.5, 3 * gap_s), 3),
         origin=DataOrigin(f"paired recording {path.name}", hashlib.sha256(path.read_bytes()).hexdigest(), licence),
+    )
+
+
+def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
+    """Open a file as a data set: one session, in which every window is a stretch of its own.
+
+    A file tells when its windows begin and end, not when their frames came: these are laid out evenly in between.
+    Options: `licence`.
+
+    Raises:
+        ConfigError: an option is unknown.
+    """
+    refuse_other_options("paired", options, ("licence",))
+    path = Path(place)
+    licence = options.get("licence", "not stated")
+    listed = Recording(
+        name=path.name,
+        session=path.name,
+        room=None,
+        subject=None,
+        chip=None,
+        node=0,
+        rate_hz=None,
+        timing=Timing.DURATION,
+        files=(path,),
+        load=lambda: _as_track(read_paired(path, licence)),
+    )
+    return Dataset(f"paired recording {path.name}", licence, "first56", (listed,), path.parent)
+
+
+def _as_track(windows: Windows) -> Track:
+    """The frames of all windows, one window behind the other."""
+    count, _, frames = windows.csi.shape
+
+    def each(column: NDArray[_Value]) -> NDArray[_Value]:
+        return np.repeat(column, frames, axis=0)
+
+    return Track(
+        time_s=np.linspace(windows.start_s, windows.end_s, frames, axis=1).ravel(),
+        amplitude=np.ascontiguousarray(windows.csi.transpose(0, 2, 1).reshape(-1, SUBCARRIERS)),
+        kind=np.zeros(count * frames, dtype=np.int16),
+        kinds=("first56",),
+        segment=each(np.arange(count, dtype=np.int32)),
+        keypoints=each(windows.keypoints),
+        weight=each(windows.weight),
+        persons=each(windows.persons),
     )
 
 

@@ -1,25 +1,29 @@
-"""Labelled windows from the simulator, through the same datagram parser, link rules and windows as the daemon's."""
+"""The simulator as a data set: its datagrams go through the same parser, link rules and windows as the daemon's."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+import cogd.sim
 from cogd.csi.frame import Origin
-from cogd.csi.link import LinkLimits
-from cogd.csi.node import Node
 from cogd.csi.window import WindowSpec
-from cogd.errors import TrainError
+from cogd.errors import ConfigError, TrainError
 from cogd.sim.simulator import Scene, Simulator
-from cogd.train.data.windows import DataOrigin, Windows, unknown
+from cogd.train.data import cache
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track, cut_windows, refuse_other_options
+from cogd.train.data.frames import TrackBuilder
 from cogd.wire import adr018
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cogd.sim.simulator import Truth
+    from cogd.train.data.windows import Windows
 
 FRAMES = 20
 MIN_GAP_S = 0.02
@@ -51,26 +55,86 @@ class SimulatedRooms:
 
 
 def simulate_windows(plan: SimulatedRooms, progress: Callable[[int, int], None] | None = None) -> Windows:
-    """Simulate all scenes of a plan; session `s` is one scene, in the order rooms x persons."""
+    """Simulate all scenes of a plan; session `s` is one scene, in the order rooms x persons.
+
+    Windows in which somebody begins or ceases to move are kept: their `moving` is -1.
+    """
+    dataset = simulated_rooms(plan)
     spec = WindowSpec("ht56", FRAMES, MIN_GAP_S, MAX_GAP_S)
-    scenes = [(room, persons) for room in plan.rooms for persons in plan.persons]
-    columns = _Columns()
-    for session, (room, persons) in enumerate(scenes):
-        scene = Scene(
-            nodes=plan.nodes,
-            persons=persons,
-            seed=plan.seed * 1_000_003 + room * 101 + persons,
-            room=room,
-            rate_hz=plan.rate_hz,
+
+    def scenes(recordings: int, of: int) -> None:
+        if progress is not None and recordings % plan.nodes == 0:
+            progress(recordings // plan.nodes, of // plan.nodes)
+
+    windows = cut_windows(dataset, spec, plan.stride, transitions="unknown", progress=scenes)
+    origin = replace(windows.origin, name=f"{windows.origin.name}, stride {plan.stride}")
+    return replace(windows, rate_hz=plan.rate_hz, origin=origin)
+
+
+def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
+    """Open `sim:rooms=2&persons=0,1&minutes=0.5&nodes=2&seed=1&rate=20&first_room=0`.
+
+    `rooms` is how many rooms, beginning with number `first_room`. `cache` is a folder, or `on`, to keep what was
+    simulated.
+
+    Raises:
+        ConfigError: an option has no usable value.
+    """
+    del place
+    refuse_other_options(
+        "sim", options, ("rooms", "persons", "minutes", "nodes", "seed", "rate", "first_room", "cache")
+    )
+    try:
+        first = int(options.get("first_room", "0"))
+        plan = SimulatedRooms(
+            rooms=tuple(range(first, first + int(options.get("rooms", "1")))),
+            persons=tuple(int(number) for number in options.get("persons", "1").split(",")),
+            minutes=float(options.get("minutes", "1")),
+            nodes=int(options.get("nodes", "2")),
+            seed=int(options.get("seed", "1")),
+            rate_hz=float(options.get("rate", "20")),
         )
-        _play(scene, session, plan, spec, columns)
-        if progress is not None:
-            progress(session + 1, len(scenes))
+    except ValueError as error:
+        raise ConfigError(f"sim: {error}", hint="sim:rooms=2&persons=0,1&minutes=0.5") from error
+    fits = plan.rooms and 1 <= plan.nodes <= 255 and 0 < plan.minutes < 1e5 and 0 < plan.rate_hz <= 1000
+    if not fits or not all(0 <= persons <= 7 for persons in plan.persons):
+        raise ConfigError("sim: rooms, minutes and rate must be above 0, nodes 1 to 255, persons 0 to 7")
+    return simulated_rooms(plan, cache.chosen_folder(options.get("cache"), None))
+
+
+def simulated_rooms(plan: SimulatedRooms, folder: Path | None = None) -> Dataset:
+    """The data set of a plan; nothing is simulated before a track is asked for.
+
+    Args:
+        plan: what to simulate.
+        folder: keeps what was simulated, if given.
+    """
+    listed: list[Recording] = []
+    for room in plan.rooms:
+        for persons in plan.persons:
+            seed = plan.seed * 1_000_003 + room * 101 + persons
+            scene = Scene(nodes=plan.nodes, persons=persons, seed=seed, room=room, rate_hz=plan.rate_hz)
+            session = f"room {room}, {persons} persons, seed {plan.seed}"
+            listed += [
+                Recording(
+                    name=f"{session}, node {node}",
+                    session=session,
+                    room=f"simulated room {room}",
+                    subject=None,
+                    chip=None,
+                    node=node,
+                    rate_hz=plan.rate_hz,
+                    timing=Timing.MEASURED,
+                    files=(),
+                    load=partial(_track, scene, plan.minutes, node, folder),
+                )
+                for node in range(1, plan.nodes + 1)
+            ]
     name = (
         f"cogd simulator: rooms {_listed(plan.rooms)}, persons {list(plan.persons)}, {plan.minutes:g} min each, "
-        f"{plan.nodes} nodes, {plan.rate_hz:g} Hz, seed {plan.seed}, stride {plan.stride}"
+        f"{plan.nodes} nodes, {plan.rate_hz:g} Hz, seed {plan.seed}"
     )
-    return columns.windows(plan, DataOrigin(name, None, "Apache-2.0"))
+    return Dataset(name, "Apache-2.0", "ht56", tuple(listed), Path())
 
 
 def _listed(rooms: tuple[int, ...]) -> str:
@@ -80,102 +144,66 @@ def _listed(rooms: tuple[int, ...]) -> str:
     return str(list(rooms))
 
 
-def _play(scene: Scene, session: int, plan: SimulatedRooms, spec: WindowSpec, columns: _Columns) -> None:
-    simulator = Simulator(scene)
-    truth = _Told()
-    nodes = {
-        number: Node(f"sim/{number}", [spec], LinkLimits(), believe_simulated=True)
-        for number in range(1, scene.nodes + 1)
+def _track(scene: Scene, minutes: float, node: int, folder: Path | None) -> Track:
+    if folder is None:
+        return _play(scene, minutes)[node]
+    keys = {
+        number: cache.key_of(_code(), repr(scene), repr(minutes), str(number)) for number in range(1, scene.nodes + 1)
     }
-    taken = dict.fromkeys(nodes, 0)
-    for _ in range(max(1, round(plan.minutes * 60 * scene.rate_hz / _CHUNK_FRAMES))):
+    found = cache.fetch(folder, keys[node])
+    if found is None:
+        for number, track in _play(scene, minutes).items():
+            cache.store(folder, keys[number], track)
+        found = cache.fetch(folder, keys[node])
+    if found is None:
+        raise TrainError(
+            f"the cached track {folder / keys[node]} is gone again", hint="does another process delete it?"
+        )
+    return found
+
+
+@lru_cache(maxsize=1)
+def _code() -> tuple[Path, ...]:
+    """The files that decide what is simulated and how it becomes a track."""
+    simulator = Path(cogd.sim.__path__[0])
+    return (
+        *sorted(simulator.glob("*.py")),
+        Path(__file__),
+        *(simulator.parent / "csi" / name for name in ("tones.py", "link.py")),
+    )
+
+
+@lru_cache(maxsize=1)
+def _play(scene: Scene, minutes: float) -> dict[int, Track]:
+    """The tracks of a scene's nodes; the last scene's are kept, for its nodes are asked for one after the other."""
+    simulator = Simulator(scene)
+    builders = {number: TrackBuilder() for number in range(1, scene.nodes + 1)}
+    truths: list[Truth] = []
+    for _ in range(max(1, round(minutes * 60 * scene.rate_hz / _CHUNK_FRAMES))):
         chunk = simulator.advance(_CHUNK_FRAMES)
-        truth.add(chunk.truth)
+        truths.append(chunk.truth)
         for packet in chunk.packets:
             datagram = adr018.decode(packet.datagram)
-            if not isinstance(datagram, adr018.CsiDatagram):
-                continue
-            frame = adr018.to_frame(
-                datagram, source="sim", time_s=packet.time_s, arrival_s=packet.time_s, origin=Origin.SIMULATED
-            )
-            node = nodes[datagram.node_id]
-            if not node.take(frame).complete:
-                continue
-            taken[datagram.node_id] += 1
-            if taken[datagram.node_id] % plan.stride == 0:
-                window = node.windows[spec]
-                span_s = packet.time_s - window.span_s, packet.time_s
-                columns.add(window.view(), span_s, (session, datagram.node_id), chunk.truth, truth.moving(*span_s))
+            if isinstance(datagram, adr018.CsiDatagram):
+                builders[datagram.node_id].add(
+                    adr018.to_frame(
+                        datagram, source="sim", time_s=packet.time_s, arrival_s=packet.time_s, origin=Origin.SIMULATED
+                    )
+                )
+    return {number: _labelled(builder.track(), truths) for number, builder in builders.items()}
 
 
-class _Told:
-    """What a scene's truth has told so far about motion."""
-
-    def __init__(self) -> None:
-        self._times_s = np.empty(0)
-        self._anybody = np.empty(0, dtype=np.bool_)
-
-    def add(self, truth: Truth) -> None:
-        """Take in the next stretch."""
-        self._times_s = np.concatenate([self._times_s, truth.times_s])
-        self._anybody = np.concatenate([self._anybody, truth.moving.any(axis=1)])
-
-    def moving(self, start_s: float, end_s: float) -> int:
-        """1 if at every step from start to end somebody moved, 0 if nobody did at any, -1 if both happened."""
-        first, last = np.searchsorted(self._times_s, (start_s, end_s), side="right")
-        anybody = self._anybody[max(first - 1, 0) : max(last, 1)]  # beginning with the step that holds at the start
-        return -1 if anybody.any() != anybody.all() else int(anybody.any())
-
-
-class _Columns:
-    """Grows row by row, then becomes `Windows`."""
-
-    def __init__(self) -> None:
-        self._csi: list[np.ndarray] = []
-        self._keypoints: list[np.ndarray] = []
-        self._persons: list[int] = []
-        self._times: list[tuple[float, float]] = []
-        self._places: list[tuple[int, int]] = []  # session and node
-        self._moving: list[int] = []
-
-    def add(
-        self, csi: np.ndarray, span_s: tuple[float, float], place: tuple[int, int], truth: Truth, moving: int
-    ) -> None:
-        nearest = min(int(np.searchsorted(truth.times_s, span_s[1])), len(truth.times_s) - 1)
-        missing = np.full((17, 2), np.nan)
-        self._csi.append(csi.copy())
-        self._keypoints.append(truth.keypoints[nearest, 0] if truth.persons == 1 else missing)
-        self._persons.append(truth.persons)
-        self._times.append(span_s)
-        self._places.append(place)
-        self._moving.append(moving)
-
-    def windows(self, plan: SimulatedRooms, origin: DataOrigin) -> Windows:
-        if not self._csi:
-            raise TrainError("the scenes are too short for a single window", hint="simulate for longer, or stride less")
-        times = np.asarray(self._times, dtype=np.float64)
-        session, node = np.asarray(self._places, dtype=np.int64).T
-        scenes = [(room, persons) for room in plan.rooms for persons in plan.persons]
-        return Windows(
-            csi=np.stack(self._csi),
-            keypoints=np.stack(self._keypoints).astype(np.float32),
-            weight=np.ones(len(self._csi), dtype=np.float32),
-            persons=np.asarray(self._persons, dtype=np.int64),
-            start_s=times[:, 0],
-            end_s=times[:, 1],
-            moving=np.asarray(self._moving, dtype=np.int8),
-            session=session,
-            room=session // len(plan.persons),
-            subject=unknown(len(self._csi)),
-            node=node,
-            names={
-                "session": tuple(f"room {room}, {persons} persons, seed {plan.seed}" for room, persons in scenes),
-                "room": tuple(f"simulated room {room}" for room in plan.rooms),
-                "subject": (),
-            },
-            tones="ht56",
-            rate_hz=plan.rate_hz,
-            min_gap_s=MIN_GAP_S,
-            max_gap_s=MAX_GAP_S,
-            origin=origin,
-        )
+def _labelled(track: Track, truths: list[Truth]) -> Track:
+    """The track with the truth of the step nearest after each frame."""
+    times_s = np.concatenate([truth.times_s for truth in truths])
+    step = np.minimum(np.searchsorted(times_s, track.time_s), len(times_s) - 1)
+    persons = truths[0].persons
+    keypoints = None
+    if persons == 1:
+        keypoints = np.concatenate([truth.keypoints[:, 0] for truth in truths]).astype(np.float32)[step]
+    return replace(
+        track,
+        keypoints=keypoints,
+        persons=np.full(len(track), persons, dtype=np.int64),
+        moving=np.concatenate([truth.moving.any(axis=1) for truth in truths])[step].astype(np.int8),
+    )

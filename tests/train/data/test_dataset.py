@@ -27,11 +27,11 @@ def make_track(count: int = 12, *, first: float = 0.0, **columns: object) -> Tra
 
 def make_recording(name: str = "a", track: Track | None = None, **fields: object) -> Recording:
     filled = {"session": name, "room": None, "subject": None, "chip": None, "node": 0, "rate_hz": None}
-    return Recording(name, **{**filled, **fields}, timing=Timing.MEASURED, load=lambda: track or make_track())
+    return Recording(name, **{**filled, **fields}, timing=Timing.MEASURED, files=(), load=lambda: track or make_track())
 
 
 def make_dataset(*recordings: Recording) -> Dataset:
-    return Dataset("made up", "CC0-1.0", "ht56", recordings or (make_recording(),), (), Path())
+    return Dataset("made up", "CC0-1.0", "ht56", recordings or (make_recording(),), Path())
 
 
 def test_windows_come_in_order_newest_frame_last_with_their_times():
@@ -147,7 +147,7 @@ def test_nothing_is_loaded_before_it_is_asked_for():
     def load() -> Track:
         raise AssertionError
 
-    recording = Recording("a", "a", None, None, None, 0, None, Timing.MEASURED, load)
+    recording = Recording("a", "a", None, None, None, 0, None, Timing.MEASURED, (), load)
 
     assert make_dataset(recording).recordings() == (recording,)
 

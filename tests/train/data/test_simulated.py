@@ -74,8 +74,8 @@ def test_rooms_that_are_no_range_are_listed():
 
 
 def test_scenes_without_a_single_window_are_refused():
-    with pytest.raises(TrainError, match="too short for a single window"):
-        simulate_windows(SimulatedRooms(rooms=(1,), persons=(1,), minutes=0.1, nodes=1, stride=10_000))
+    with pytest.raises(TrainError, match="not a single window of 20 frames"):
+        simulate_windows(SimulatedRooms(rooms=(1,), persons=(1,), minutes=0.1, nodes=1, rate_hz=2.0))
 
 
 def test_progress_is_told_scene_by_scene():
