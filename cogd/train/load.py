@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,7 +10,7 @@ from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError
 from cogd.train.data.dataset import cut_windows, open_dataset
 from cogd.train.data.paired import read_paired
-from cogd.train.data.simulated import FRAMES, MAX_GAP_S, MIN_GAP_S, SimulatedRooms, simulate_windows
+from cogd.train.data.simulated import SimulatedRooms, simulated_rooms
 from cogd.train.data.split import temporal_split
 
 if TYPE_CHECKING:
@@ -63,29 +64,22 @@ def split_windows(windows: Windows, rows: NDArray[np.int64], split: SplitConfig)
 
 def _load(spec: str, config: Config, first: int, rooms: int, label: tuple[str, Progress]) -> Windows:
     data = config.data
-    window = WindowSpec("ht56", data.frames, data.min_gap_s, data.max_gap_s)
 
     def tell(done: int, total: int) -> None:
         label[1](label[0], done, total)
 
-    if spec == "sim":
-        if window != WindowSpec("ht56", FRAMES, MIN_GAP_S, MAX_GAP_S):
-            raise ConfigError(
-                f"data.spec = 'sim' has windows of {FRAMES} frames, {MIN_GAP_S:g} to {MAX_GAP_S:g} s apart",
-                hint="give a simulation of its own kind, 'sim:...', for others",
-            )
-        plan = SimulatedRooms(
-            rooms=tuple(range(first, first + rooms)),
-            persons=data.persons,
-            minutes=data.minutes,
-            nodes=data.nodes,
-            seed=config.train.seed,
-            stride=data.stride,
-        )
-        return simulate_windows(plan, tell)
     if spec.startswith("paired:"):
-        return read_paired(Path(spec.removeprefix("paired:")), data.licence)
-    dataset = open_dataset(spec)
-    window = WindowSpec(dataset.tones, window.frames, window.min_gap_s, window.max_gap_s)
+        return read_paired(Path(spec.removeprefix("paired:")), data.licence)  # they are windows already
+    plan = SimulatedRooms(
+        rooms=tuple(range(first, first + rooms)),
+        persons=data.persons,
+        minutes=data.minutes,
+        nodes=data.nodes,
+        seed=config.train.seed,
+    )
+    dataset = simulated_rooms(plan) if spec == "sim" else open_dataset(spec)
+    window = WindowSpec(dataset.tones, data.frames, data.min_gap_s, data.max_gap_s)
     motion = config.model.head == "motion"  # the other heads learn from windows in which motion begins or ends, too
-    return cut_windows(dataset, window, data.stride, transitions="leave_out" if motion else "unknown", progress=tell)
+    windows = cut_windows(dataset, window, data.stride, transitions="leave_out" if motion else "unknown", progress=tell)
+    origin = replace(windows.origin, name=f"{windows.origin.name}, stride {data.stride}")
+    return replace(windows, origin=origin, rate_hz=plan.rate_hz if spec == "sim" else windows.rate_hz)

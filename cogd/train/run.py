@@ -20,11 +20,13 @@ from cogd.train.device import capture_on, check_bf16, choose_device
 from cogd.train.distributed import ALONE, join_world, leave_world
 from cogd.train.edge import export_for_edge
 from cogd.train.heads import head_of
-from cogd.train.heads.base import Part, Trained
+from cogd.train.heads.base import Trained
 from cogd.train.history import History, tensorboard
 from cogd.train.load import split_windows
 from cogd.train.loop import Loop
-from cogd.train.report import format_report
+from cogd.train.predictions import Predictions, usable_rows, write_predictions
+from cogd.train.report.text import format_report
+from cogd.train.scoring import baselines, score, score_closely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from cogd.train.data.windows import Windows
     from cogd.train.distributed import World
     from cogd.train.edge import EdgeModel
-    from cogd.train.heads.base import Head
+    from cogd.train.heads.base import Head, Judged
     from cogd.train.loop import Epoch
     from cogd.train.tasks import Task
 
@@ -128,7 +130,7 @@ def prepare(
     if config.train.precision == "bf16":
         check_bf16(device)
     head = head_of(config.model.head)
-    split = split_windows(windows, head.usable_rows(windows), config.split)
+    split = split_windows(windows, usable_rows(config.model.head, windows), config.split)
     unfitted = ModelInput("subcarrier_major", "window_rms")
     mean, std = fit_normaliser(unfitted.lay_out(windows.csi[split.train]))
     model_input = ModelInput(unfitted.layout, unfitted.gain, mean, std)
@@ -175,31 +177,42 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
     normaliser = {"mean": model_input.mean, "std": model_input.std}
     safetensors.numpy.save_file({k: v for k, v in normaliser.items() if v is not None}, run.out / rundir.NORMALISER)
     rundir.write_golden(run.out, run.windows.csi[split.test[:_GOLDEN_WINDOWS]], model_input, weights)
-    parts = _parts(run, head, split)
-    output, metrics = head.evaluate(Trained(task.net, model_input, run.config, run.windows, split, parts, run.out))
+    judged = head.judge(Trained(task.net, model_input, run.config, run.windows, split, run.out))
+    predictions = _predictions(run, split, judged)
+    beside = baselines(run.config.model.head, run.windows, split.train, usual=judged.usual)
+    metrics = [metric for part in predictions for metric in score(part, beside)]
+    closely = [metric for part in predictions for metric in score_closely(part, beside)]
+    write_predictions(run.out / rundir.PREDICTIONS, predictions)
     description = rundir.Description(
         title=head.title,
         head=run.config.model.head,
         input=_input_spec(run.windows, normaliser=None if edge.normaliser_inside else rundir.NORMALISER),
-        output=output,
+        output=judged.output,
         golden_tolerance=rundir.GOLDEN_TOLERANCE,
         provenance=_provenance(run, head, split, metrics),
     )
-    _write_report(run, prepared, metrics, edge, parity)
+    _write_report(run, prepared, {"metrics": metrics, "parts": closely}, edge, parity)
     rundir.write_description(run.out, description)
     return metrics
 
 
-def _parts(run: Run, head: Head, split: Split) -> list[Part]:
-    parts = [Part(f"{_PART_NAMES[run.config.split.kind]}: {split.name}", run.windows, split.test)]
+def _predictions(run: Run, split: Split, judged: Judged) -> list[Predictions]:
+    """What the network says of the test part, and of the data of which no part trained."""
+    head = run.config.model.head
+    parts = [(f"{_PART_NAMES[run.config.split.kind]}: {split.name}", run.windows, split.test, split.leaky)]
     if run.held_out is not None:
         simulated = run.config.data.spec == "sim" and not run.config.data.held_out
         name = "held-out rooms: no part of them trained" if simulated else "other data: no part of them trained"
-        parts.append(Part(name, run.held_out, head.usable_rows(run.held_out)))
-    return parts
+        parts.append((name, run.held_out, usable_rows(head, run.held_out), False))
+    return [
+        Predictions.of_windows(head, name, windows, rows, judged.answer(windows.csi[rows]), leaky=leaky)
+        for name, windows, rows, leaky in parts
+    ]
 
 
-def _write_report(run: Run, prepared: Prepared, metrics: list[Metric], edge: EdgeModel, parity: float) -> None:
+def _write_report(
+    run: Run, prepared: Prepared, figures: dict[str, list[Metric]], edge: EdgeModel, parity: float
+) -> None:
     split, device = prepared.split, prepared.device
     report = {
         "config": run.config,
@@ -214,12 +227,11 @@ def _write_report(run: Run, prepared: Prepared, metrics: list[Metric], edge: Edg
         "parity": {"definition": "largest difference between the ONNX file and a NumPy forward", "value": parity},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
-        "metrics": metrics,
+        **figures,
     }
     (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    text = format_report(metrics, split, edge.graph, parity)
-    warning = "LEAKY: windows that train share what they hear with windows that test; the figures prove nothing\n"
-    (run.out / rundir.REPORT_TEXT).write_text(warning + text if split.leaky else text, encoding="utf-8")
+    text = format_report(figures["metrics"], split, edge.graph, parity)
+    (run.out / rundir.REPORT_TEXT).write_text(text, encoding="utf-8")
 
 
 def _input_spec(windows: Windows, normaliser: str | None) -> InputSpec:

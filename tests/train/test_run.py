@@ -1,11 +1,12 @@
 import dataclasses
 import json
 
+import msgspec
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from cogd.bundle.manifest import OutputSpec
+from cogd.bundle.manifest import Metric, OutputSpec
 from cogd.csi.model_input import ModelInput
 from cogd.errors import TrainError
 from cogd.train import run as run_module
@@ -13,14 +14,14 @@ from cogd.train import rundir
 from cogd.train.data.split import temporal_split
 from cogd.train.edge import EdgeModel
 from cogd.train.heads.base import Trained
+from cogd.train.metrics.figure import verdict
+from cogd.train.predictions import read_predictions
 from cogd.train.reference import forward
-from cogd.train.report import LOWER_IS_BETTER
 from cogd.train.run import Run, train
 from tests.train.factory import make_config, make_windows, rippled_windows
 
 pytestmark = pytest.mark.train
 
-ON_THE_WAY = (rundir.CONFIG, rundir.HISTORY)
 TENSORS = (rundir.MODEL, rundir.WEIGHTS, rundir.NORMALISER, rundir.GOLDEN)
 
 
@@ -50,7 +51,8 @@ def test_a_run_directory_holds_everything_that_a_bundle_needs(request, head):
     run = request.getfixturevalue(f"{head}_run")
     files = {path.name for path in run.iterdir()} - {rundir.CALIBRATION}
 
-    assert files == {*TENSORS, rundir.DESCRIPTION, rundir.REPORT, rundir.REPORT_TEXT, rundir.CHECKPOINT, *ON_THE_WAY}
+    texts = {rundir.DESCRIPTION, rundir.REPORT, rundir.REPORT_TEXT, rundir.CONFIG}
+    assert files == {*TENSORS, *texts, rundir.PREDICTIONS, rundir.HISTORY, rundir.CHECKPOINT}
     assert description_of(run).head == head
 
 
@@ -60,25 +62,48 @@ def test_the_report_gives_each_figure_beside_its_baseline_for_time_and_rooms(req
     metrics = metrics_of(run)
 
     assert {part for part, _ in metrics} == {"held-out time", "held-out rooms"}
-    names = {name for _, name in metrics} - {"confidence_auroc", "confidence_ece"}
+    names = {name for _, name in metrics if not name.startswith("confidence_")}
     assert names == (
-        {"mpjpe_picture", "pck20_torso_rsho_lhip", "pck50_torso_rsho_lhip"}
+        {
+            "mpjpe_picture",
+            "pa_mpjpe_picture",
+            "pck20_torso_rsho_lhip",
+            "pck50_torso_rsho_lhip",
+            "pck20_hip_hip_else_box",
+            "pck20_box",
+            "pckh50_ears",
+            "pck_abs0.05_picture",
+            "oks_keypoint_box",
+        }
         if head == "pose"
         else {"accuracy", "within_1", "mae_persons"}
     )
     text = (run / rundir.REPORT_TEXT).read_text()
     for metric in metrics.values():
-        better = "better" if _better(metric) else "NOT BETTER"
-        assert (
-            f"{metric['value']:9.4f} {metric['baseline_value']:9.4f}  {better} than {metric['baseline_name']}" in text
-        )
+        compared = verdict(msgspec.convert(metric, Metric))
+        assert f" {metric['baseline_value']:9.4f} {metric['n']:7d}  {compared}: {metric['baseline_name']}" in text
         assert f"{metric['name']}: {metric['definition']}" in text
         assert metric["n"] > 0
 
 
-def _better(metric: dict) -> bool:
-    sign = -1 if metric["name"] in LOWER_IS_BETTER else 1
-    return sign * metric["value"] > sign * metric["baseline_value"]
+def test_the_predictions_are_those_that_the_figures_are_of(pose_run):
+    parts = read_predictions(pose_run / rundir.PREDICTIONS)
+
+    for part in parts:
+        distance = np.linalg.norm(part.predicted.astype(np.float64) - part.truth, axis=-1).mean()
+        (metric,) = [
+            m for m in metrics_of(pose_run).values() if (m["split"], m["name"]) == (part.part, "mpjpe_picture")
+        ]
+        assert metric["value"] == pytest.approx(distance, abs=1e-6)
+        assert metric["n"] == len(part)
+    assert len(parts) == 2
+
+
+def test_each_joint_is_in_the_report_and_not_in_the_manifest(pose_run):
+    joints = {metric["name"] for metric in json.loads((pose_run / rundir.REPORT).read_bytes())["parts"]}
+
+    assert {"mpjpe_picture.left_wrist", "pck20_torso_rsho_lhip.nose"} <= joints
+    assert not any("." in name for _, name in metrics_of(pose_run) if "abs" not in name)
 
 
 def test_the_manifests_figures_are_the_reports(pose_run):

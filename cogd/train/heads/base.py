@@ -12,36 +12,23 @@ from cogd.train.nets import NETS
 from cogd.train.tasks import outputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from cogd.bundle.manifest import Metric, OutputSpec
+    from cogd.bundle.manifest import OutputSpec
     from cogd.csi.model_input import ModelInput
     from cogd.train.config import Config
     from cogd.train.data.split import Split
     from cogd.train.data.windows import Windows
+    from cogd.train.metrics.confidence import Usual
     from cogd.train.nets import Net
+    from cogd.train.predictions import Answer
     from cogd.train.tasks import Task
 
 _BATCH = 4096
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Windows that are measured.
-
-    Attributes:
-        name: which part of which data, for reports.
-        windows: the data.
-        rows: int64, those that are of the part.
-    """
-
-    name: str
-    windows: Windows
-    rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +41,6 @@ class Trained:
         config: of the run.
         windows: the data that it was trained on a part of.
         split: the parts.
-        parts: what is measured: the test part, and data of which nothing trained.
         folder: the run directory, for what the daemon's head needs beside the model.
     """
 
@@ -63,7 +49,6 @@ class Trained:
     config: Config
     windows: Windows
     split: Split
-    parts: Sequence[Part]
     folder: Path
 
     def outputs(self, csi: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -73,6 +58,21 @@ class Trained:
         with torch.no_grad():
             parts = [outputs_of(self.net, part) for part in torch.split(inputs, _BATCH)]
         return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a trained network gives, after calibration.
+
+    Attributes:
+        output: the bundle's description of it.
+        answer: what it says of raw windows `[n, 56, frames]`.
+        usual: one confidence for every window, as a baseline of its own; None where it has no confidence.
+    """
+
+    output: OutputSpec
+    answer: Callable[[NDArray[np.float32]], Answer]
+    usual: Usual | None = None
 
 
 class Head(Protocol):
@@ -86,9 +86,6 @@ class Head(Protocol):
     def limits(self) -> tuple[str, ...]:
         """What its models can't do, for people."""
 
-    def usable_rows(self, windows: Windows) -> NDArray[np.int64]:
-        """Rows that have a label to learn."""
-
     def make_task(self, windows: Windows, train_rows: NDArray[np.int64], config: Config) -> Task:
         """The task on these windows, of which these rows train; the network has fresh weights.
 
@@ -97,8 +94,8 @@ class Head(Protocol):
             ConfigError: the network does not fit the head or the loss.
         """
 
-    def evaluate(self, trained: Trained) -> tuple[OutputSpec, list[Metric]]:
-        """Calibrate, measure every part, and describe the outputs; writes the calibration, if there is one."""
+    def judge(self, trained: Trained) -> Judged:
+        """Calibrate on the calibration part and describe the outputs; writes the calibration, if there is one."""
 
 
 def make_net(config: Config, needed: Sequence[str]) -> Net:

@@ -9,14 +9,15 @@ import safetensors.numpy
 import torch
 from torch import Tensor
 
-from cogd.bundle.manifest import Metric, OutputSpec
+from cogd.bundle.manifest import OutputSpec
 from cogd.bundle.manifest import Tensor as TensorSpec
 from cogd.errors import TrainError
 from cogd.train import losses, rundir
 from cogd.train.calibration import calibrate_count
-from cogd.train.heads.base import active, make_net
-from cogd.train.metrics import confidence_metrics, count_metrics
+from cogd.train.heads.base import Judged, active, make_net
+from cogd.train.metrics.confidence import Usual
 from cogd.train.nets import CLASS_COUNT
+from cogd.train.predictions import Answer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,36 +84,31 @@ class CountHead:
     title = "Number of persons"
     limits = ()
 
-    def usable_rows(self, windows: Windows) -> NDArray[np.int64]:
-        """Windows whose number of persons is known."""
-        return np.flatnonzero(windows.persons >= 0)
-
     def make_task(self, windows: Windows, train_rows: NDArray[np.int64], config: Config) -> CountTask:
         """Classes and their confidence."""
         return CountTask(windows, train_rows, config)
 
-    def evaluate(self, trained: Trained) -> tuple[OutputSpec, list[Metric]]:
-        """Counts against the most frequent one; the confidence is calibrated first."""
+    def judge(self, trained: Trained) -> Judged:
+        """Counts; the confidence is calibrated first."""
         windows, split = trained.windows, trained.split
-        persons = windows.persons[split.train]
-        trained_classes = sorted({int(value) for value in persons})
-        majority = int(np.bincount(persons).argmax())
+        classes = sorted({int(value) for value in windows.persons[split.train]})
         outputs = trained.outputs(windows.csi[split.calibration])
-        masked = _untrained_off(outputs["count_logits"], trained_classes)
+        masked = _untrained_off(outputs["count_logits"], classes)
         known = windows.persons[split.calibration]
-        classes = np.where(np.isin(known, trained_classes), np.searchsorted(trained_classes, known), -1)
-        calibration = calibrate_count(masked[:, trained_classes], outputs["conf_logits"], classes)
-        usual = float((masked.argmax(axis=1) == known).mean())
-        metrics: list[Metric] = []
-        for part in trained.parts:
-            outputs = trained.outputs(part.windows.csi[part.rows])
-            truth = part.windows.persons[part.rows]
-            predicted = _untrained_off(outputs["count_logits"], trained_classes).argmax(axis=1)
-            metrics += count_metrics(predicted, truth, majority, part.name)
-            if calibration.informative:
-                conf = outputs["conf_logits"][:, 0].astype(np.float64)
-                confidence = 1 / (1 + np.exp(-(conf * calibration.slope + calibration.offset)))
-                metrics += confidence_metrics(confidence, predicted == truth, usual, part.name)
+        learnt = np.where(np.isin(known, classes), np.searchsorted(classes, known), -1)
+        calibration = calibrate_count(masked[:, classes], outputs["conf_logits"], learnt)
+        usual = Usual(
+            "the calibration part's accuracy, for every window", float((masked.argmax(axis=1) == known).mean())
+        )
+        labels = tuple(str(count) for count in range(CLASS_COUNT))
+
+        def answer(csi: NDArray[np.float32]) -> Answer:
+            outputs = trained.outputs(csi)
+            conf = outputs["conf_logits"][:, 0].astype(np.float64)
+            confidence = 1 / (1 + np.exp(-(conf * calibration.slope + calibration.offset)))
+            predicted = _untrained_off(outputs["count_logits"], classes).argmax(axis=1)
+            return Answer(predicted, labels, confidence if calibration.informative else None)
+
         fitted = {
             "temperature": np.asarray([calibration.temperature], dtype=np.float32),
             "slope": np.asarray([calibration.slope], dtype=np.float32),
@@ -125,17 +121,17 @@ class CountHead:
                 TensorSpec(name="count_logits", shape=[CLASS_COUNT]),
                 TensorSpec(name="conf_logits", shape=[1]),
             ],
-            labels=[str(count) for count in range(CLASS_COUNT)],
-            trained_classes=trained_classes,
+            labels=list(labels),
+            trained_classes=classes,
             confidence="platt" if calibration.informative else "none",
             calibration=rundir.CALIBRATION if calibration.informative else None,
             confidence_note=(
-                "probability that the count is exactly right, fitted on time that neither trained nor tests"
+                "probability that the count is exactly right, fitted on windows that neither trained nor tested"
                 if calibration.informative
                 else "the confidence head told nothing about right and wrong on the calibration part"
             ),
         )
-        return output, metrics
+        return Judged(output, answer, usual)
 
 
 def _untrained_off(logits: NDArray[np.float32], trained: list[int]) -> NDArray[np.float32]:

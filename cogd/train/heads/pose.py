@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cogd.bundle.manifest import Metric, OutputSpec
+from cogd.bundle.manifest import OutputSpec
 from cogd.bundle.manifest import Tensor as TensorSpec
 from cogd.sim.bodies import JOINTS
 from cogd.train import losses
-from cogd.train.heads.base import active, make_net
-from cogd.train.metrics import pose_metrics
+from cogd.train.heads.base import Judged, active, make_net
 from cogd.train.nets import JOINT_COUNT
+from cogd.train.predictions import Answer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,24 +111,12 @@ class PoseHead:
         "It has no confidence.",
     )
 
-    def usable_rows(self, windows: Windows) -> NDArray[np.int64]:
-        """Windows of exactly one person whose pose is believed at all."""
-        usable = np.isfinite(windows.keypoints).all(axis=(1, 2)) & (windows.weight > 0) & (windows.persons == 1)
-        return np.flatnonzero(usable)
-
     def make_task(self, windows: Windows, train_rows: NDArray[np.int64], config: Config) -> PoseTask:
         """Keypoints by the weighted terms of the loss."""
         return PoseTask(windows, train_rows, config)
 
-    def evaluate(self, trained: Trained) -> tuple[OutputSpec, list[Metric]]:
-        """Keypoints against the mean pose of the training part."""
-        mean_pose = trained.windows.keypoints[trained.split.train].mean(axis=0, dtype=np.float64)
-        metrics: list[Metric] = []
-        for part in trained.parts:
-            outputs = trained.outputs(part.windows.csi[part.rows])
-            predicted = outputs["keypoints"].reshape(-1, JOINT_COUNT, 2).astype(np.float64)
-            truth = part.windows.keypoints[part.rows].astype(np.float64)
-            metrics += pose_metrics(predicted, truth, mean_pose, part.name)
+    def judge(self, trained: Trained) -> Judged:
+        """Keypoints; nothing is calibrated."""
         output = OutputSpec(
             tensors=[TensorSpec(name="keypoints", shape=[2 * JOINT_COUNT])],
             labels=list(JOINTS),
@@ -137,7 +125,11 @@ class PoseHead:
             calibration=None,
             confidence_note="the network estimates no confidence",
         )
-        return output, metrics
+
+        def answer(csi: NDArray[np.float32]) -> Answer:
+            return Answer(trained.outputs(csi)["keypoints"].reshape(-1, JOINT_COUNT, 2), JOINTS)
+
+        return Judged(output, answer)
 
 
 def _joints(keypoints: Tensor) -> Tensor:
