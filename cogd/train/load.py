@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError
+from cogd.train.configfile import changed
 from cogd.train.data.dataset import cut_windows, open_dataset
 from cogd.train.data.paired import read_paired
 from cogd.train.data.simulated import SimulatedRooms, simulated_rooms
@@ -50,6 +51,27 @@ def load_windows(config: Config, progress: Progress) -> tuple[Windows, Windows |
     return windows, _load("sim", config, first, data.held_out_rooms, ("held-out rooms", progress))
 
 
+def load_some(config: Config, progress: Progress) -> Windows:
+    """A little of what would train: up to 4 rooms of half a minute, or 64 recordings and a tenth of their windows.
+
+    Raises:
+        ConfigError, TrainError: as `load_windows`.
+    """
+    data = config.data
+    if data.spec == "sim":
+        changes: dict[str, object] = {"data.minutes": min(data.minutes, 0.5)}
+    else:
+        changes = {"data.stride": 10 * data.stride}
+    return _load(
+        data.spec,
+        changed(config, changes),
+        _TRAINING_ROOM,
+        min(data.rooms, 4),
+        ("a little of the data", progress),
+        most=64,
+    )
+
+
 def split_windows(windows: Windows, rows: NDArray[np.int64], split: SplitConfig) -> Split:
     """Cut usable rows of windows into parts, as configured.
 
@@ -62,7 +84,8 @@ def split_windows(windows: Windows, rows: NDArray[np.int64], split: SplitConfig)
     raise ConfigError(f"split.kind: {split.kind}")
 
 
-def _load(spec: str, config: Config, first: int, rooms: int, label: tuple[str, Progress]) -> Windows:
+def _load(spec: str, config: Config, first: int, rooms: int, label: tuple[str, Progress], most: int = 0) -> Windows:
+    """Cut a data set; `most`: no more recordings than that, evenly spread."""
     data = config.data
 
     def tell(done: int, total: int) -> None:
@@ -78,6 +101,8 @@ def _load(spec: str, config: Config, first: int, rooms: int, label: tuple[str, P
         seed=config.train.seed,
     )
     dataset = simulated_rooms(plan) if spec == "sim" else open_dataset(spec)
+    if 0 < most < len(dataset.listed):
+        dataset = replace(dataset, listed=dataset.listed[:: -(-len(dataset.listed) // most)])
     window = WindowSpec(dataset.tones, data.frames, data.min_gap_s, data.max_gap_s)
     motion = config.model.head == "motion"  # the other heads learn from windows in which motion begins or ends, too
     windows = cut_windows(dataset, window, data.stride, transitions="leave_out" if motion else "unknown", progress=tell)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,8 @@ from cogd.train.data.windows import GROUPS, DataOrigin, Windows, unknown
 from cogd.train.recipe import RECIPES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cogd.train.config import Config
     from cogd.train.tasks import Task
 
@@ -170,3 +173,11 @@ def rippled_windows(count: int, *, frames: int = FRAMES, subcarriers: int = 56, 
     rng = np.random.default_rng(seed)
     tones = 20 + 8 * np.sin(np.arange(subcarriers) / 4) + rng.normal(0, 1, subcarriers)
     return (tones[None, :, None] + rng.normal(0, 0.7, (count, subcarriers, frames))).astype(np.float32)
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Until something holds; fails where the process that is to make it so ends before."""
+    while not condition():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.05)
+            raise AssertionError(f"it ended with {process.returncode}: {process.communicate()}")

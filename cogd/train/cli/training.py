@@ -71,6 +71,8 @@ def run_training(arguments: argparse.Namespace, head: str) -> int:
     from cogd.train.run import Run, train
 
     config = configured(arguments, head)
+    if arguments.dry_run:
+        return _run_dry(config)
     out = Path(config.output.folder)
     if arguments.resume and not (out / rundir.CHECKPOINT).exists():
         raise TrainError(f"{out} holds no checkpoint", hint="train without --resume")
@@ -98,6 +100,17 @@ def run_training(arguments: argparse.Namespace, head: str) -> int:
     if first:
         print((out / rundir.REPORT_TEXT).read_text(encoding="utf-8"), end="")
         print(f"run directory {out}: bundle it with `cogd-train bundle --model {out}/{rundir.MODEL} ...`")
+    return 0
+
+
+def _run_dry(config: Config) -> int:
+    from cogd.train.dryrun import dry_run
+    from cogd.train.load import load_some
+
+    with _Bars(shown=True) as bars:
+        windows = load_some(config, bars.tell)
+    print(dry_run(config, windows), end="")
+    print("a dry run: nothing was written")
     return 0
 
 
