@@ -338,3 +338,17 @@ class BenchError(CogdError):
     code = "bench"
     exit_status = 40
     hint = "is the machine too busy, or UDP on 127.0.0.1 blocked?"
+
+
+class ProofError(CogdError):
+    """Training gives something else than it must."""
+
+    code = "proof"
+    exit_status = 41
+
+
+class UnknownPlatformError(CogdError):
+    """Nothing can be proven here: nobody said what training gives on such a platform."""
+
+    code = "unknown-platform"
+    exit_status = 42

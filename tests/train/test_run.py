@@ -13,11 +13,12 @@ from cogd.train import run as run_module
 from cogd.train import rundir
 from cogd.train.data.split import temporal_split
 from cogd.train.edge import EdgeModel
+from cogd.train.heads.base import Trained
 from cogd.train.metrics.figure import verdict
 from cogd.train.predictions import read_predictions
 from cogd.train.reference import forward
 from cogd.train.run import Run, train
-from tests.train.factory import make_recipe, make_windows, rippled_windows
+from tests.train.factory import make_config, make_windows, rippled_windows
 
 pytestmark = pytest.mark.train
 
@@ -33,7 +34,7 @@ def unexported(monkeypatch):
 
 def quick(out, head="pose", held_out=None, **columns) -> Run:
     windows = make_windows(40, csi=1 + np.abs(make_windows(40).csi), **columns)
-    return Run(make_recipe(head, epochs=2), windows, held_out, out)
+    return Run(make_config(head, epochs=2), windows, held_out, out)
 
 
 def description_of(run) -> rundir.Description:
@@ -50,8 +51,8 @@ def test_a_run_directory_holds_everything_that_a_bundle_needs(request, head):
     run = request.getfixturevalue(f"{head}_run")
     files = {path.name for path in run.iterdir()} - {rundir.CALIBRATION}
 
-    texts = {rundir.DESCRIPTION, rundir.REPORT, rundir.REPORT_TEXT}
-    assert files == {*TENSORS, *texts, rundir.PREDICTIONS, rundir.CHECKPOINT}
+    texts = {rundir.DESCRIPTION, rundir.REPORT, rundir.REPORT_TEXT, rundir.CONFIG}
+    assert files == {*TENSORS, *texts, rundir.PREDICTIONS, rundir.HISTORY, rundir.CHECKPOINT}
     assert description_of(run).head == head
 
 
@@ -207,17 +208,18 @@ def counted(tmp_path, monkeypatch, conf_of_right: float) -> OutputSpec:
     persons = np.arange(200, dtype=np.int64) % 2
     windows = make_windows(200, csi=1 + np.abs(make_windows(200).csi), persons=persons)
 
-    def outputs(self, csi):
+    def outputs(_, csi):
         part = [row for row in range(200) for one in csi if np.array_equal(one, windows.csi[row])]
         right = np.asarray(part) % 3 != 0
         said = np.where(right, persons[part], 1 - persons[part])
         logits = np.zeros((len(part), 8), dtype=np.float32)
         logits[np.arange(len(part)), said] = 2.0
         noise = np.random.default_rng(0).normal(0, 1, len(part))
-        return [logits, (np.where(right, conf_of_right, -conf_of_right) + noise).astype(np.float32)[:, None]]
+        conf_logits = (np.where(right, conf_of_right, -conf_of_right) + noise).astype(np.float32)[:, None]
+        return {"count_logits": logits, "conf_logits": conf_logits}
 
-    monkeypatch.setattr(run_module._Evaluation, "_outputs", outputs)
-    train(Run(make_recipe("count", epochs=1), windows, None, tmp_path))
+    monkeypatch.setattr(Trained, "outputs", outputs)
+    train(Run(make_config("count", epochs=1), windows, None, tmp_path))
     return description_of(tmp_path).output
 
 
@@ -269,12 +271,12 @@ def test_what_the_model_must_know_about_its_input_is_written_down(tmp_path):
 @pytest.mark.usefixtures("unexported")
 def test_a_run_goes_on_from_its_checkpoint_to_the_same_weights(tmp_path):
     straight, halted = quick(tmp_path / "straight"), quick(tmp_path / "halted")
-    longer = dataclasses.replace(straight.recipe, epochs=4, dropout_epochs=0)
-    shorter = dataclasses.replace(longer, epochs=2)
-    train(dataclasses.replace(straight, recipe=longer))
+    longer = make_config(epochs=4, dropout_epochs=0)
+    shorter = make_config(epochs=2, dropout_epochs=0)
+    train(dataclasses.replace(straight, config=longer))
 
-    train(dataclasses.replace(halted, recipe=shorter))
-    train(dataclasses.replace(halted, recipe=longer, resume=True))
+    train(dataclasses.replace(halted, config=shorter))
+    train(dataclasses.replace(halted, config=longer, resume=True))
 
     for name in (rundir.WEIGHTS, rundir.GOLDEN, rundir.DESCRIPTION):
         assert (tmp_path / "straight" / name).read_bytes() == (tmp_path / "halted" / name).read_bytes(), name
@@ -297,7 +299,7 @@ def test_a_receivers_gain_does_not_matter(tmp_path):
     windows = make_windows(40, csi=rippled_windows(40))
     louder = dataclasses.replace(windows, csi=windows.csi * np.float32(8))
     for name, heard in (("a", windows), ("b", louder)):
-        train(Run(make_recipe(epochs=2), heard, None, tmp_path / name))
+        train(Run(make_config(epochs=2), heard, None, tmp_path / name))
 
     one, other = (safetensors.numpy.load_file(tmp_path / name / rundir.WEIGHTS) for name in "ab")
     for name, tensor in one.items():

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 VERBS: Mapping[str, str] = {
     "pose": "train the pose network on simulation or on paired.jsonl",
     "count": "train the person-count network on simulation or on paired.jsonl",
+    "motion": "train the motion network, which tells moving from quiet",
+    "proof": "train on fixed numbers and compare the weights, bit by bit, with those expected on this platform",
     "data": "look into data sets",
     "bundle": "make a signed bundle of a trained model",
     "evaluate": "score a bundle on a labelled data set",
