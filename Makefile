@@ -61,5 +61,5 @@ $(VENV)/run.stamp: pyproject.toml | $(BIN)/python
 # torch first and alone: a range that admits a newer release would pull gigabytes of CUDA libraries.
 $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable '.[train,dev]'
+	$(BIN)/pip install --quiet --editable '.[train,report,dev]'
 	touch $@ $(VENV)/run.stamp

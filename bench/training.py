@@ -20,7 +20,6 @@ better of `torch.mm` and of the same product as a 1 x 1 convolution, since on a 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import time
 from functools import partial
@@ -30,16 +29,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from cogd.train.configfile import changed
 from cogd.train.data.split import rows_split
 from cogd.train.data.windows import DataOrigin, Windows, unknown
 from cogd.train.device import capture_on, choose_device
+from cogd.train.heads import head_of
 from cogd.train.loop import Loop
 from cogd.train.recipe import COUNT, POSE
-from cogd.train.tasks import CountTask, PoseTask
 
 if TYPE_CHECKING:
-    from cogd.train.device import DeviceName
-    from cogd.train.recipe import Recipe
+    from cogd.train.config import Config, DeviceName
 
 TRAIN, SCORED, FRAMES = 861, 216, 20
 PUBLISHED_S = {"pose": 2.1, "count": 5.6}
@@ -70,25 +69,26 @@ def main() -> None:
         "extrapolated": arguments.quick,
     }
     peaks = {"mm": 0.0, "conv1x1": 0.0}
-    seconds_of: dict[Recipe, list[float]] = {POSE: [], COUNT: []}
-    for recipe in (POSE, COUNT) * arguments.rounds:
+    runs: dict[str, Config] = {"pose": POSE, "count": COUNT}
+    seconds_of: dict[str, list[float]] = {head: [] for head in runs}
+    for head, config in list(runs.items()) * arguments.rounds:
         take_peaks(peaks, device)
-        seconds_of[recipe].append(time_run(recipe, device, quick=arguments.quick))
+        seconds_of[head].append(time_run(config, device, quick=arguments.quick))
     take_peaks(peaks, device)
     figures |= {f"peak_{name}_gflops": round(value, 1) for name, value in peaks.items()}
-    for recipe, times_s in seconds_of.items():
+    for head, times_s in seconds_of.items():
         seconds = min(times_s)
-        done = flops_per_window(recipe.head) * TRAIN * recipe.epochs
+        done = flops_per_window(head) * TRAIN * runs[head].train.epochs
         figures |= {
-            f"{recipe.head}_s": round(seconds, 2),
-            f"{recipe.head}_gflop": round(done / 1e9, 1),
-            f"{recipe.head}_gflops": round(done / seconds / 1e9, 1),
-            f"{recipe.head}_share_of_peak": round(done / seconds / 1e9 / max(peaks.values()), 3),
-            f"{recipe.head}_published_s": PUBLISHED_S[recipe.head],
+            f"{head}_s": round(seconds, 2),
+            f"{head}_gflop": round(done / 1e9, 1),
+            f"{head}_gflops": round(done / seconds / 1e9, 1),
+            f"{head}_share_of_peak": round(done / seconds / 1e9 / max(peaks.values()), 3),
+            f"{head}_published_s": PUBLISHED_S[head],
         }
         if device.type == "cuda":
-            figures[f"{recipe.head}_bar_s"] = CUDA_BAR_S[recipe.head]
-            figures[f"{recipe.head}_met"] = seconds <= CUDA_BAR_S[recipe.head]
+            figures[f"{head}_bar_s"] = CUDA_BAR_S[head]
+            figures[f"{head}_met"] = seconds <= CUDA_BAR_S[head]
     print(json.dumps(figures) if arguments.json else table(figures))
 
 
@@ -121,20 +121,21 @@ def peak_gflops(device: torch.device, *, by_convolution: bool, size: int = 2048,
     return 2 * size**3 / min(times_s) / 1e9
 
 
-def time_run(recipe: Recipe, device: torch.device, *, quick: bool) -> float:
+def time_run(config: Config, device: torch.device, *, quick: bool) -> float:
     """Seconds of the whole run."""
-    epochs = recipe.epochs // 10 if quick else recipe.epochs
-    dropped = recipe.dropout_epochs * epochs // recipe.epochs
-    make_loop(dataclasses.replace(recipe, epochs=2, dropout_epochs=1), device).run()
-    loop = make_loop(dataclasses.replace(recipe, epochs=epochs, dropout_epochs=dropped), device)
+    whole = config.train.epochs
+    epochs = whole // 10 if quick else whole
+    dropped = config.train.dropout_epochs * epochs // whole
+    make_loop(changed(config, {"train.epochs": 2, "train.dropout_epochs": 1}), device).run()
+    loop = make_loop(changed(config, {"train.epochs": epochs, "train.dropout_epochs": dropped}), device)
     wait_for(device)
     started_s = time.perf_counter()
     loop.run()
     wait_for(device)
-    return (time.perf_counter() - started_s) * recipe.epochs / epochs
+    return (time.perf_counter() - started_s) * whole / epochs
 
 
-def make_loop(recipe: Recipe, device: torch.device) -> Loop:
+def make_loop(config: Config, device: torch.device) -> Loop:
     """The trainer's loop on random numbers of the published shape."""
     rng, count = np.random.default_rng(0), TRAIN + SCORED
     windows = Windows(
@@ -158,9 +159,9 @@ def make_loop(recipe: Recipe, device: torch.device) -> Loop:
     )
     rows = np.arange(count)
     split = rows_split("in order", rows[:TRAIN], rows[TRAIN:], rows[:0])
-    torch.manual_seed(recipe.seed)
-    task = PoseTask(windows) if recipe.head == "pose" else CountTask(windows, split.train)
-    return Loop(task, windows.csi, split, recipe, device=device, capture=capture_on(device))
+    torch.manual_seed(config.train.seed)
+    task = head_of(config.model.head).make_task(windows, split.train, config)
+    return Loop(task, windows.csi, split, config, device=device, capture=capture_on(device))
 
 
 def wait_for(device: torch.device) -> None:

@@ -313,7 +313,7 @@ class CalibrationError(CogdError):
     """The quiet room could not be measured; nothing was stored."""
 
     code = "calibration"
-    exit_status = 41
+    exit_status = 43
     hint = "leave the room, see that nothing moves, and try again"
 
 
@@ -353,3 +353,17 @@ class BenchError(CogdError):
     code = "bench"
     exit_status = 40
     hint = "is the machine too busy, or UDP on 127.0.0.1 blocked?"
+
+
+class ProofError(CogdError):
+    """Training gives something else than it must."""
+
+    code = "proof"
+    exit_status = 41
+
+
+class UnknownPlatformError(CogdError):
+    """Nothing can be proven here: nobody said what training gives on such a platform."""
+
+    code = "unknown-platform"
+    exit_status = 42

@@ -78,7 +78,7 @@ def test_torch_is_pinned_to_the_build_that_the_makefile_installs_first():
     (pin,) = [need for need in PROJECT["project"]["optional-dependencies"]["train"] if need.startswith("torch")]
     makefile = (ROOT / "Makefile").read_text()
     assert f"install --quiet {pin}\n" in makefile
-    assert makefile.index(pin) < makefile.index("[train,dev]")
+    assert makefile.index(pin) < makefile.index("[train,report,dev]")
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")

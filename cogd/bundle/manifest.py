@@ -38,6 +38,7 @@ Gain = Literal["none", "window_rms"]
 Columns = Literal["frames", "cell_median"]
 Precision = Literal["fp32", "fp16", "int8"]
 Confidence = Literal["none", "platt"]
+Better = Literal["higher", "lower"]
 
 # `\A` and `\Z`, because `$` would let a final newline pass.
 _Id = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{2,32}\Z")]
@@ -149,8 +150,15 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     licence: _Text
 
 
-class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A measured figure, its exact definition, its split and sample count, and the trivial baseline's figure."""
+class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A measured figure, its exact definition, its split and sample count, and the trivial baseline's figure.
+
+    Attributes:
+        better: which values are better; None: not said, so nobody can tell whether it beats its baseline.
+        low, high: the interval that the figure is known to; None: not measured. An interval need not hold the value:
+            some figures are biased, and their resamples with them.
+        interval: what interval that is and how it was made; given exactly when `low` and `high` are.
+    """
 
     name: _Text
     definition: _Text
@@ -159,6 +167,10 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     baseline_name: _Text
     baseline_value: float
     n: _Count
+    better: Better | None = None
+    low: float | None = None
+    high: float | None = None
+    interval: _Text | None = None
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,7 +185,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`bundle.json`. Only what `parse_manifest` returned is known to be consistent.
 
-    `expires` may be absent: from that time on the bundle may not be installed.
+    `expires` may be absent: from that time on the bundle may not be installed. So may `columns` of the input, and the
+    last four of a metric. All other keys are there.
     """
 
     format: Literal["cogd.bundle/1"]
@@ -211,6 +224,7 @@ def parse_manifest(raw: bytes) -> Manifest:
     _check_output(manifest.output)
     _check_variants(manifest.variants, manifest.golden)
     _check_references(manifest)
+    _check_metrics(manifest.provenance.metrics)
     _check_distinct("requires.features", manifest.requires.features)
     return manifest
 
@@ -367,3 +381,12 @@ def _check_references(manifest: Manifest) -> None:
     for key, path in references.items():
         if path is not None and path not in files:
             _fail(key, f"{path[:100]!r} is not among the files")
+
+
+def _check_metrics(metrics: list[Metric]) -> None:
+    for index, metric in enumerate(metrics):
+        given = {metric.low is None, metric.high is None, metric.interval is None}
+        if len(given) > 1:
+            _fail(f"provenance.metrics[{index}]", "low, high and interval are given together or not at all")
+        if metric.low is not None and metric.high is not None and metric.low > metric.high:
+            _fail(f"provenance.metrics[{index}].low", f"{metric.low:g} is above high, {metric.high:g}")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import torch
 
-from cogd.errors import TrainError
+from cogd.errors import ConfigError, TrainError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DeviceName = Literal["auto", "cpu", "cuda"]
+    from cogd.train.config import DeviceName
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
@@ -41,7 +41,28 @@ def choose_device(name: DeviceName) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # That mode fills every new tensor too, with a kernel of its own; nothing here reads what it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if "LOCAL_RANK" in os.environ:  # of several processes that torchrun started, each has a device of its own
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cuda")
+
+
+def check_bf16(device: torch.device) -> None:
+    """See that a device computes in bf16; elsewhere it would be emulated, at a tenth of the speed of float32.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if device.type == "cuda":
+        has, lacks = torch.cuda.is_bf16_supported(including_emulation=False), "this GPU has no bf16"
+    else:
+        can = torch.cpu.get_capabilities()
+        has, lacks = (
+            bool(can.get("avx512_bf16") or can.get("amx_bf16")),
+            "this CPU has neither avx512_bf16 nor amx_bf16",
+        )
+    if not has:
+        raise ConfigError(f"train.precision = 'bf16': {lacks}", hint="train.precision = 'fp32'")
 
 
 def keep_freed_memory() -> bool:

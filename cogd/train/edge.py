@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.csi.model_input import ModelInput
-    from cogd.train.nets import CountNet, PoseNet
+    from cogd.train.nets import Net
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class EdgeModel:
 
 
 def export_for_edge(
-    net: PoseNet | CountNet, weights: Mapping[str, NDArray[np.float32]], model_input: ModelInput, frames: int
+    net: Net, weights: Mapping[str, NDArray[np.float32]], model_input: ModelInput, frames: int
 ) -> tuple[EdgeModel, float]:
     """Export a network and rewrite it.
 

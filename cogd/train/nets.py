@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar, Final
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 JOINT_COUNT = 17
 CLASS_COUNT = 8
+
+
+class Net(nn.Module):
+    """A network: model inputs `[batch, 56, frames]` to a tuple of outputs, which have names."""
+
+    output_names: ClassVar[tuple[str, ...]]
 
 
 class Encoder(nn.Module):
@@ -41,7 +52,7 @@ class Perceptron(nn.Module):
         return outputs
 
 
-class PoseNet(nn.Module):
+class PoseNet(Net):
     """`csi_window [batch, 56, frames]` to `keypoints [batch, 34]` in 0..1: x0, y0, x1, y1 ... 126,562 parameters."""
 
     output_names = ("keypoints",)
@@ -56,7 +67,7 @@ class PoseNet(nn.Module):
         return (torch.sigmoid(self.head(self.enc(csi_window))),)
 
 
-class CountNet(nn.Module):
+class CountNet(Net):
     """`csi_window [batch, 56, frames]` to `count_logits [batch, 8]`, `conf_logits [batch, 1]`. 97,737 parameters."""
 
     output_names = ("count_logits", "conf_logits")
@@ -71,3 +82,7 @@ class CountNet(nn.Module):
         """Estimate the number of persons, and whether that estimate is right."""
         encoded = self.enc(csi_window)
         return self.count_head(encoded), self.conf_head(encoded)
+
+
+NETS: Final[Mapping[str, Callable[[], Net]]] = {"pose_v1": PoseNet, "count_v1": CountNet}
+"""What `model.net` of a configuration may be."""

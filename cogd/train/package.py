@@ -16,18 +16,19 @@ from cogd.errors import TrainError
 from cogd.runtime.app import load_app
 from cogd.train import rundir
 from cogd.train.export import check_self_contained
-from cogd.train.report import beats_baseline
+from cogd.train.metrics.figure import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from cogd.bundle.keys import PrivateKey
+    from cogd.bundle.manifest import Metric
     from cogd.train.rundir import Description
 
 CARD = "MODEL_CARD.md"
 MINIMAL_COGD = "0.1.0"
-"""The first cogd that knows this format."""
+"""The first cogd that knows this format, the intervals of its metrics included: no release is without them."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,17 @@ def model_card(description: Description, naming: Naming) -> str:
         "",
     ]
     if provenance.metrics:
-        lines += ["| figure | value | baseline | better | n | split |", "|---|---|---|---|---|---|"]
         lines += [
-            f"| {m.name} | {m.value:.4f} | {m.baseline_value:.4f} ({m.baseline_name}) | "
-            f"{'yes' if beats_baseline(m) else 'no'} | {m.n} | {m.split} |"
+            "| figure | value | interval | baseline | compared | n | split |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {m.name} | {m.value:.4f} | {_interval(m)} | {m.baseline_value:.4f} ({m.baseline_name}) | "
+            f"{verdict(m)} | {m.n} | {m.split} |"
             for m in provenance.metrics
         ]
         lines.append("")
+        lines += [f"* interval: {text}" for text in dict.fromkeys(m.interval for m in provenance.metrics) if text]
         lines += [f"* `{name}`: {text}" for name, text in {m.name: m.definition for m in provenance.metrics}.items()]
     else:
         lines.append("None was measured by this project.")
@@ -118,6 +123,10 @@ def model_card(description: Description, naming: Naming) -> str:
     lines += ["", "## Limits", "", *(f"* {limit}" for limit in provenance.limits)]
     lines += ["", f"Made by {provenance.trainer}; packed by cogd-train {cogd.__version__}.", ""]
     return "\n".join(lines)
+
+
+def _interval(metric: Metric) -> str:
+    return "not known" if metric.low is None or metric.high is None else f"{metric.low:.4f} to {metric.high:.4f}"
 
 
 def _created() -> datetime:

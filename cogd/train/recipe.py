@@ -1,43 +1,56 @@
-"""Recipes: every choice of a training run but the data. The defaults are those of the published cogs."""
+"""The recipe of each head: every key's default. Pose and count are the published cogs'."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Final
 
+from cogd.train.config import (
+    CountConfig,
+    CountLoss,
+    DataConfig,
+    ModelConfig,
+    MotionConfig,
+    MotionLoss,
+    OutputConfig,
+    PoseConfig,
+    PoseLoss,
+    SplitConfig,
+    TrainConfig,
+)
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-    Attributes:
-        head: which network and loss.
-        epochs: passes over the training part.
-        batch_size: windows a step; 0 is the whole training part at once.
-        learning_rate: AdamW's.
-        weight_decay: AdamW's, decoupled.
-        restart_epochs: length of one cosine cycle of the learning rate (warm restarts).
-        subcarrier_dropout: share of subcarriers set to zero, per window.
-        dropout_epochs: in how many of the last epochs that is done.
-        keep: `last` takes the weights after the last epoch; `best` those of the epoch that did best on the
-            calibration part (never on the test part).
-        seed: of initial weights, order and dropout.
-    """
+    from cogd.train.config import Config
 
-    head: Literal["pose", "count"]
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    restart_epochs: int
-    subcarrier_dropout: float
-    dropout_epochs: int
-    keep: Literal["last", "best"]
-    seed: int = 0
-
-
-POSE = Recipe("pose", 400, 0, 1e-3, 0.01, 50, 0.1, 50, "last")
+POSE: Final = PoseConfig(
+    data=DataConfig(persons=(1,)),
+    split=SplitConfig(),
+    model=ModelConfig(head="pose", net="pose_v1"),
+    train=TrainConfig(batch_size=0, subcarrier_dropout=0.1, dropout_epochs=50, keep="last"),
+    loss=PoseLoss(),
+    output=OutputConfig(),
+)
 """SmoothL1 (beta 0.1) weighted by the label's confidence, full batch, dropout in the last 50 epochs."""
 
-COUNT = Recipe("count", 400, 64, 1e-3, 0.01, 50, 0.0, 0, "best")
+COUNT: Final = CountConfig(
+    data=DataConfig(persons=(0, 1, 2, 3)),
+    split=SplitConfig(),
+    model=ModelConfig(head="count", net="count_v1"),
+    train=TrainConfig(batch_size=64, keep="best"),
+    loss=CountLoss(),
+    output=OutputConfig(),
+)
 """Cross-entropy with class weights + 0.3 BCE of the confidence + 0.1 Brier score, batches of 64, best epoch."""
+
+MOTION: Final = MotionConfig(
+    data=DataConfig(persons=(0, 1)),
+    split=SplitConfig(),
+    model=ModelConfig(head="motion", net="motion_v1"),
+    train=TrainConfig(epochs=100, batch_size=64, keep="best"),
+    loss=MotionLoss(),
+    output=OutputConfig(),
+)
+"""Cross-entropy with class weights, batches of 64, best epoch."""
+
+RECIPES: Final[Mapping[str, Config]] = {"pose": POSE, "count": COUNT, "motion": MOTION}

@@ -4,41 +4,52 @@ from __future__ import annotations
 
 import importlib.metadata
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 import safetensors.numpy
 import torch
 
 import cogd
-from cogd.bundle.manifest import DataSource, InputSpec, Metric, OutputSpec, Provenance
-from cogd.bundle.manifest import Tensor as TensorSpec
+from cogd.bundle.manifest import DataSource, InputSpec, Metric, Provenance
 from cogd.csi.model_input import ModelInput, fit_normaliser
 from cogd.errors import TrainError
-from cogd.sim.bodies import JOINTS
 from cogd.train import rundir
-from cogd.train.calibration import calibrate_count
-from cogd.train.data.split import Split, temporal_split
-from cogd.train.device import capture_on, choose_device
+from cogd.train.configfile import template
+from cogd.train.device import capture_on, check_bf16, choose_device
+from cogd.train.distributed import ALONE, join_world, leave_world
 from cogd.train.edge import export_for_edge
+from cogd.train.heads import head_of
+from cogd.train.heads.base import Trained
+from cogd.train.history import History, tensorboard
+from cogd.train.load import split_windows
 from cogd.train.loop import Loop
-from cogd.train.metrics import confidence_metrics, count_metrics, pose_metrics
-from cogd.train.nets import CLASS_COUNT
-from cogd.train.report import format_report
-from cogd.train.tasks import CountTask, PoseTask, Task
+from cogd.train.predictions import Predictions, usable_rows, write_predictions
+from cogd.train.report.log import DEFAULT_NAME, Entry, FinishedRun, append
+from cogd.train.report.text import format_report
+from cogd.train.scoring import baselines, score, score_closely
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
+    from cogd.train.config import Config
+    from cogd.train.data.split import Split
     from cogd.train.data.windows import Windows
-    from cogd.train.device import DeviceName
-    from cogd.train.recipe import Recipe
+    from cogd.train.distributed import World
+    from cogd.train.edge import EdgeModel
+    from cogd.train.heads.base import Head, Judged
+    from cogd.train.loop import Epoch
+    from cogd.train.tasks import Task
 
 _GOLDEN_WINDOWS = 4
+_PART_NAMES = {
+    "time": "held-out time",
+    "session": "held-out sessions",
+    "room": "held-out rooms",
+    "subject": "held-out subjects",
+    "random": "LEAKY, windows drawn at random",
+}
 
 
 @dataclass(frozen=True)
@@ -46,100 +57,211 @@ class Run:
     """What to train, and where to put it.
 
     Attributes:
-        recipe: how.
+        config: how.
         windows: on what.
-        held_out: windows of rooms that are in no part of `windows`; None where there are none.
+        held_out: windows that are in no part of `windows`; None where there are none.
         out: the run directory.
         resume: go on from its checkpoint.
-        device: `auto`, `cpu` or `cuda`.
     """
 
-    recipe: Recipe
+    config: Config
     windows: Windows
     held_out: Windows | None
     out: Path
     resume: bool = False
-    device: DeviceName = "cpu"
 
 
-def train(run: Run, progress: Callable[[int, float, float], None] | None = None) -> list[Metric]:
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A run whose data, network and loop are made, and of which nothing is trained yet."""
+
+    head: Head
+    split: Split
+    model_input: ModelInput
+    task: Task
+    loop: Loop
+    device: torch.device
+
+
+def train(
+    run: Run, progress: Callable[[Epoch], None] | None = None, stop: Callable[[], bool] = lambda: False
+) -> list[Metric] | None:
     """Train, export, measure and write everything that a bundle needs.
 
+    Args:
+        run: what.
+        progress: told of each epoch.
+        stop: asked after each step whether to stop there.
+
+    Returns:
+        The figures; None: it was stopped, and its checkpoint is what it goes on from. Of several processes that train
+        together the first exports and measures; the others give no figures.
+
     Raises:
+        ConfigError: the configuration does not fit the data, or this machine.
         TrainError: the data or the checkpoint can't be used, or the exported model computes something else.
     """
+    device = choose_device(run.config.train.device)
+    world = join_world(device)
     try:
-        run.out.mkdir(parents=True, exist_ok=True)
-        # First away, last written: a directory with a description holds the files of one run.
-        (run.out / rundir.DESCRIPTION).unlink(missing_ok=True)
-        return _train(run, progress)
+        if world.rank == 0:
+            run.out.mkdir(parents=True, exist_ok=True)
+            # First away, last written: a directory with a description holds the files of one run.
+            (run.out / rundir.DESCRIPTION).unlink(missing_ok=True)
+        prepared = prepare(run.config, run.windows, device, run.out / rundir.CHECKPOINT, world)
+        if not _learn(run, prepared, world, progress, stop):
+            return None
+        return _finish(run, prepared) if world.rank == 0 else []
     except OSError as error:
         raise TrainError(f"{run.out} can't be written: {error}") from error
+    finally:
+        leave_world()
 
 
-def _train(run: Run, progress: Callable[[int, float, float], None] | None) -> list[Metric]:
-    torch.manual_seed(run.recipe.seed)
+def prepare(
+    config: Config, windows: Windows, device: torch.device, checkpoint: Path | None = None, world: World = ALONE
+) -> Prepared:
+    """Split the windows, fit the normaliser on the training part, make network and loop.
+
+    Raises:
+        ConfigError, TrainError: as `train`.
+    """
+    torch.manual_seed(config.train.seed)
     torch.use_deterministic_algorithms(mode=True)
-    windows = run.windows
-    split = temporal_split(windows, _usable_rows(windows, run.recipe.head))
+    if config.train.precision == "bf16":
+        check_bf16(device)
+    head = head_of(config.model.head)
+    split = split_windows(windows, usable_rows(config.model.head, windows), config.split)
     unfitted = ModelInput("subcarrier_major", "window_rms")
     mean, std = fit_normaliser(unfitted.lay_out(windows.csi[split.train]))
     model_input = ModelInput(unfitted.layout, unfitted.gain, mean, std)
-    task: Task = PoseTask(windows) if run.recipe.head == "pose" else CountTask(windows, split.train)
-    device = choose_device(run.device)
-    loop = Loop(
-        task,
-        model_input.prepare(windows.csi),
-        split,
-        run.recipe,
-        run.out / rundir.CHECKPOINT,
-        device=device,
-        capture=capture_on(device),
-    )
-    if run.resume:
-        loop.resume(run.out / rundir.CHECKPOINT)
-    loop.run(progress)
+    task = head.make_task(windows, split.train, config)
+    inputs = model_input.prepare(windows.csi)
+    loop = Loop(task, inputs, split, config, checkpoint, device=device, capture=capture_on(device), world=world)
+    return Prepared(head, split, model_input, task, loop, device)
+
+
+def _learn(
+    run: Run,
+    prepared: Prepared,
+    world: World,
+    progress: Callable[[Epoch], None] | None,
+    stop: Callable[[], bool],
+) -> bool:
+    """Train from the beginning or the checkpoint; returns whether it came to the end."""
+    done = prepared.loop.resume(run.out / rundir.CHECKPOINT) if run.resume else 0
+    listeners: list[Callable[[Epoch], None]] = []
+    if world.rank == 0:
+        (run.out / rundir.CONFIG).write_text(template(run.config), encoding="utf-8")
+        listeners.append(History(run.out / rundir.HISTORY, done).add)
+        if run.config.output.tensorboard:
+            listeners.append(tensorboard(run.out / rundir.TENSORBOARD, done))
+        if progress is not None:
+            listeners.append(progress)
+
+    def tell(epoch: Epoch) -> None:
+        for listener in listeners:
+            listener(epoch)
+
+    return prepared.loop.run(tell, stop)
+
+
+def _finish(run: Run, prepared: Prepared) -> list[Metric]:
+    """Export and measure what was trained, and write it all."""
+    head, split, model_input, task = prepared.head, prepared.split, prepared.model_input, prepared.task
     task.to(torch.device("cpu"))  # where it is exported and measured
     weights = {name: tensor.numpy().copy() for name, tensor in task.net.state_dict().items()}
-    edge, parity = export_for_edge(task.net, weights, model_input, windows.csi.shape[2])
+    edge, parity = export_for_edge(task.net, weights, model_input, run.windows.csi.shape[2])
 
     (run.out / rundir.MODEL).write_bytes(edge.model)
     safetensors.numpy.save_file(weights, run.out / rundir.WEIGHTS)
-    safetensors.numpy.save_file({"mean": mean, "std": std}, run.out / rundir.NORMALISER)
-    rundir.write_golden(run.out, windows.csi[split.test[:_GOLDEN_WINDOWS]], model_input, weights)
-    evaluation = _Evaluation(task, model_input, run, split)
-    output, metrics = evaluation.pose() if run.recipe.head == "pose" else evaluation.count()
+    normaliser = {"mean": model_input.mean, "std": model_input.std}
+    safetensors.numpy.save_file({k: v for k, v in normaliser.items() if v is not None}, run.out / rundir.NORMALISER)
+    rundir.write_golden(run.out, run.windows.csi[split.test[:_GOLDEN_WINDOWS]], model_input, weights)
+    judged = head.judge(Trained(task.net, model_input, run.config, run.windows, split, run.out))
+    predictions = _predictions(run, split, judged)
+    beside = baselines(run.config.model.head, run.windows, split.train, usual=judged.usual)
+    metrics = [metric for part in predictions for metric in score(part, beside)]
+    closely = [metric for part in predictions for metric in score_closely(part, beside)]
+    write_predictions(run.out / rundir.PREDICTIONS, predictions)
     description = rundir.Description(
-        title="Pose of one person" if run.recipe.head == "pose" else "Number of persons",
-        head=run.recipe.head,
-        input=_input_spec(windows, normaliser=None if edge.normaliser_inside else rundir.NORMALISER),
-        output=output,
+        title=head.title,
+        head=run.config.model.head,
+        input=_input_spec(run.windows, normaliser=None if edge.normaliser_inside else rundir.NORMALISER),
+        output=judged.output,
         golden_tolerance=rundir.GOLDEN_TOLERANCE,
-        provenance=_provenance(run, metrics),
+        provenance=_provenance(run, head, split, metrics),
     )
-    report = {
-        "recipe": run.recipe,
-        "split": split.name,
-        "windows": {"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)},
-        "data": windows.origin,
-        "graph": edge.graph,
-        "parity": {"definition": "largest difference between the ONNX file and a NumPy forward", "value": parity},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "threads": torch.get_num_threads(),
-        "metrics": metrics,
-    }
-    (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    (run.out / rundir.REPORT_TEXT).write_text(format_report(metrics, split, edge.graph, parity), encoding="utf-8")
+    _write_report(run, prepared, {"metrics": metrics, "parts": closely}, edge, parity)
     rundir.write_description(run.out, description)
+    _log(run, prepared, description)
     return metrics
 
 
-def _usable_rows(windows: Windows, head: str) -> NDArray[np.int64]:
-    """Rows with a label: for pose, those with exactly one person and a pose that is believed at all."""
-    if head == "pose":
-        usable = np.isfinite(windows.keypoints).all(axis=(1, 2)) & (windows.weight > 0) & (windows.persons == 1)
-        return np.flatnonzero(usable)
-    return np.arange(len(windows))
+def _predictions(run: Run, split: Split, judged: Judged) -> list[Predictions]:
+    """What the network says of the test part, and of the data of which no part trained."""
+    head = run.config.model.head
+    parts = [(f"{_PART_NAMES[run.config.split.kind]}: {split.name}", run.windows, split.test, split.leaky)]
+    if run.held_out is not None:
+        simulated = run.config.data.spec == "sim" and not run.config.data.held_out
+        name = "held-out rooms: no part of them trained" if simulated else "other data: no part of them trained"
+        parts.append((name, run.held_out, usable_rows(head, run.held_out), False))
+    return [
+        Predictions.of_windows(head, name, windows, rows, judged.answer(windows.csi[rows]), leaky=leaky)
+        for name, windows, rows, leaky in parts
+    ]
+
+
+def _write_report(
+    run: Run, prepared: Prepared, figures: dict[str, list[Metric]], edge: EdgeModel, parity: float
+) -> None:
+    split, device = prepared.split, prepared.device
+    report = {
+        "config": run.config,
+        "config_digest": run.config.digest(),
+        "split": split.name,
+        "split_digest": split.digest,
+        "leaky": split.leaky,
+        "windows": _sizes(split),
+        "data": run.windows.origin,
+        "training": prepared.loop.summary,
+        "graph": edge.graph,
+        "parity": {"definition": "largest difference between the ONNX file and a NumPy forward", "value": parity},
+        "device": _device_name(device),
+        "threads": torch.get_num_threads(),
+        **figures,
+    }
+    (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    text = format_report(figures["metrics"], split, edge.graph, parity)
+    (run.out / rundir.REPORT_TEXT).write_text(text, encoding="utf-8")
+
+
+def _log(run: Run, prepared: Prepared, description: rundir.Description) -> None:
+    """Add the finished run to the log."""
+    split, device = prepared.split, prepared.device
+    finished = FinishedRun(
+        folder=run.out.resolve().name,
+        head=description.head,
+        config=run.config.digest(),
+        device=_device_name(device),
+        threads=torch.get_num_threads(),
+        data=description.provenance.data,
+        split=split.name,
+        split_digest=split.digest,
+        leaky=split.leaky,
+        windows=_sizes(split),
+        metrics=description.provenance.metrics,
+    )
+    log = run.config.output.log
+    append(Path(log) if log else run.out.resolve().with_name(DEFAULT_NAME), Entry.now(finished))
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _sizes(split: Split) -> dict[str, int]:
+    return {"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)}
 
 
 def _input_spec(windows: Windows, normaliser: str | None) -> InputSpec:
@@ -156,105 +278,22 @@ def _input_spec(windows: Windows, normaliser: str | None) -> InputSpec:
     )
 
 
-def _provenance(run: Run, metrics: list[Metric]) -> Provenance:
+def _provenance(run: Run, head: Head, split: Split, metrics: Sequence[Metric]) -> Provenance:
     sources = [run.windows.origin] + ([run.held_out.origin] if run.held_out else [])
     limits = [
         "Measured only on the data named here; nothing is known about any other room, chip or placement.",
         "One node's window at a time; nothing is combined across nodes.",
+        *head.limits,
     ]
-    if run.recipe.head == "pose":
-        limits.append("Assumes exactly one person: it draws a skeleton for an empty room and for a crowd alike.")
-        limits.append("It has no confidence.")
-    if run.windows.origin.sha256 is not None:
+    if split.leaky:
+        limits.insert(0, "Its split is leaky: windows that trained share what they hear with windows that tested.")
+    if run.config.data.spec.startswith("paired:"):
         limits.append("The recording is one session, and frames of several nodes may be interleaved in its windows.")
     if all(source.sha256 is None for source in sources):
         limits.append("Trained on simulation alone: figures on real rooms are unknown and will be worse.")
     return Provenance(
         trainer=f"cogd-train {cogd.__version__}, torch {importlib.metadata.version('torch')}",
         data=[DataSource(name=s.name, sha256=s.sha256, licence=s.licence) for s in sources],
-        metrics=metrics,
+        metrics=list(metrics),
         limits=limits,
     )
-
-
-class _Evaluation:
-    """Measures a trained network on the test part and, where there are any, on rooms it never saw."""
-
-    def __init__(self, task: Task, model_input: ModelInput, run: Run, split: Split) -> None:
-        self._task, self._input, self._run, self._split = task, model_input, run, split
-        self._parts = [("held-out time: " + split.name, run.windows, split.test)]
-        if run.held_out is not None:
-            rows = _usable_rows(run.held_out, run.recipe.head)
-            self._parts.append(("held-out rooms: no part of them trained", run.held_out, rows))
-
-    def _outputs(self, csi: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        with torch.no_grad():
-            parts = [self._task.net(part) for part in torch.split(torch.from_numpy(self._input.prepare(csi)), 4096)]
-        return [torch.cat(list(tensors)).numpy() for tensors in zip(*parts, strict=True)]
-
-    def pose(self) -> tuple[OutputSpec, list[Metric]]:
-        """Keypoints against the mean pose."""
-        mean_pose = self._run.windows.keypoints[self._split.train].mean(axis=0, dtype=np.float64)
-        metrics: list[Metric] = []
-        for name, windows, rows in self._parts:
-            predicted = self._outputs(windows.csi[rows])[0].reshape(-1, 17, 2).astype(np.float64)
-            metrics += pose_metrics(predicted, windows.keypoints[rows].astype(np.float64), mean_pose, name)
-        output = OutputSpec(
-            tensors=[TensorSpec(name="keypoints", shape=[34])],
-            labels=list(JOINTS),
-            trained_classes=None,
-            confidence="none",
-            calibration=None,
-            confidence_note="the network estimates no confidence",
-        )
-        return output, metrics
-
-    def count(self) -> tuple[OutputSpec, list[Metric]]:
-        """Counts against the most frequent one; the confidence is calibrated first."""
-        windows, split = self._run.windows, self._split
-        persons = windows.persons[split.train]
-        trained = sorted({int(value) for value in persons})
-        majority = int(np.bincount(persons).argmax())
-        logits, conf = self._outputs(windows.csi[split.calibration])
-        masked = _untrained_off(logits, trained)
-        known = windows.persons[split.calibration]
-        classes = np.where(np.isin(known, trained), np.searchsorted(trained, known), -1)
-        calibration = calibrate_count(masked[:, trained], conf, classes)
-        usual = float((masked.argmax(axis=1) == windows.persons[split.calibration]).mean())
-        metrics: list[Metric] = []
-        for name, data, rows in self._parts:
-            logits, conf = self._outputs(data.csi[rows])
-            predicted = _untrained_off(logits, trained).argmax(axis=1)
-            metrics += count_metrics(predicted, data.persons[rows], majority, name)
-            if calibration.informative:
-                confidence = 1 / (1 + np.exp(-(conf[:, 0].astype(np.float64) * calibration.slope + calibration.offset)))
-                metrics += confidence_metrics(confidence, predicted == data.persons[rows], usual, name)
-        fitted = {
-            "temperature": np.asarray([calibration.temperature], dtype=np.float32),
-            "slope": np.asarray([calibration.slope], dtype=np.float32),
-            "offset": np.asarray([calibration.offset], dtype=np.float32),
-        }
-        if calibration.informative:
-            safetensors.numpy.save_file(fitted, self._run.out / rundir.CALIBRATION)
-        output = OutputSpec(
-            tensors=[
-                TensorSpec(name="count_logits", shape=[CLASS_COUNT]),
-                TensorSpec(name="conf_logits", shape=[1]),
-            ],
-            labels=[str(count) for count in range(CLASS_COUNT)],
-            trained_classes=trained,
-            confidence="platt" if calibration.informative else "none",
-            calibration=rundir.CALIBRATION if calibration.informative else None,
-            confidence_note=(
-                "probability that the count is exactly right, fitted on time that neither trained nor tests"
-                if calibration.informative
-                else "the confidence head told nothing about right and wrong on the calibration part"
-            ),
-        )
-        return output, metrics
-
-
-def _untrained_off(logits: NDArray[np.float32], trained: list[int]) -> NDArray[np.float32]:
-    masked = np.full_like(logits, -np.inf)
-    masked[:, trained] = logits[:, trained]
-    return masked

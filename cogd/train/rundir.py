@@ -8,7 +8,11 @@ normaliser.safetensors   `mean`, `std` of each row of what the weights were trai
 calibration.safetensors  what the head applies, if there is a calibration
 golden.safetensors       `window` and the expected outputs by name
 report.json, report.txt  the figures
+predictions.safetensors  what was said of the test part, beside the truth: `cogd-train report` draws it
+history.jsonl            one JSON object an epoch: `epoch`, `loss`, `terms`, `score`, `learning_rate`, `seconds`
+tensorboard/             the same for TensorBoard, if asked for
 checkpoint.pt            to go on training
+config.toml              every key of the configuration that the run was given
 """
 
 from __future__ import annotations
@@ -39,8 +43,12 @@ NORMALISER = "normaliser.safetensors"
 CALIBRATION = "calibration.safetensors"
 GOLDEN = "golden.safetensors"
 CHECKPOINT = "checkpoint.pt"
+CONFIG = "config.toml"
+TENSORBOARD = "tensorboard"
 REPORT = "report.json"
 REPORT_TEXT = "report.txt"
+PREDICTIONS = "predictions.safetensors"
+HISTORY = "history.jsonl"
 
 GOLDEN_TOLERANCE = {"fp32": 1e-4}
 """Ten times the parity that the export is held to: another processor may add up in another order."""

@@ -110,6 +110,8 @@ def test_a_figure_that_is_no_number_does_not_come_back(value):
         ("provenance.data.0.sha256", HEX),
         ("provenance.limits.0", "two\nlines"),
         ("provenance.metrics.0.value", -3),
+        ("provenance.metrics.0.better", "lower"),
+        ("provenance.metrics.0.low", None),
     ],
 )
 def test_accepted(path, value):
@@ -240,6 +242,11 @@ def test_accepted(path, value):
         ("provenance.metrics.0.value", None, "$.provenance.metrics[0].value"),
         ("provenance.metrics.0.n", -1, "$.provenance.metrics[0].n"),
         ("provenance.metrics.0.n", 1 << 80, "$.provenance.metrics[0].n"),
+        ("provenance.metrics.0.better", "bigger", "$.provenance.metrics[0].better"),
+        ("provenance.metrics.0.low", "0.5", "$.provenance.metrics[0].low"),
+        ("provenance.metrics.0.interval", "", "$.provenance.metrics[0].interval"),
+        *((f"provenance.metrics.0.{one}", 1, "$.provenance.metrics[0]") for one in ("low", "high")),
+        ("provenance.metrics.0.interval", "95 %", "$.provenance.metrics[0]"),
         ("provenance.limits", "none", "$.provenance.limits"),
         ("more", 1, "more"),
         ("golden", ABSENT, "golden"),
@@ -267,6 +274,47 @@ def test_platt_with_its_file():
         parse_manifest(dump(whole))
     whole["files"].append(entry("calibration.safetensors"))
     assert parse_manifest(dump(whole)).output.calibration == "calibration.safetensors"
+
+
+INTERVAL = {"low": 0.7, "high": 0.8, "interval": "95 %, percentile bootstrap over 12 rooms"}
+
+
+def test_a_figure_with_its_interval():
+    whole = put("provenance.metrics.0.better", "higher")
+    whole["provenance"]["metrics"][0] |= INTERVAL
+    manifest = parse_manifest(dump(whole))
+    metric = manifest.provenance.metrics[0]
+    assert (metric.better, metric.low, metric.high, metric.interval) == ("higher", *INTERVAL.values())
+    assert parse_manifest(encode_manifest(manifest)) == manifest
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.7, 0.7), (0.8, 0.9), (-1.0, 0.0)])
+def test_an_interval_need_not_hold_a_biased_figure(low, high):
+    whole = put("provenance.metrics.0.low", low)
+    whole["provenance"]["metrics"][0] |= {"high": high, "interval": INTERVAL["interval"]}
+    assert parse_manifest(dump(whole)).provenance.metrics[0].low == low
+
+
+@pytest.mark.parametrize("absent", INTERVAL)
+def test_an_interval_is_said_in_full(absent):
+    whole = put("provenance.metrics.0.better", "higher")
+    whole["provenance"]["metrics"][0] |= INTERVAL
+    del whole["provenance"]["metrics"][0][absent]
+    with pytest.raises(ManifestError, match=r"together or not at all - at `\$\.provenance\.metrics\[0\]`"):
+        parse_manifest(dump(whole))
+
+
+def test_an_interval_has_its_ends_in_order():
+    whole = put("provenance.metrics.0.low", 0.81)
+    whole["provenance"]["metrics"][0] |= {"high": 0.8, "interval": "95 %"}
+    with pytest.raises(ManifestError, match=r"0\.81 is above high, 0\.8 - at `\$\.provenance\.metrics\[0\]\.low`"):
+        parse_manifest(dump(whole))
+
+
+def test_a_figure_without_them_is_written_without_them():
+    raw = encode_manifest(make_manifest())
+    assert list(json.loads(raw)["provenance"]["metrics"][0])[-1] == "n"
+    assert b'"low"' not in raw
 
 
 TEXT = json.dumps(VALID)

@@ -44,7 +44,7 @@ class TestMeasuring:
 
     @pytest.mark.parametrize(
         ("code", "status"),
-        [("calibration", 41), ("no-app", 21), ("no-space", 31), ("no-permission", 33), ("storage", 34), ("other", 38)],
+        [("calibration", 43), ("no-app", 21), ("no-space", 31), ("no-permission", 33), ("storage", 34), ("other", 38)],
     )
     def test_that_is_refused_ends_with_the_daemons_error(self, cogd, daemon, code, status):  # noqa: F811
         path, _ = daemon(refused(code))

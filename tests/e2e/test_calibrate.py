@@ -85,10 +85,10 @@ def test_what_moves_is_refused_and_nothing_is_stored(device, motion):
     daemon = motion(leaps=40.0)
     daemon.until("motion")
     done = calibrate("--seconds", "2", "--json")
-    assert done.returncode == 41
+    assert done.returncode == 43
     assert json.loads(done.stdout)["error"]["code"] == "calibration"
     assert "something move" in done.stderr
-    assert calibrate("sim/9").returncode == 41
+    assert calibrate("sim/9").returncode == 43
     assert calibrate("--app", "other").returncode == 21
     assert not (device.root / "state").exists()
     events = daemon.end(signal.SIGTERM)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +17,16 @@ from cogd.bundle.archive import read_archive
 from cogd.bundle.keys import PrivateKey
 from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import VerifiedBundle, verify_bundle
+from cogd.train.configfile import changed
 from cogd.train.data.split import Split, rows_split
 from cogd.train.data.windows import GROUPS, DataOrigin, Windows, unknown
-from cogd.train.recipe import Recipe
+from cogd.train.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cogd.train.config import Config
+    from cogd.train.tasks import Task
 
 KEY = PrivateKey(bytes(range(32)))
 FRAMES = 20
@@ -61,10 +70,12 @@ def make_split(train: int = 24, calibration: int = 8, test: int = 8) -> Split:
     return rows_split("in order", *np.split(rows, [train, train + calibration]))
 
 
-def make_recipe(head: str = "pose", **changes: object) -> Recipe:
-    """A recipe in which everything happens within six epochs: restarts, dropout, batches."""
+def make_config(head: str = "pose", **changes: object) -> Config:
+    """A run in which everything happens within six epochs: restarts, dropout, batches, checkpoints.
+
+    Changes are keys of the section `train`, or dotted.
+    """
     given = {
-        "head": head,
         "epochs": 6,
         "batch_size": 0 if head == "pose" else 7,
         "learning_rate": 1e-2,
@@ -73,8 +84,18 @@ def make_recipe(head: str = "pose", **changes: object) -> Recipe:
         "subcarrier_dropout": 0.1 if head == "pose" else 0.0,
         "dropout_epochs": 4 if head == "pose" else 0,
         "keep": "last" if head == "pose" else "best",
+        "device": "cpu",
+        "output.checkpoint_epochs": 1,
+        **changes,
     }
-    return Recipe(**{**given, **changes})
+    return changed(RECIPES[head], {key if "." in key else f"train.{key}": value for key, value in given.items()})
+
+
+def make_task(head: str, windows: Windows, train_rows: np.ndarray, config: Config | None = None) -> Task:
+    """The head's task; its network's weights are drawn from torch's generator as it stands."""
+    from cogd.train.heads import head_of
+
+    return head_of(head).make_task(windows, train_rows, config or make_config(head))
 
 
 @dataclass(frozen=True)
@@ -152,3 +173,11 @@ def rippled_windows(count: int, *, frames: int = FRAMES, subcarriers: int = 56, 
     rng = np.random.default_rng(seed)
     tones = 20 + 8 * np.sin(np.arange(subcarriers) / 4) + rng.normal(0, 1, subcarriers)
     return (tones[None, :, None] + rng.normal(0, 0.7, (count, subcarriers, frames))).astype(np.float32)
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Until something holds; fails where the process that is to make it so ends before."""
+    while not condition():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.05)
+            raise AssertionError(f"it ended with {process.returncode}: {process.communicate()}")

@@ -10,8 +10,7 @@ from cogd.errors import TrainError
 from cogd.train import device as device_module
 from cogd.train.device import capture_on, choose_device, keep_freed_memory
 from cogd.train.loop import Loop
-from cogd.train.tasks import PoseTask
-from tests.train.factory import TINY, make_recipe, make_split, make_windows, run_cli
+from tests.train.factory import TINY, make_config, make_split, make_task, make_windows, run_cli
 
 pytestmark = pytest.mark.train
 
@@ -96,13 +95,17 @@ def test_the_command_line_refuses_a_device_that_is_not_there(verb, tmp_path):
 
 
 def test_a_run_goes_on_only_on_the_kind_of_device_that_it_was_begun_on(tmp_path):
-    windows = make_windows()
-    Loop(PoseTask(windows), windows.csi, make_split(), make_recipe(epochs=2), tmp_path / "checkpoint.pt").run()
+    def make_loop() -> Loop:
+        windows, split = make_windows(), make_split()
+        task = make_task("pose", windows, split.train)
+        return Loop(task, windows.csi, split, make_config(epochs=2), tmp_path / "checkpoint.pt")
+
+    make_loop().run()
     state = torch.load(tmp_path / "checkpoint.pt")
     torch.save({**state, "device": "cuda"}, tmp_path / "checkpoint.pt")
 
     with pytest.raises(TrainError, match="was begun on cuda, this is cpu") as refused:
-        Loop(PoseTask(windows), windows.csi, make_split(), make_recipe()).resume(tmp_path / "checkpoint.pt")
+        make_loop().resume(tmp_path / "checkpoint.pt")
     assert "--device cuda" in refused.value.hint
 
 

@@ -5,13 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cogd.train.configfile import changed
 from cogd.train.data.simulated import SimulatedRooms, simulate_windows
 from cogd.train.recipe import COUNT, POSE
 from cogd.train.run import Run, train
 
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
-QUICK = {"epochs": 15, "batch_size": 64, "restart_epochs": 15, "subcarrier_dropout": 0.0, "dropout_epochs": 0}
+QUICK = {
+    "train.epochs": 15,
+    "train.batch_size": 64,
+    "train.restart_epochs": 15,
+    "train.subcarrier_dropout": 0.0,
+    "train.device": "cpu",
+}
 
 
 def rooms_of(rooms: range, persons: tuple[int, ...], minutes: float):
@@ -30,7 +37,7 @@ def figures(run: Run, name: str) -> dict[str, tuple[float, float]]:
 
 
 def test_pose_beats_the_mean_pose_on_later_time_and_in_other_rooms(one_person, tmp_path):
-    measured = figures(Run(dataclasses.replace(POSE, **QUICK), *one_person, tmp_path), "mpjpe_picture")
+    measured = figures(Run(changed(POSE, QUICK), *one_person, tmp_path), "mpjpe_picture")
 
     assert measured.keys() == {"held-out time", "held-out rooms"}
     for value, baseline in measured.values():
@@ -42,7 +49,7 @@ def test_pose_learns_nothing_from_labels_that_belong_to_other_windows(one_person
     order = np.random.default_rng(0).permutation(len(windows))
     shuffled = dataclasses.replace(windows, keypoints=windows.keypoints[order])
 
-    measured = figures(Run(dataclasses.replace(POSE, **QUICK), shuffled, held_out, tmp_path), "mpjpe_picture")
+    measured = figures(Run(changed(POSE, QUICK), shuffled, held_out, tmp_path), "mpjpe_picture")
 
     for value, baseline in measured.values():
         assert value > 0.97 * baseline
@@ -51,7 +58,7 @@ def test_pose_learns_nothing_from_labels_that_belong_to_other_windows(one_person
 def test_count_beats_the_most_frequent_count_on_later_time_and_in_other_rooms(tmp_path):
     windows, held_out = (rooms_of(rooms, (0, 1, 2), 0.5) for rooms in (range(12), range(1_000_000, 1_000_004)))
 
-    measured = figures(Run(dataclasses.replace(COUNT, **QUICK), windows, held_out, tmp_path), "accuracy")
+    measured = figures(Run(changed(COUNT, QUICK), windows, held_out, tmp_path), "accuracy")
 
     assert measured.keys() == {"held-out time", "held-out rooms"}
     for value, baseline in measured.values():

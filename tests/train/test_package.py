@@ -11,9 +11,9 @@ from cogd.errors import GoldenError, ManifestError, ModelError, TrainError
 from cogd.runtime.app import load_app
 from cogd.train import rundir
 from cogd.train.export import export_onnx
+from cogd.train.metrics.figure import verdict
 from cogd.train.nets import PoseNet
 from cogd.train.package import Naming, model_card, package
-from cogd.train.report import beats_baseline
 from tests.train.factory import KEY, bundle, run_cli, verified
 
 pytestmark = pytest.mark.train
@@ -76,15 +76,20 @@ def test_the_card_holds_every_figure_beside_its_baseline(either_run):
     assert len(description.provenance.metrics) >= 6
     for metric in description.provenance.metrics:
         row = (
-            f"| {metric.name} | {metric.value:.4f} | {metric.baseline_value:.4f} ({metric.baseline_name}) | "
-            f"{'yes' if beats_baseline(metric) else 'no'} | {metric.n} | {metric.split} |"
+            f"| {metric.name} | {metric.value:.4f} | {between(metric)} | {metric.baseline_value:.4f} "
+            f"({metric.baseline_name}) | {verdict(metric)} | {metric.n} | {metric.split} |"
         )
         assert row in card.splitlines()
         assert f"* `{metric.name}`: {metric.definition}" in card.splitlines()
+        assert metric.interval is None or f"* interval: {metric.interval}" in card.splitlines()
     for limit in description.provenance.limits:
         assert f"* {limit}" in card.splitlines()
     for source in description.provenance.data:
         assert f"* {source.name}; licence {source.licence}" in card
+
+
+def between(metric) -> str:
+    return "not known" if metric.interval is None else f"{metric.low:.4f} to {metric.high:.4f}"
 
 
 def test_the_card_in_the_bundle_is_signed(pose_run, key_file, tmp_path):

@@ -1,21 +1,24 @@
 import dataclasses
 import json
 
+import msgspec
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from cogd.bundle.manifest import OutputSpec
+from cogd.bundle.manifest import Metric, OutputSpec
 from cogd.csi.model_input import ModelInput
 from cogd.errors import TrainError
 from cogd.train import run as run_module
 from cogd.train import rundir
 from cogd.train.data.split import temporal_split
 from cogd.train.edge import EdgeModel
+from cogd.train.heads.base import Trained
+from cogd.train.metrics.figure import verdict
+from cogd.train.predictions import read_predictions
 from cogd.train.reference import forward
-from cogd.train.report import LOWER_IS_BETTER
 from cogd.train.run import Run, train
-from tests.train.factory import make_recipe, make_windows, rippled_windows
+from tests.train.factory import make_config, make_windows, rippled_windows
 
 pytestmark = pytest.mark.train
 
@@ -31,7 +34,7 @@ def unexported(monkeypatch):
 
 def quick(out, head="pose", held_out=None, **columns) -> Run:
     windows = make_windows(40, csi=1 + np.abs(make_windows(40).csi), **columns)
-    return Run(make_recipe(head, epochs=2), windows, held_out, out)
+    return Run(make_config(head, epochs=2), windows, held_out, out)
 
 
 def description_of(run) -> rundir.Description:
@@ -48,7 +51,8 @@ def test_a_run_directory_holds_everything_that_a_bundle_needs(request, head):
     run = request.getfixturevalue(f"{head}_run")
     files = {path.name for path in run.iterdir()} - {rundir.CALIBRATION}
 
-    assert files == {*TENSORS, rundir.DESCRIPTION, rundir.REPORT, rundir.REPORT_TEXT, rundir.CHECKPOINT}
+    texts = {rundir.DESCRIPTION, rundir.REPORT, rundir.REPORT_TEXT, rundir.CONFIG}
+    assert files == {*TENSORS, *texts, rundir.PREDICTIONS, rundir.HISTORY, rundir.CHECKPOINT}
     assert description_of(run).head == head
 
 
@@ -58,25 +62,49 @@ def test_the_report_gives_each_figure_beside_its_baseline_for_time_and_rooms(req
     metrics = metrics_of(run)
 
     assert {part for part, _ in metrics} == {"held-out time", "held-out rooms"}
-    names = {name for _, name in metrics} - {"confidence_auroc", "confidence_ece"}
+    names = {name for _, name in metrics if not name.startswith("confidence_")}
     assert names == (
-        {"mpjpe_picture", "pck20_torso_rsho_lhip", "pck50_torso_rsho_lhip"}
+        {
+            "mpjpe_picture",
+            "pa_mpjpe_picture",
+            "pck20_torso_rsho_lhip",
+            "pck50_torso_rsho_lhip",
+            "pck20_hip_hip_else_box",
+            "pck20_box",
+            "pckh50_ears",
+            "pck_abs0.05_picture",
+            "oks_keypoint_box",
+        }
         if head == "pose"
         else {"accuracy", "within_1", "mae_persons"}
     )
     text = (run / rundir.REPORT_TEXT).read_text()
     for metric in metrics.values():
-        better = "better" if _better(metric) else "NOT BETTER"
-        assert (
-            f"{metric['value']:9.4f} {metric['baseline_value']:9.4f}  {better} than {metric['baseline_name']}" in text
-        )
+        compared = verdict(msgspec.convert(metric, Metric))
+        assert f" {metric['baseline_value']:9.4f} {metric['n']:7d}  {compared}\n" in text
+        assert f": {metric['baseline_name']}\n" in text
         assert f"{metric['name']}: {metric['definition']}" in text
         assert metric["n"] > 0
 
 
-def _better(metric: dict) -> bool:
-    sign = -1 if metric["name"] in LOWER_IS_BETTER else 1
-    return sign * metric["value"] > sign * metric["baseline_value"]
+def test_the_predictions_are_those_that_the_figures_are_of(pose_run):
+    parts = read_predictions(pose_run / rundir.PREDICTIONS)
+
+    for part in parts:
+        distance = np.linalg.norm(part.predicted.astype(np.float64) - part.truth, axis=-1).mean()
+        (metric,) = [
+            m for m in metrics_of(pose_run).values() if (m["split"], m["name"]) == (part.part, "mpjpe_picture")
+        ]
+        assert metric["value"] == pytest.approx(distance, abs=1e-6)
+        assert metric["n"] == len(part)
+    assert len(parts) == 2
+
+
+def test_each_joint_is_in_the_report_and_not_in_the_manifest(pose_run):
+    joints = {metric["name"] for metric in json.loads((pose_run / rundir.REPORT).read_bytes())["parts"]}
+
+    assert {"mpjpe_picture.left_wrist", "pck20_torso_rsho_lhip.nose"} <= joints
+    assert not any("." in name for _, name in metrics_of(pose_run) if "abs" not in name)
 
 
 def test_the_manifests_figures_are_the_reports(pose_run):
@@ -180,17 +208,18 @@ def counted(tmp_path, monkeypatch, conf_of_right: float) -> OutputSpec:
     persons = np.arange(200, dtype=np.int64) % 2
     windows = make_windows(200, csi=1 + np.abs(make_windows(200).csi), persons=persons)
 
-    def outputs(self, csi):
+    def outputs(_, csi):
         part = [row for row in range(200) for one in csi if np.array_equal(one, windows.csi[row])]
         right = np.asarray(part) % 3 != 0
         said = np.where(right, persons[part], 1 - persons[part])
         logits = np.zeros((len(part), 8), dtype=np.float32)
         logits[np.arange(len(part)), said] = 2.0
         noise = np.random.default_rng(0).normal(0, 1, len(part))
-        return [logits, (np.where(right, conf_of_right, -conf_of_right) + noise).astype(np.float32)[:, None]]
+        conf_logits = (np.where(right, conf_of_right, -conf_of_right) + noise).astype(np.float32)[:, None]
+        return {"count_logits": logits, "conf_logits": conf_logits}
 
-    monkeypatch.setattr(run_module._Evaluation, "_outputs", outputs)
-    train(Run(make_recipe("count", epochs=1), windows, None, tmp_path))
+    monkeypatch.setattr(Trained, "outputs", outputs)
+    train(Run(make_config("count", epochs=1), windows, None, tmp_path))
     return description_of(tmp_path).output
 
 
@@ -242,12 +271,12 @@ def test_what_the_model_must_know_about_its_input_is_written_down(tmp_path):
 @pytest.mark.usefixtures("unexported")
 def test_a_run_goes_on_from_its_checkpoint_to_the_same_weights(tmp_path):
     straight, halted = quick(tmp_path / "straight"), quick(tmp_path / "halted")
-    longer = dataclasses.replace(straight.recipe, epochs=4, dropout_epochs=0)
-    shorter = dataclasses.replace(longer, epochs=2)
-    train(dataclasses.replace(straight, recipe=longer))
+    longer = make_config(epochs=4, dropout_epochs=0)
+    shorter = make_config(epochs=2, dropout_epochs=0)
+    train(dataclasses.replace(straight, config=longer))
 
-    train(dataclasses.replace(halted, recipe=shorter))
-    train(dataclasses.replace(halted, recipe=longer, resume=True))
+    train(dataclasses.replace(halted, config=shorter))
+    train(dataclasses.replace(halted, config=longer, resume=True))
 
     for name in (rundir.WEIGHTS, rundir.GOLDEN, rundir.DESCRIPTION):
         assert (tmp_path / "straight" / name).read_bytes() == (tmp_path / "halted" / name).read_bytes(), name
@@ -270,7 +299,7 @@ def test_a_receivers_gain_does_not_matter(tmp_path):
     windows = make_windows(40, csi=rippled_windows(40))
     louder = dataclasses.replace(windows, csi=windows.csi * np.float32(8))
     for name, heard in (("a", windows), ("b", louder)):
-        train(Run(make_recipe(epochs=2), heard, None, tmp_path / name))
+        train(Run(make_config(epochs=2), heard, None, tmp_path / name))
 
     one, other = (safetensors.numpy.load_file(tmp_path / name / rundir.WEIGHTS) for name in "ab")
     for name, tensor in one.items():

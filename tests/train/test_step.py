@@ -7,8 +7,9 @@ import torch
 from cogd.errors import TrainError
 from cogd.train.loop import Loop
 from cogd.train.step import Steps, make_optimiser
-from cogd.train.tasks import CountTask, PoseTask
-from tests.train.factory import make_recipe, make_split, make_windows
+from cogd.train.tasks import outputs_of
+from tests.train import factory
+from tests.train.factory import make_config, make_split, make_windows
 
 pytestmark = pytest.mark.train
 
@@ -44,14 +45,12 @@ class Recorder:
 def make_task(head):
     torch.manual_seed(0)
     windows = make_windows(persons=np.arange(40, dtype=np.int64) % 3)
-    task = PoseTask(windows) if head == "pose" else CountTask(windows, make_split().train)
-    return task, windows.csi
+    return factory.make_task(head, windows, make_split().train), windows.csi
 
 
 def make_loop(head="pose", capture=None, **changes) -> Loop:
     task, csi = make_task(head)
-    recipe = make_recipe(head, **changes)
-    return Loop(task, csi, make_split(), recipe, capture=capture)
+    return Loop(task, csi, make_split(), make_config(head, **changes), capture=capture)
 
 
 def weights_of(loop: Loop) -> torch.Tensor:
@@ -65,7 +64,7 @@ def test_recording_leaves_everything_as_it_was(head):
     for warm_ups in (0, 5):
         loop = make_loop(head, Recorder(warm_ups))
         losses = []
-        loop.run(lambda _epoch, loss, score, losses=losses: losses.append((loss, score)))
+        loop.run(lambda epoch, losses=losses: losses.append((epoch.loss, epoch.score)))
         trained.append((weights_of(loop), losses))
 
     assert torch.equal(trained[0][0], trained[1][0])
@@ -113,8 +112,9 @@ def test_a_recorded_run_that_is_resumed_ends_with_the_same_bits(tmp_path, head):
     whole, halted = make_loop(head, Recorder()), make_loop(head, Recorder(), epochs=3)
     whole.run()
     if head == "pose":
-        halted._recipe = make_recipe(head)  # the last epochs, in which subcarriers are dropped, are those of six
-        halted.run(lambda epoch, *_: halted.save(tmp_path / "halted") if epoch == 3 else None)
+        halted._recipe = make_config(head).train  # the last epochs, in which subcarriers are dropped, are those of six
+        assert not halted.run(stop=lambda: halted._epoch == 3)
+        halted.save(tmp_path / "halted")
     else:
         halted.run()
         halted.save(tmp_path / "halted")
@@ -130,18 +130,21 @@ def test_a_recorded_run_that_is_resumed_ends_with_the_same_bits(tmp_path, head):
 @pytest.mark.parametrize("capture", [None, Recorder()], ids=["launched", "recorded"])
 def test_the_loss_is_added_up_over_windows_and_taken_once(capture):
     task, csi = make_task("pose")
-    recipe = make_recipe(learning_rate=1e-12)  # so small that the weights stay
+    recipe = make_config(learning_rate=1e-12).train  # so small that the weights stay
     on_device = torch.from_numpy(csi)
-    steps = Steps(task, on_device, make_optimiser(task, recipe, recorded=capture is not None), capture)
+    steps = Steps(task, on_device, make_optimiser(task, recipe, recorded=capture is not None), recipe, capture)
     parts = torch.split(torch.arange(20), 7)
     with torch.no_grad():
-        expected = sum(float(task.loss(on_device[part], part)) * len(part) for part in parts)
+        expected = sum(
+            float(task.terms(outputs_of(task.net, on_device[part]), part)["keypoint"].value) * len(part)
+            for part in parts
+        )
 
     for part in parts:
-        steps.learn(part, None)
+        steps.learn(part, {})
 
-    assert steps.take_loss() == pytest.approx(expected, rel=1e-6)
-    assert steps.take_loss() == 0.0
+    assert steps.take_losses() == {"keypoint": pytest.approx(expected, rel=1e-6)}
+    assert steps.take_losses() == {"keypoint": 0.0}
 
 
 @pytest.mark.parametrize("capture", [None, Recorder()], ids=["launched", "recorded"])
@@ -149,7 +152,7 @@ def test_a_loss_that_is_no_number_in_one_batch_of_an_epoch_ends_the_training(cap
     task, csi = make_task("count")
     csi = csi.copy()
     csi[make_split().train[5]] = np.nan
-    loop = Loop(task, csi, make_split(), make_recipe("count"), capture=capture)
+    loop = Loop(task, csi, make_split(), make_config("count"), capture=capture)
 
     with pytest.raises(TrainError, match="the loss is nan in epoch 1"):
         loop.run()
@@ -158,13 +161,13 @@ def test_a_loss_that_is_no_number_in_one_batch_of_an_epoch_ends_the_training(cap
 def test_dropped_subcarriers_are_dropped_from_a_recorded_step_and_come_back():
     task, csi = make_task("pose")
     seen = []
-    task_loss = task.loss
-    task.loss = lambda csi, rows: seen.append(csi.clone()) or task_loss(csi, rows)
-    steps = Steps(task, torch.from_numpy(csi), make_optimiser(task, make_recipe(), recorded=True), Recorder(0))
-    rows, kept = torch.arange(4), torch.arange(56).expand(4, 56) % 3 > 0
+    task.net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    recipe = make_config().train
+    steps = Steps(task, torch.from_numpy(csi), make_optimiser(task, recipe, recorded=True), recipe, Recorder(0))
+    rows, kept = torch.arange(4), torch.arange(56).repeat(4, 1) % 3 > 0
 
-    steps.learn(rows, kept)
-    steps.learn(rows, None)
+    steps.learn(rows, {"kept": kept})
+    steps.learn(rows, {"kept": torch.ones_like(kept)})
 
     assert torch.equal(seen[0], torch.from_numpy(csi)[:4] * kept[:, :, None])
     assert torch.equal(seen[1], torch.from_numpy(csi)[:4])

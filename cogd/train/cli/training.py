@@ -1,112 +1,153 @@
-"""What `cogd-train pose` and `count` share: data, recipe, progress, report."""
+"""What the verbs that train share: configuration, data, progress, Ctrl-C, report."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import math
+import contextlib
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from cogd.errors import ConfigError, TrainError
 from cogd.train import rundir
-from cogd.train.data.simulated import SimulatedRooms, simulate_windows
+from cogd.train.configfile import parse_override, read_config
+from cogd.train.recipe import RECIPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
-    from cogd.train.data.windows import Windows
-    from cogd.train.recipe import Recipe
+    from cogd.train.config import Config
 
-_TRAINING_ROOM, _HELD_OUT_ROOM = 100_000, 1_000_000
-"""Rooms are numbered from here, on by a thousand with each seed: training rooms, held-out ones and the small numbers
-that people give to `sim:` never meet."""
+_FLAGS = {
+    "device": "train.device", "paired": "data.spec", "licence": "data.licence", "rooms": "data.rooms",
+    "held_out_rooms": "data.held_out_rooms", "minutes": "data.minutes", "nodes": "data.nodes",
+    "stride": "data.stride", "persons": "data.persons", "seed": "train.seed", "epochs": "train.epochs",
+    "batch_size": "train.batch_size", "learning_rate": "train.learning_rate", "out": "output.folder",
+    "log": "output.log",
+    "allow_leaky": "split.allow_leaky",
+}  # fmt: skip
+"""Options that are another way to write a key of the configuration."""
 
 
-def add_training_arguments(parser: argparse.ArgumentParser, recipe: Recipe, persons: Sequence[int]) -> None:
-    """Data and recipe; defaults are the published recipe's."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run directory to write")
-    parser.add_argument("--resume", action="store_true", help="go on from the run directory's checkpoint")
+def add_training_arguments(parser: argparse.ArgumentParser, head: str) -> None:
+    """Configuration, and the keys of it that are asked for most."""
+    recipe = RECIPES[head]
+    parser.add_argument("--out", metavar="DIR", help="the run directory to write (output.folder)")
+    parser.add_argument("--log", metavar="FILE", help="where the finished run adds a line (training.jsonl beside DIR)")
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train; auto: CUDA if there is one"
+        "--config", type=Path, metavar="FILE", help="TOML or JSON; where it is missing, a template is written"
     )
-    data = parser.add_argument_group("data: simulated, unless --paired is given")
-    data.add_argument("--paired", type=Path, metavar="FILE", help="paired.jsonl: CSI with keypoints of a camera")
-    data.add_argument("--licence", default="not stated", metavar="TEXT", help="licence of that file, for the bundle")
-    data.add_argument("--rooms", type=int, default=40, metavar="N", help="simulated rooms to train on (%(default)s)")
-    data.add_argument("--held-out-rooms", type=int, default=8, metavar="N", help="rooms only to test on (%(default)s)")
-    data.add_argument("--minutes", type=float, default=2.0, metavar="M", help="of each scene (%(default)s)")
-    data.add_argument("--nodes", type=int, default=2, metavar="N", help="nodes in each room (%(default)s)")
-    data.add_argument("--stride", type=int, default=20, metavar="N", help="frames from window to window (%(default)s)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the configuration: train.epochs=10"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the run directory's checkpoint and config")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="build everything of a little of the data, do one step, write nothing"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where to train; auto: CUDA if there is one")
+    parser.add_argument("--allow-leaky", action="store_true", default=None, help="take a leaky split all the same")
+    data = parser.add_argument_group("data: simulated, unless --paired or data.spec is given")
+    data.add_argument("--paired", metavar="FILE", help="paired.jsonl: CSI with keypoints of a camera")
+    data.add_argument("--licence", metavar="TEXT", help="licence of that file, for the bundle")
+    data.add_argument("--rooms", type=int, metavar="N", help=f"simulated rooms to train on ({recipe.data.rooms})")
     data.add_argument(
-        "--persons",
-        type=_numbers,
-        default=tuple(persons),
-        metavar="N,N",
-        help="persons in the scenes, one scene each",
+        "--held-out-rooms", type=int, metavar="N", help=f"rooms only to test on ({recipe.data.held_out_rooms})"
     )
-    train = parser.add_argument_group("recipe: the published one, unless changed")
-    train.add_argument("--seed", type=int, default=recipe.seed, help="of data, weights and order (%(default)s)")
-    train.add_argument("--epochs", type=int, default=recipe.epochs, help="(%(default)s)")
-    train.add_argument("--batch-size", type=int, default=recipe.batch_size, help="0: all at once (%(default)s)")
-    train.add_argument("--learning-rate", type=float, default=recipe.learning_rate, help="(%(default)s)")
+    data.add_argument("--minutes", type=float, metavar="M", help=f"of each scene ({recipe.data.minutes})")
+    data.add_argument("--nodes", type=int, metavar="N", help=f"nodes in each room ({recipe.data.nodes})")
+    data.add_argument("--stride", type=int, metavar="N", help=f"frames from window to window ({recipe.data.stride})")
+    data.add_argument("--persons", type=_numbers, metavar="N,N", help="persons in the scenes, one scene each")
+    train = parser.add_argument_group("recipe: the head's own, unless changed")
+    train.add_argument("--seed", type=int, help=f"of data, weights and order ({recipe.train.seed})")
+    train.add_argument("--epochs", type=int, help=f"({recipe.train.epochs})")
+    train.add_argument("--batch-size", type=int, help=f"0: all at once ({recipe.train.batch_size})")
+    train.add_argument("--learning-rate", type=float, help=f"({recipe.train.learning_rate})")
 
 
-def run_training(arguments: argparse.Namespace, base: Recipe) -> int:
+def run_training(arguments: argparse.Namespace, head: str) -> int:
     """Make or read the data, train, print the report."""
+    from cogd.train.load import load_windows
     from cogd.train.run import Run, train
 
-    if arguments.epochs < 1 or arguments.batch_size < 0 or not 0 < arguments.learning_rate <= 1:
-        raise ConfigError("epochs must be 1 or more, batch size 0 or more, learning rate above 0 and at most 1")
-    recipe = dataclasses.replace(
-        base,
-        seed=arguments.seed,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-    )
-    windows, held_out = _data(arguments)
-    if arguments.resume and not (arguments.out / rundir.CHECKPOINT).exists():
-        raise TrainError(f"{arguments.out} holds no checkpoint", hint="train without --resume")
-    run = Run(recipe, windows, held_out, arguments.out, resume=arguments.resume, device=arguments.device)
-    with _Bar(recipe.epochs, "training") as bar:
-        train(run, lambda epoch, loss, score: bar.to(epoch, loss=f"{loss:.4f}", calibration=f"{score:.4f}"))
-    print((arguments.out / rundir.REPORT_TEXT).read_text(encoding="utf-8"), end="")
-    print(
-        f"run directory {arguments.out}: bundle it with `cogd-train bundle --model {arguments.out}/{rundir.MODEL} ...`"
-    )
+    config = configured(arguments, head)
+    if arguments.dry_run:
+        return _run_dry(config)
+    out = Path(config.output.folder)
+    if arguments.resume and not (out / rundir.CHECKPOINT).exists():
+        raise TrainError(f"{out} holds no checkpoint", hint="train without --resume")
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    with _Bars(shown=first) as bars:
+        windows, held_out = load_windows(config, bars.tell)
+        run = Run(config, windows, held_out, out, resume=arguments.resume)
+        with stoppable() as stopped_by:
+            metrics = train(
+                run,
+                lambda epoch: bars.tell(
+                    "training",
+                    epoch.epoch,
+                    config.train.epochs,
+                    loss=f"{epoch.loss:.4f}",
+                    calibration=f"{epoch.score:.4f}",
+                ),
+                stop=lambda: bool(stopped_by),
+            )
+    if metrics is None:
+        if first:
+            print(f"cogd-train: stopped; {out / rundir.CHECKPOINT} has everything that was done", file=sys.stderr)
+            print(f"cogd-train: hint: go on with `cogd-train {head} --out {out} --resume`", file=sys.stderr)
+        return 128 + (stopped_by[0] if stopped_by else signal.SIGINT)  # another process may have had the signal
+    if first:
+        print((out / rundir.REPORT_TEXT).read_text(encoding="utf-8"), end="")
+        print(f"run directory {out}: bundle it with `cogd-train bundle --model {out}/{rundir.MODEL} ...`")
     return 0
 
 
-def _data(arguments: argparse.Namespace) -> tuple[Windows, Windows | None]:
-    if arguments.paired is not None:
-        from cogd.train.data.paired import read_paired
+def _run_dry(config: Config) -> int:
+    from cogd.train.dryrun import dry_run
+    from cogd.train.load import load_some
 
-        return read_paired(arguments.paired, arguments.licence), None
-    if min(arguments.rooms, arguments.nodes, arguments.stride) < 1 or not 0 < arguments.minutes < math.inf:
-        raise ConfigError("rooms, nodes, stride and minutes must be above 0")
-    if arguments.nodes > 255 or not 0 <= arguments.seed < 900:
-        raise ConfigError("a room holds 255 nodes at most, and a seed is 0 to 899")
-    if max(arguments.rooms, arguments.held_out_rooms) > 1000:
-        raise ConfigError("a seed has 1000 rooms at most")
+    with _Bars(shown=True) as bars:
+        windows = load_some(config, bars.tell)
+    print(dry_run(config, windows), end="")
+    print("a dry run: nothing was written")
+    return 0
 
-    def simulate(first: int, rooms: int, label: str) -> Windows:
-        plan = SimulatedRooms(
-            rooms=tuple(range(first, first + rooms)),
-            persons=arguments.persons,
-            minutes=arguments.minutes,
-            nodes=arguments.nodes,
-            seed=arguments.seed,
-            stride=arguments.stride,
-        )
-        with _Bar(rooms * len(arguments.persons), label) as bar:
-            return simulate_windows(plan, lambda done, _: bar.to(done))
 
-    windows = simulate(_TRAINING_ROOM + arguments.seed * 1000, arguments.rooms, "simulating")
-    if arguments.held_out_rooms < 1:
-        return windows, None
-    return windows, simulate(_HELD_OUT_ROOM + arguments.seed * 1000, arguments.held_out_rooms, "held-out rooms")
+def configured(arguments: argparse.Namespace, head: str) -> Config:
+    """The head's recipe, the file over it, `--set` over that and options over all."""
+    changes = dict(map(parse_override, arguments.set))
+    for name, key in _FLAGS.items():
+        value = getattr(arguments, name)
+        if value is not None:
+            changes[key] = f"paired:{value}" if name == "paired" else value
+    file: Path | None = arguments.config
+    if file is None and arguments.resume and arguments.out is not None:
+        begun = Path(arguments.out) / rundir.CONFIG
+        file = begun if begun.exists() else None
+    config = read_config(head, file, changes)
+    if not config.output.folder and not arguments.dry_run:
+        raise ConfigError("there is no run directory to write", hint="--out DIR, or output.folder")
+    return config
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[list[int]]:
+    """Inside, SIGINT and SIGTERM put their number into the list; a second SIGINT interrupts at once, as ever."""
+    received: list[int] = []
+
+    def take(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -114,27 +155,33 @@ def _numbers(text: str) -> tuple[int, ...]:
         numbers = tuple(int(word) for word in text.split(","))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0,1,2") from error
-    if not numbers or min(numbers) < 0 or max(numbers) > 7 or len(set(numbers)) != len(numbers):
-        raise argparse.ArgumentTypeError("numbers of persons are 0 to 7, each once")
     return numbers
 
 
-class _Bar:
-    """A progress bar on a terminal; silent elsewhere."""
+class _Bars:
+    """Progress bars on a terminal, one after the other; silent elsewhere."""
 
-    def __init__(self, total: int, label: str) -> None:
+    def __init__(self, *, shown: bool) -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(total=total, desc=label, file=sys.stderr, disable=None, leave=False)
-        self.to: Callable[..., None] = self._to
+        self._make: Callable[..., tqdm[None]] = tqdm
+        self._shown, self._label = shown, ""
+        self._bar: tqdm[None] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
-    def _to(self, done: int, **figures: str) -> None:
+    def tell(self, label: str, done: int, total: int, **figures: str) -> None:
+        """So much of so much is done."""
+        if self._bar is None or label != self._label:
+            self.__exit__()
+            disable = None if self._shown else True
+            self._bar = self._make(total=total, desc=label, file=sys.stderr, disable=disable, leave=False)
+            self._label = label
         if figures:
             self._bar.set_postfix(figures, refresh=False)
         self._bar.update(done - self._bar.n)

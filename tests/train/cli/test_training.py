@@ -2,10 +2,11 @@ import json
 
 import pytest
 
-from cogd.train import rundir
-from cogd.train.cli import VERBS, training
+from cogd.train import load, rundir
+from cogd.train.cli import VERBS
+from cogd.train.configfile import changed
 from cogd.train.recipe import COUNT, POSE
-from tests.train.factory import TINY, run_cli
+from tests.train.factory import TINY, make_windows, run_cli
 
 pytestmark = pytest.mark.train
 
@@ -13,23 +14,23 @@ pytestmark = pytest.mark.train
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--epochs", "0"), "epochs must be 1 or more"),
-        (("--batch-size", "-1"), "batch size 0 or more"),
-        (("--learning-rate", "0"), "learning rate above 0"),
-        (("--learning-rate", "nan"), "learning rate above 0"),
-        (("--rooms", "0"), "must be above 0"),
-        (("--nodes", "0"), "must be above 0"),
-        (("--nodes", "256"), "255 nodes at most"),
-        (("--stride", "0"), "must be above 0"),
-        (("--minutes", "0"), "must be above 0"),
-        (("--minutes", "nan"), "must be above 0"),
-        (("--minutes", "inf"), "must be above 0"),
-        (("--seed", "-1"), "a seed is 0 to 899"),
-        (("--seed", "900"), "a seed is 0 to 899"),
-        (("--rooms", "1001"), "1000 rooms at most"),
-        (("--persons", "1,1"), "0 to 7, each once"),
-        (("--persons", "8"), "0 to 7, each once"),
-        (("--persons", "-1"), "0 to 7, each once"),
+        (("--epochs", "0"), "train.epochs: Expected `int` >= 1"),
+        (("--batch-size", "-1"), "train.batch_size: Expected `int` >= 0"),
+        (("--learning-rate", "0"), "train.learning_rate: Expected `float` > 0"),
+        (("--learning-rate", "nan"), "train.learning_rate"),
+        (("--rooms", "0"), "data.rooms: Expected `int` >= 1"),
+        (("--nodes", "0"), "data.nodes: Expected `int` >= 1"),
+        (("--nodes", "256"), "data.nodes: Expected `int` <= 255"),
+        (("--stride", "0"), "data.stride: Expected `int` >= 1"),
+        (("--minutes", "0"), "data.minutes: Expected `float` > 0"),
+        (("--minutes", "nan"), "data.minutes"),
+        (("--minutes", "inf"), "data.minutes: Expected `float` <="),
+        (("--seed", "-1"), "train.seed: Expected `int` >= 0"),
+        (("--seed", "900"), "train.seed: Expected `int` <= 899"),
+        (("--rooms", "1001"), "data.rooms: Expected `int` <= 1000"),
+        (("--persons", "1,1"), "data.persons must name each number once"),
+        (("--persons", "8"), "data.persons[0]: Expected `int` <= 7"),
+        (("--persons", "-1"), "data.persons[0]: Expected `int` >= 0"),
         (("--persons", "one"), "is not a list of numbers"),
         (("--persons", ""), "is not a list of numbers"),
     ],
@@ -45,27 +46,33 @@ def test_arguments_without_a_meaning_are_refused(tmp_path, arguments, message):
 
 
 def test_the_defaults_are_the_published_recipes():
-    assert (POSE.epochs, POSE.batch_size, POSE.learning_rate, POSE.weight_decay) == (400, 0, 1e-3, 0.01)
-    assert (POSE.restart_epochs, POSE.subcarrier_dropout, POSE.dropout_epochs, POSE.keep) == (50, 0.1, 50, "last")
-    assert (COUNT.epochs, COUNT.batch_size, COUNT.learning_rate, COUNT.weight_decay) == (400, 64, 1e-3, 0.01)
-    assert (COUNT.restart_epochs, COUNT.subcarrier_dropout, COUNT.dropout_epochs, COUNT.keep) == (50, 0, 0, "best")
+    pose, count = POSE.train, COUNT.train
+    assert (pose.epochs, pose.batch_size, pose.learning_rate, pose.weight_decay) == (400, 0, 1e-3, 0.01)
+    assert (pose.restart_epochs, pose.subcarrier_dropout, pose.dropout_epochs, pose.keep) == (50, 0.1, 50, "last")
+    assert (count.epochs, count.batch_size, count.learning_rate, count.weight_decay) == (400, 64, 1e-3, 0.01)
+    assert (count.restart_epochs, count.subcarrier_dropout, count.dropout_epochs, count.keep) == (50, 0, 0, "best")
+    for train in (pose, count):
+        assert train.schedule == "cosine"
+        off = (train.warmup_epochs, train.clip_norm, train.ema_decay, train.patience, train.noise_std)
+        assert (*off, train.gain_range, train.mask_frames, train.roll_frames, train.mixup_alpha) == (0,) * 9
+    assert POSE.loss.weights() == {"keypoint": 1, "bone": 0, "temporal": 0, "heatmap": 0, "oks": 0, "nll": 0}
+    assert COUNT.loss.weights() == {"cross_entropy": 1, "confidence": 0.3, "brier": 0.1}
 
 
 def test_the_recipe_that_was_asked_for_is_in_the_report(count_run):
-    recipe = json.loads((count_run / rundir.REPORT).read_bytes())["recipe"]
+    config = json.loads((count_run / rundir.REPORT).read_bytes())["config"]
 
-    assert (recipe["head"], recipe["epochs"], recipe["batch_size"], recipe["seed"]) == ("count", 2, 64, 0)
+    assert config["model"] == {"head": "count", "net": "count_v1"}
+    assert [config["train"][key] for key in ("epochs", "batch_size", "seed")] == [2, 64, 0]
 
 
-def test_no_room_both_trains_and_is_held_out(monkeypatch, tmp_path):
-    import argparse
-
+def test_no_room_both_trains_and_is_held_out(monkeypatch):
     plans = []
-    monkeypatch.setattr(training, "simulate_windows", lambda plan, _: plans.append(plan))
-    parser = argparse.ArgumentParser()
-    training.add_training_arguments(parser, COUNT, (0, 1))
+    simulated_rooms = load.simulated_rooms
+    monkeypatch.setattr(load, "simulated_rooms", lambda plan: plans.append(plan) or simulated_rooms(plan))
+    monkeypatch.setattr(load, "cut_windows", lambda *_, **__: make_windows(4))
     for seed in (0, 1, 899):
-        training._data(parser.parse_args(["--out", str(tmp_path), "--seed", str(seed)]))
+        load.load_windows(changed(COUNT, {"train.seed": seed}), lambda *_: None)
 
     for trained, held_out in zip(plans[::2], plans[1::2], strict=True):
         assert (len(trained.rooms), len(held_out.rooms)) == (40, 8)
@@ -99,8 +106,8 @@ def test_resume_goes_on_and_wants_a_checkpoint(tmp_path):
 
     assert (refused.status, "holds no checkpoint" in refused.err) == (30, True)
     assert more.status == 0, more.err
-    assert json.loads((out / rundir.REPORT).read_bytes())["recipe"]["epochs"] == 3
-    assert (other.status, "begun with another learning_rate" in other.err) == (30, True)
+    assert json.loads((out / rundir.REPORT).read_bytes())["config"]["train"]["epochs"] == 3
+    assert (other.status, "begun with another train.learning_rate" in other.err) == (30, True)
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))

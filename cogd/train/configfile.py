@@ -1,0 +1,196 @@
+"""Reading a run's configuration: TOML or JSON over the head's recipe, single keys over that.
+
+Strict: an unknown key, a value of another type or out of its bounds is refused with its name, the file and the nearest
+key that exists. A file that is missing is written as a template with every default and its meaning.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from typing import TYPE_CHECKING, cast, get_type_hints
+
+import msgspec
+
+from cogd.errors import ConfigError
+from cogd.train.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from cogd.train.config import Config
+
+    Table = dict[str, object]
+
+_HINT = "docs/training.md lists every key"
+
+
+def read_config(head: str, path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Config:
+    """The recipe of a head, changed by a file and then by single keys such as `train.epochs`.
+
+    Raises:
+        ConfigError: the file is missing (a template is written in its place), can't be read, or a key or value of it
+            is not known; or the keys contradict each other.
+    """
+    config = RECIPES[head]
+    if path is not None:
+        config = changed(config, _leaves(_read(head, path)), str(path))
+        if config.model.head != head:
+            raise ConfigError(
+                f"{path} is for the head {config.model.head}, not {head}", hint=f"cogd-train {config.model.head}"
+            )
+    return check(changed(config, overrides or {}, "the command line"), str(path or "the command line"))
+
+
+def changed(config: Config, changes: Mapping[str, object], origin: str = "the change") -> Config:
+    """A configuration with keys such as `train.epochs` replaced; the keys' bounds are checked, not how they agree.
+
+    Args:
+        config: what is changed.
+        changes: dotted key to value.
+        origin: where the changes were read, for messages.
+
+    Raises:
+        ConfigError: a key is not known, or a value is none of its key's.
+    """
+    tables = _tables(config)
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        if section not in tables or name not in tables[section]:
+            raise ConfigError(f"{origin}: {key} is not known{_nearest(key, tables)}", hint=_HINT)
+        tables[section][name] = value
+    try:
+        return msgspec.convert(tables, type(config))
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$.")
+        raise ConfigError(f"{origin}: {place.rstrip('`') or 'a key'}: {message}", hint=_HINT) from error
+
+
+def parse_override(text: str) -> tuple[str, object]:
+    """`KEY=VALUE` of a command line; the value is TOML, and a word that is no TOML value is a text.
+
+    Raises:
+        ConfigError: it has no `=`.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"{text!r} is not KEY=VALUE", hint="such as --set train.epochs=10")
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+    return key.strip(), parsed["value"] if len(parsed) == 1 else value
+
+
+def check(config: Config, origin: str = "the configuration") -> Config:
+    """The same configuration, whose keys don't contradict each other.
+
+    Raises:
+        ConfigError: they do.
+    """
+    train, split, weights = config.train, config.split, config.loss.weights()
+    rising = all(one < other for one, other in zip(train.milestones, train.milestones[1:], strict=False))
+    rules = {
+        "train.milestones must rise, and be at most train.epochs": rising
+        and max((*train.milestones, 0)) <= train.epochs,
+        "train.milestones are for train.schedule = 'steps'": not train.milestones or train.schedule == "steps",
+        "train.schedule = 'steps' needs train.milestones": train.schedule != "steps" or bool(train.milestones),
+        "train.warmup_epochs must be below train.epochs": train.warmup_epochs < train.epochs,
+        "split.test and split.calibration must leave something to train": split.test + split.calibration < 1,
+        "the weights of the loss's terms must not all be 0": sum(weights.values()) > 0,
+        "train.mixup_alpha and loss.temporal exclude each other": not (
+            train.mixup_alpha and weights.get("temporal", 0)
+        ),
+        "split.kind = 'random' is leaky and needs split.allow_leaky (--allow-leaky)": (
+            split.kind != "random" or split.allow_leaky
+        ),
+        "data.persons must name each number once": len(set(config.data.persons)) == len(config.data.persons),
+        "data.spec must not be empty": bool(config.data.spec),
+    }
+    for rule, kept in rules.items():
+        if not kept:
+            raise ConfigError(f"{origin}: {rule}", hint=_HINT)
+    return config
+
+
+def template(config: Config) -> str:
+    """Every key with its value, as TOML, each under a comment that says what it means."""
+    sections = []
+    for section, table in _tables(config).items():
+        struct = getattr(config, section)
+        lines = [f"# {(struct.__doc__ or '').partition(chr(10))[0]}", f"[{section}]"]
+        for name, value in table.items():
+            lines += [f"# {_description(type(struct), name)}", f"{name} = {_toml(value)}"]
+        sections.append("\n".join(lines) + "\n")
+    return "\n".join(sections)
+
+
+def _read(head: str, path: Path) -> Table:
+    if path.suffix not in {".toml", ".json"}:
+        raise ConfigError(f"{path} is neither .toml nor .json by its name", hint="rename it")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        _write_template(head, path)
+        raise ConfigError(
+            f"{path} was missing: a template with every default is there now",
+            hint="look it over, then give the same command again",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} can't be read: {error}") from error
+    try:
+        parsed: object = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} can't be parsed: {error}") from error
+    if not isinstance(parsed, dict):
+        raise ConfigError(f"{path} is not an object of sections", hint=_HINT)
+    return parsed
+
+
+def _write_template(head: str, path: Path) -> None:
+    recipe = RECIPES[head]
+    json_text = msgspec.json.format(msgspec.json.encode(recipe), indent=2).decode() + "\n"
+    try:
+        path.write_text(template(recipe) if path.suffix == ".toml" else json_text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} is missing, and no template can be written there: {error.strerror}") from error
+
+
+def _leaves(parsed: Table) -> Table:
+    """Dotted keys; a section that is no table stays a key of its own, which is then not known."""
+    flat: Table = {}
+    for section, table in parsed.items():
+        if isinstance(table, dict):
+            flat.update({f"{section}.{name}": value for name, value in table.items()})
+        else:
+            flat[section] = table
+    return flat
+
+
+def _tables(config: Config) -> dict[str, Table]:
+    return cast("dict[str, Table]", msgspec.to_builtins(config))
+
+
+def _nearest(key: str, tables: Mapping[str, Table]) -> str:
+    """The known key that was most likely meant: of the same name elsewhere, or spelt like it."""
+    known = [f"{section}.{name}" for section, table in tables.items() for name in table]
+    same = [other for other in known if other.partition(".")[2] == key.rpartition(".")[2]]
+    near = same or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+    return f"; is {near[0]} meant?" if near else ""
+
+
+def _description(struct: type, name: str) -> str:
+    return next(_descriptions(get_type_hints(struct, include_extras=True)[name]), "")
+
+
+def _descriptions(annotation: object) -> Iterator[str]:
+    """What the annotation's metadata say, outermost last in Python's order: the key's own meaning comes last."""
+    notes = [note.description for note in getattr(annotation, "__metadata__", ()) if isinstance(note, msgspec.Meta)]
+    return (note for note in reversed(notes) if note)
+
+
+def _toml(value: object) -> str:
+    """A value as TOML: texts, numbers, truth values and lists of them are written as in JSON, but for DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,139 @@
+"""Pose: the keypoints of one person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cogd.bundle.manifest import OutputSpec
+from cogd.bundle.manifest import Tensor as TensorSpec
+from cogd.sim.bodies import JOINTS
+from cogd.train import losses
+from cogd.train.heads.base import Judged, active, make_net
+from cogd.train.nets import JOINT_COUNT
+from cogd.train.predictions import Answer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cogd.train.config import Config, PoseLoss
+    from cogd.train.data.windows import Windows
+    from cogd.train.heads.base import Trained
+    from cogd.train.losses import Mean
+    from cogd.train.tasks import Outputs
+
+_NEEDS = {"heatmap": "heatmaps", "nll": "log_scale"}
+"""Outputs beside the keypoints that a term of the loss is of."""
+
+
+class PoseTask:
+    """Keypoints `[n, 17, 2]` of windows, by the terms of `cogd.train.config.PoseLoss`."""
+
+    def __init__(self, windows: Windows, train_rows: NDArray[np.int64], config: Config) -> None:
+        self._loss = cast("PoseLoss", config.loss)
+        self.weights = active(self._loss.weights())
+        needed = [output for term, output in _NEEDS.items() if term in self.weights]
+        self.net = make_net(config, ("keypoints", *needed))
+        self._keypoints = torch.from_numpy(windows.keypoints)
+        self._weight = torch.from_numpy(windows.weight)
+        self._next = torch.from_numpy(next_rows(windows, train_rows)) if "temporal" in self.weights else None
+        self.labels = (self._keypoints, self._weight)
+
+    def to(self, device: torch.device) -> None:
+        """Move network, keypoints, weights and which window follows which."""
+        self.net.to(device)
+        self.labels = self._keypoints, self._weight = self._keypoints.to(device), self._weight.to(device)
+        self._next = None if self._next is None else self._next.to(device)
+
+    def inputs(self, rows: Tensor) -> Tensor:
+        """The rows, and for the temporal term the windows that follow them, themselves where none does."""
+        return rows if self._next is None else torch.cat([rows, self._following(self._next, rows)])
+
+    def terms(self, outputs: Outputs, rows: Tensor) -> dict[str, Mean]:
+        """Each term of the loss that has a weight."""
+        count, every = len(rows), _joints(outputs["keypoints"])
+        predicted, truth, weight = every[:count], self._keypoints[rows], self._weight[rows]
+        terms: dict[str, Mean] = {}
+        for name in self.weights:
+            if name == "keypoint":
+                terms[name] = losses.keypoints(predicted, truth, weight, self._loss.beta)
+            elif name == "bone":
+                terms[name] = losses.bones(predicted, truth, weight)
+            elif name == "oks":
+                terms[name] = losses.oks(predicted, truth, weight)
+            elif name == "heatmap":
+                terms[name] = losses.heatmaps(outputs["heatmaps"][:count], truth, weight)
+            elif name == "nll":
+                log_scale = outputs["log_scale"][:count]
+                terms[name] = losses.likelihood(predicted, log_scale, truth, weight, self._loss.nll_form)
+            elif self._next is not None:
+                after = self._following(self._next, rows)
+                believed = torch.minimum(weight, self._weight[after]) * (after != rows)
+                pair = (predicted, every[count:], truth, self._keypoints[after])
+                terms[name] = losses.temporal(*pair, believed, self._loss.beta)
+        return terms
+
+    def score(self, outputs: Outputs, rows: Tensor) -> float:
+        """Minus the mean distance of joints."""
+        return -float((_joints(outputs["keypoints"]) - self._keypoints[rows]).norm(dim=-1).mean())
+
+    @staticmethod
+    def _following(following: Tensor, rows: Tensor) -> Tensor:
+        after = following[rows]
+        return torch.where(after >= 0, after, rows)
+
+
+def next_rows(windows: Windows, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For every window of the data the row of the next one of its session and node; -1 where none follows.
+
+    Only these rows follow anything and are followed, and only where both windows lie less than two windows' time
+    apart: across a longer pause a body may have gone anywhere.
+    """
+    after = np.full(len(windows), -1, dtype=np.int64)
+    order = rows[np.lexsort((windows.end_s[rows], windows.node[rows], windows.session[rows]))]
+    first, second = order[:-1], order[1:]
+    span_s = windows.end_s[first] - windows.start_s[first]
+    near = windows.end_s[second] - windows.end_s[first] < 2 * span_s
+    same = (windows.session[first] == windows.session[second]) & (windows.node[first] == windows.node[second])
+    after[first[near & same]] = second[near & same]
+    return after
+
+
+class PoseHead:
+    """One skeleton a window."""
+
+    title = "Pose of one person"
+    limits = (
+        "Assumes exactly one person: it draws a skeleton for an empty room and for a crowd alike.",
+        "It has no confidence.",
+    )
+
+    def make_task(self, windows: Windows, train_rows: NDArray[np.int64], config: Config) -> PoseTask:
+        """Keypoints by the weighted terms of the loss."""
+        return PoseTask(windows, train_rows, config)
+
+    def judge(self, trained: Trained) -> Judged:
+        """Keypoints; nothing is calibrated."""
+        output = OutputSpec(
+            tensors=[TensorSpec(name="keypoints", shape=[2 * JOINT_COUNT])],
+            labels=list(JOINTS),
+            trained_classes=None,
+            confidence="none",
+            calibration=None,
+            confidence_note="the network estimates no confidence",
+        )
+
+        def answer(csi: NDArray[np.float32]) -> Answer:
+            return Answer(trained.outputs(csi)["keypoints"].reshape(-1, JOINT_COUNT, 2), JOINTS)
+
+        return Judged(output, answer)
+
+
+def _joints(keypoints: Tensor) -> Tensor:
+    return keypoints.reshape(-1, JOINT_COUNT, 2)
+
+
+HEAD = PoseHead()

@@ -1,0 +1,110 @@
+"""From a configuration to windows and their split. Nothing here loads torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from cogd.csi.window import WindowSpec
+from cogd.errors import ConfigError
+from cogd.train.configfile import changed
+from cogd.train.data.dataset import cut_windows, open_dataset
+from cogd.train.data.paired import read_paired
+from cogd.train.data.simulated import SimulatedRooms, simulated_rooms
+from cogd.train.data.split import temporal_split
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cogd.train.config import Config, SplitConfig
+    from cogd.train.data.split import Split
+    from cogd.train.data.windows import Windows
+
+_TRAINING_ROOM, _HELD_OUT_ROOM = 100_000, 1_000_000
+"""Rooms are numbered from here, on by a thousand with each seed: training rooms, held-out ones and the small numbers
+that people give to `sim:` never meet."""
+
+
+class Progress(Protocol):
+    """Told of what takes long."""
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        """So much of so much is done."""
+
+
+def load_windows(config: Config, progress: Progress) -> tuple[Windows, Windows | None]:
+    """The windows that train, calibrate and test, and those of which none trains, where there are any.
+
+    Raises:
+        ConfigError: the data are not specified as they must be.
+        TrainError: they can't be used.
+    """
+    data, seed = config.data, config.train.seed
+    windows = _load(data.spec, config, _TRAINING_ROOM + seed * 1000, data.rooms, ("simulating", progress))
+    if data.held_out:
+        return windows, _load(data.held_out, config, _HELD_OUT_ROOM, 0, ("held-out data", progress))
+    if data.spec != "sim" or data.held_out_rooms == 0:
+        return windows, None
+    first = _HELD_OUT_ROOM + seed * 1000
+    return windows, _load("sim", config, first, data.held_out_rooms, ("held-out rooms", progress))
+
+
+def load_some(config: Config, progress: Progress) -> Windows:
+    """A little of what would train: up to 4 rooms of half a minute, or 64 recordings and a tenth of their windows.
+
+    Raises:
+        ConfigError, TrainError: as `load_windows`.
+    """
+    data = config.data
+    if data.spec == "sim":
+        changes: dict[str, object] = {"data.minutes": min(data.minutes, 0.5)}
+    else:
+        changes = {"data.stride": 10 * data.stride}
+    return _load(
+        data.spec,
+        changed(config, changes),
+        _TRAINING_ROOM,
+        min(data.rooms, 4),
+        ("a little of the data", progress),
+        most=64,
+    )
+
+
+def split_windows(windows: Windows, rows: NDArray[np.int64], split: SplitConfig) -> Split:
+    """Cut usable rows of windows into parts, as configured.
+
+    Raises:
+        ConfigError: there is no such split of these data.
+        TrainError: a part would be empty.
+    """
+    if split.kind == "time":
+        return temporal_split(windows, rows, test=split.test, calibration=split.calibration)
+    raise ConfigError(f"split.kind: {split.kind}")
+
+
+def _load(spec: str, config: Config, first: int, rooms: int, label: tuple[str, Progress], most: int = 0) -> Windows:
+    """Cut a data set; `most`: no more recordings than that, evenly spread."""
+    data = config.data
+
+    def tell(done: int, total: int) -> None:
+        label[1](label[0], done, total)
+
+    if spec.startswith("paired:"):
+        return read_paired(Path(spec.removeprefix("paired:")), data.licence)  # they are windows already
+    plan = SimulatedRooms(
+        rooms=tuple(range(first, first + rooms)),
+        persons=data.persons,
+        minutes=data.minutes,
+        nodes=data.nodes,
+        seed=config.train.seed,
+    )
+    dataset = simulated_rooms(plan) if spec == "sim" else open_dataset(spec)
+    if 0 < most < len(dataset.listed):
+        dataset = replace(dataset, listed=dataset.listed[:: -(-len(dataset.listed) // most)])
+    window = WindowSpec(dataset.tones, data.frames, data.min_gap_s, data.max_gap_s)
+    motion = config.model.head == "motion"  # the other heads learn from windows in which motion begins or ends, too
+    windows = cut_windows(dataset, window, data.stride, transitions="leave_out" if motion else "unknown", progress=tell)
+    origin = replace(windows.origin, name=f"{windows.origin.name}, stride {data.stride}")
+    return replace(windows, origin=origin, rate_hz=plan.rate_hz if spec == "sim" else windows.rate_hz)

@@ -1,0 +1,1 @@
+"""Figures, each with its exact definition, its baseline and its interval: one kind a module."""

@@ -1,0 +1,67 @@
+"""Ctrl-C: a real process, a real signal, and the bits of a run that nobody interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import safetensors.numpy
+
+from cogd.train import rundir
+from cogd.train.cli.training import stoppable
+from cogd.train.history import read_history
+from tests.train.factory import TINY, run_cli, wait_for
+
+pytestmark = pytest.mark.train
+
+SMALL = ("--persons", "0,2", "--batch-size", "8", "--device", "cpu", "--set", "train.ema_decay=0.9")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_interrupted_goes_on_to_the_bits_of_one_that_was_not(tmp_path, number, status):
+    out, epochs = tmp_path / "run", 40
+    run = ("count", "--out", out, *TINY, *SMALL, "--epochs", epochs)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cogd.train.cli", *map(str, run)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    wait_for(lambda: read_history(out / rundir.HISTORY), process)
+    process.send_signal(number)
+    printed, told = process.communicate(timeout=60)
+
+    assert (process.returncode, printed) == (status, "")
+    assert told.splitlines()[-2:] == [
+        f"cogd-train: stopped; {out / rundir.CHECKPOINT} has everything that was done",
+        f"cogd-train: hint: go on with `cogd-train count --out {out} --resume`",
+    ]
+    assert not (out / rundir.DESCRIPTION).exists()  # it is no model yet
+    done = len(read_history(out / rundir.HISTORY))
+    assert done < epochs
+    resumed = run_cli("count", "--out", out, "--resume")  # all else is in the run directory
+    assert resumed.status == 0, resumed.err
+    whole = run_cli("count", "--out", tmp_path / "whole", *TINY, *SMALL, "--epochs", epochs)
+    assert whole.status == 0, whole.err
+    one, other = (safetensors.numpy.load_file(folder / rundir.WEIGHTS) for folder in (out, tmp_path / "whole"))
+    for name, tensor in one.items():
+        assert (tensor == other[name]).all(), name
+    one, other = (read_history(folder / rundir.HISTORY) for folder in (out, tmp_path / "whole"))
+    assert [epoch.epoch for epoch in one] == list(range(1, epochs + 1))
+    assert [(e.loss, e.terms, e.score) for e in one] == [(e.loss, e.terms, e.score) for e in other]
+    reports = [json.loads((folder / rundir.REPORT).read_bytes()) for folder in (out, tmp_path / "whole")]
+    assert reports[0]["config_digest"] == reports[1]["config_digest"]
+    assert reports[0]["metrics"] == reports[1]["metrics"]
+
+
+def test_a_second_interrupt_ends_it_at_once():
+    with stoppable() as stopped_by, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        assert stopped_by == [signal.SIGINT]
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
