@@ -144,8 +144,9 @@ def _layout_of_64(active: NDArray[np.bool_]) -> Layout:
             return _HT_64_CLASSIC if active[0] else _HT_64
         return _LLTF_64_CLASSIC if active[0] else _LLTF_64
     if not active[[2, 3, 32]].any():  # guard band and carrier of the centred order
-        edges = active[4:6].any() or active[59:61].any()  # the upper one is beyond the first 56 bins
-        return _HT_64_CENTRED if edges else _LLTF_64_CENTRED
+        # Now and then a C6's L-LTF frame has a faint 1 in one of the edges; the upper two are beyond 56 bins.
+        edges = int(active[4:6].sum()) + int(active[59:61].sum())
+        return _HT_64_CENTRED if edges >= 2 else _LLTF_64_CENTRED
     raise ToneError(
         "a 64-bin frame whose empty bins are neither the FFT order's (30-34) nor the centred one's (2, 3, 32)"
     )

@@ -15,13 +15,15 @@ VERBS: Mapping[str, str] = {
     "count": "train the person-count network on simulation or on paired.jsonl",
     "motion": "train the motion network, which tells moving from quiet",
     "proof": "train on fixed numbers and compare the weights, bit by bit, with those expected on this platform",
+    "data": "look into data sets",
     "bundle": "make a signed bundle of a trained model",
     "import-cog": "make a signed bundle of a published cog's weights",
     "keygen": "make an Ed25519 key pair",
     "rotate": "state that a new key takes the place of an old one",
 }
 
-_EXTRA = frozenset({"torch", "onnx", "onnxscript", "tqdm"})
+_EXTRA = dict.fromkeys(("torch", "onnx", "onnxscript", "tqdm", "scipy"), "train") | {"matplotlib": "report"}
+"""The extra of this project that brings a package."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,8 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if argv is None else argv
         return dispatch("cogd-train", "From CSI to signed models.", "cogd.train.cli", VERBS, words)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+        extra = _EXTRA.get((error.name or "").partition(".")[0])
+        if extra is None:
             raise
         print(f"cogd-train: {error.name} is not installed", file=sys.stderr)
-        print("cogd-train: hint: pip install 'cogd[train]'", file=sys.stderr)
+        print(f"cogd-train: hint: pip install 'cogd[{extra}]'", file=sys.stderr)
         return 30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.csi.window import WindowSpec
+    from cogd.train.data.dataset import Recording, Track
+
+_Label = TypeVar("_Label", np.int64, np.uint8, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,3 +101,59 @@ def _thin(
             begins_list.append(begins_run)
             last_s, last_emptied = now_s, now_emptied
     return kept, np.asarray(begins_list, dtype=np.bool_)
+
+
+class TrackWindows:
+    """The windows of one recording, before they are copied out of its track."""
+
+    def __init__(self, recording: Recording, track: Track, spec: WindowSpec, stride: int) -> None:
+        self.recording, self._track, self._frames = recording, track, spec.frames
+        usable = np.flatnonzero(np.isfinite(track.amplitude).all(axis=1))
+        found = cut(track.time_s[usable], track.kind[usable], track.segment[usable], spec, stride)
+        self._kept, self._ends = usable[found.kept], found.ends
+        self.moving, self.one_label = self._agreed()
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def _agreed(self) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+        """What all frames of each window agree on about motion, and whether they do; -1 where they don't."""
+        if self._track.moving is None:
+            return np.full(len(self), -1, dtype=np.int8), np.ones(len(self), dtype=np.bool_)
+        moving = self._track.moving[self._kept]
+        changes = np.cumsum(np.diff(moving, prepend=moving[:1]) != 0)
+        one_label = changes[self._ends] == changes[self._ends - (self._frames - 1)]
+        return np.where(one_label, moving[self._ends], -1).astype(np.int8), one_label
+
+    def leave_transitions_out(self) -> None:
+        """Take the windows away in which `moving` changes."""
+        self._ends, self.moving = self._ends[self.one_label], self.moving[self.one_label]
+
+    @property
+    def start_s(self) -> NDArray[np.float64]:
+        """Time of each window's oldest frame."""
+        return self._track.time_s[self._kept[self._ends - (self._frames - 1)]]
+
+    @property
+    def end_s(self) -> NDArray[np.float64]:
+        """Time of each window's newest frame."""
+        return self._track.time_s[self._kept[self._ends]]
+
+    def newest(self, label: str, missing: NDArray[_Label]) -> NDArray[_Label]:
+        """A label of each window's newest frame, or what is said where the track has none."""
+        values: NDArray[_Label] | None = getattr(self._track, label)
+        return missing if values is None else values[self._kept[self._ends]]
+
+    def keypoints(self) -> NDArray[np.float32]:
+        """Keypoints `[n, 17, 2]` of each window's newest frame; NaN where a joint is not labelled."""
+        keypoints = self.newest("keypoints", np.full((len(self), 17, 2), np.nan, dtype=np.float32))
+        visible = self.newest("visible", np.ones((len(self), 17), dtype=np.uint8))
+        return np.where(visible[:, :, None] > 0, keypoints, np.float32(np.nan))
+
+    def fill(self, csi: NDArray[np.float32]) -> None:
+        """Copy the windows into `[n, 56, frames]`."""
+        if len(self):
+            kept = self._track.amplitude[self._kept]
+            csi[...] = np.lib.stride_tricks.sliding_window_view(kept, self._frames, axis=0)[
+                self._ends - (self._frames - 1)
+            ]

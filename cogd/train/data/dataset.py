@@ -8,14 +8,14 @@ import importlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 from urllib.parse import parse_qsl
 
 import numpy as np
 
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
-from cogd.train.data.cut import cut
+from cogd.train.data.cut import TrackWindows
 from cogd.train.data.windows import GROUPS, DataOrigin, Windows, unknown
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ KINDS: Mapping[str, str] = {
 }
 """What `open_dataset` reads; each kind is a module of this package."""
 
-_Label = TypeVar("_Label", np.int64, np.uint8, np.float32)
 _FILTERS = ("session", "room", "subject", "chip")
 
 
@@ -165,6 +164,15 @@ class Dataset:
         return DataOrigin(self.name, digest_of_files([*files], self.root) if files else None, self.licence)
 
 
+def even_times_s(count: int, rate_hz: float) -> NDArray[np.float64]:
+    """Times `[count]` of frames that are laid out evenly.
+
+    Each is later by a billionth, so that rounding never puts n frames closer together than n periods: a window's least
+    gap of two periods means every second frame, not now the second and now the third.
+    """
+    return np.arange(count, dtype=np.float64) * ((1 + 1e-9) / rate_hz)
+
+
 def digest_of_files(files: Sequence[Path], root: Path) -> str:
     """SHA-256 of a file, or over the lines `<sha256>  <path below root>` of several, as `sha256sum` prints them.
 
@@ -269,9 +277,9 @@ def cut_windows(
     if stride < 1:
         raise TrainError(f"a stride of {stride} frames", hint="1 or more")
     recordings = dataset.recordings()
-    pieces: list[_Piece] = []
+    pieces: list[TrackWindows] = []
     for done, recording in enumerate(recordings, 1):
-        piece = _Piece(recording, recording.track(), spec, stride)
+        piece = TrackWindows(recording, recording.track(), spec, stride)
         if transitions == "leave_out":
             piece.leave_transitions_out()
         pieces.append(piece)
@@ -308,63 +316,6 @@ def cut_windows(
         max_gap_s=spec.max_gap_s,
         origin=dataset.origin,
     )
-
-
-class _Piece:
-    """The windows of one recording, before they are copied out of its track."""
-
-    def __init__(self, recording: Recording, track: Track, spec: WindowSpec, stride: int) -> None:
-        self.recording, self._track, self._frames = recording, track, spec.frames
-        usable = np.flatnonzero(np.isfinite(track.amplitude).all(axis=1))
-        found = cut(track.time_s[usable], track.kind[usable], track.segment[usable], spec, stride)
-        self._kept, self._ends = usable[found.kept], found.ends
-        self.moving, one_label = self._agreed()
-        self._one_label = one_label
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def _agreed(self) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-        """What all frames of each window agree on about motion, and whether they do; -1 where they don't."""
-        if self._track.moving is None:
-            return np.full(len(self), -1, dtype=np.int8), np.ones(len(self), dtype=np.bool_)
-        moving = self._track.moving[self._kept]
-        changes = np.cumsum(np.diff(moving, prepend=moving[:1]) != 0)
-        one_label = changes[self._ends] == changes[self._ends - (self._frames - 1)]
-        return np.where(one_label, moving[self._ends], -1).astype(np.int8), one_label
-
-    def leave_transitions_out(self) -> None:
-        """Take the windows away in which `moving` changes."""
-        self._ends, self.moving = self._ends[self._one_label], self.moving[self._one_label]
-
-    @property
-    def start_s(self) -> NDArray[np.float64]:
-        """Time of each window's oldest frame."""
-        return self._track.time_s[self._kept[self._ends - (self._frames - 1)]]
-
-    @property
-    def end_s(self) -> NDArray[np.float64]:
-        """Time of each window's newest frame."""
-        return self._track.time_s[self._kept[self._ends]]
-
-    def newest(self, label: str, missing: NDArray[_Label]) -> NDArray[_Label]:
-        """A label of each window's newest frame, or what is said where the track has none."""
-        values: NDArray[_Label] | None = getattr(self._track, label)
-        return missing if values is None else values[self._kept[self._ends]]
-
-    def keypoints(self) -> NDArray[np.float32]:
-        """Keypoints `[n, 17, 2]` of each window's newest frame; NaN where a joint is not labelled."""
-        keypoints = self.newest("keypoints", np.full((len(self), 17, 2), np.nan, dtype=np.float32))
-        visible = self.newest("visible", np.ones((len(self), 17), dtype=np.uint8))
-        return np.where(visible[:, :, None] > 0, keypoints, np.float32(np.nan))
-
-    def fill(self, csi: NDArray[np.float32]) -> None:
-        """Copy the windows into `[n, 56, frames]`."""
-        if len(self):
-            kept = self._track.amplitude[self._kept]
-            csi[...] = np.lib.stride_tricks.sliding_window_view(kept, self._frames, axis=0)[
-                self._ends - (self._frames - 1)
-            ]
 
 
 def _number(

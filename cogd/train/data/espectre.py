@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from cogd.errors import TrainError
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, refuse_other_options
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, refuse_other_options
 from cogd.train.data.files import npz_arrays
 from cogd.train.data.frames import track_of_bins
 
@@ -90,5 +90,5 @@ def _load(path: Path, moving: int) -> Track:
     duration_s = float(duration_ms) / 1000
     if not 0 < duration_s < 1e6:
         raise TrainError(f"{path}: duration_ms is {float(duration_ms):g}")
-    track = track_of_bins((np.arange(len(bins)) * (duration_s / len(bins))).tolist(), bins.reshape(-1, 64, 2))
+    track = track_of_bins(even_times_s(len(bins), len(bins) / duration_s).tolist(), bins.reshape(-1, 64, 2))
     return replace(track, moving=np.full(len(track), moving, dtype=np.int8))

@@ -25,7 +25,7 @@ def npz_arrays(path: Path, *names: str) -> list[NDArray[Any]]:
         TrainError: the file is missing or broken, or has no array of a name.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             missing = [name for name in names if name not in file]
             if missing:
                 raise TrainError(f"{path} has no array {missing[0]!r}", hint=REMEDY)

@@ -15,7 +15,7 @@ import numpy as np
 
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import TrainError
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, refuse_other_options
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, refuse_other_options
 from cogd.train.data.files import npz_arrays
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _load(path: Path) -> Track:
     if unknown:
         raise TrainError(f"{path} has frames of the unknown label {unknown[0]!r}", hint=f"known are {list(MOVING)}")
     return Track(
-        time_s=np.arange(count) / RATE_HZ,
+        time_s=even_times_s(count, RATE_HZ),
         amplitude=amplitude.astype(np.float32),
         kind=np.zeros(count, dtype=np.int16),
         kinds=("ready-56",),

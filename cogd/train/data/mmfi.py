@@ -31,7 +31,7 @@ import numpy as np
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data import cache, files, subcarriers
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, refuse_other_options
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, refuse_other_options
 from cogd.train.data.mat import mat_arrays
 
 if TYPE_CHECKING:
@@ -116,21 +116,28 @@ def _recordings(root: Path, action: _Action, cached: Path | None) -> list[Record
 
 def _track(action: _Action, used: tuple[Path, ...], antenna: int, cached: Path | None) -> Track:
     if cached is None:
-        return _decode(action)[antenna]
+        return _decode(action, _stamp(used))[antenna]
     code = (Path(__file__), Path(subcarriers.__file__))
     key = cache.key_of((*code, *used), str(action.picture), str(action.broken_is_missing))
     found = cache.fetch(cached, f"{key}-{antenna}")
     if found is not None:
         return found
-    tracks = _decode(action)
+    tracks = _decode(action, _stamp(used))
     for number, track in enumerate(tracks):
         cache.store(cached, f"{key}-{number}", track)
     return tracks[antenna]
 
 
+def _stamp(used: tuple[Path, ...]) -> tuple[tuple[int, int], ...]:
+    """What tells whether a file was changed since it was decoded."""
+    stats = [path.stat() for path in used if path.exists()]
+    return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+
+
 @lru_cache(maxsize=1)
-def _decode(action: _Action) -> tuple[Track, ...]:
+def _decode(action: _Action, stamp: tuple[tuple[int, int], ...]) -> tuple[Track, ...]:
     """The tracks of the three antennas; those of the last action are kept, for they are asked for one by one."""
+    del stamp
     amplitude = np.empty((FRAMES, ANTENNAS, MEASURED, PACKETS))
     phase = np.empty_like(amplitude)
     broken = 0
@@ -150,7 +157,7 @@ def _decode(action: _Action) -> tuple[Track, ...]:
     _fill(amplitude)
     labels = _labels(action)
     track = Track(
-        time_s=np.arange(FRAMES * PACKETS) / (FRAME_RATE_HZ * PACKETS),
+        time_s=even_times_s(FRAMES * PACKETS, FRAME_RATE_HZ * PACKETS),
         amplitude=np.empty((0, SUBCARRIERS), dtype=np.float32),
         kind=np.zeros(FRAMES * PACKETS, dtype=np.int16),
         kinds=("mmfi-114",),
@@ -226,10 +233,10 @@ def _in_picture(
 ) -> NDArray[np.float32]:
     """Keypoints with width and height 1; where they are in pixels, the picture's size must be given."""
     if picture is not None:
-        return (keypoints / np.asarray(picture)).astype(np.float32)
+        return np.asarray(keypoints / np.asarray(picture), dtype=np.float32)
     if np.nanmax(np.abs(keypoints - 0.5)) > 1.5:
         raise TrainError(
             f"{folder} holds keypoints in pixels, and nothing tells how large the picture is",
             hint="?picture=WIDTHxHEIGHT",
         )
-    return keypoints.astype(np.float32)
+    return np.asarray(keypoints, dtype=np.float32)

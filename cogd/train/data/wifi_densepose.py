@@ -20,7 +20,7 @@ import numpy as np
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data import files, subcarriers
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, refuse_other_options
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, refuse_other_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,7 @@ def _load(folder: Path, sender: int, receiver: int, rate_hz: float) -> Track:
         own = radians[:, sender, receiver]
         labels["phase"] = own if csi.shape[3] == SUBCARRIERS else subcarriers.interpolate_phase(own, SUBCARRIERS)
     return Track(
-        time_s=np.arange(count) / rate_hz,
+        time_s=even_times_s(count, rate_hz),
         amplitude=amplitude if amplitude.dtype == np.float32 else amplitude.astype(np.float32),
         kind=np.zeros(count, dtype=np.int16),
         kinds=(f"wifi-densepose-{csi.shape[3]}",),

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -6,7 +7,18 @@ import pytest
 
 from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError, TrainError
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, cut_windows, digest_of_files, open_dataset
+from cogd.train.data.dataset import (
+    Dataset,
+    Recording,
+    Timing,
+    Track,
+    cut_windows,
+    digest_of_files,
+    even_times_s,
+    open_dataset,
+)
+from cogd.train.data.windows import DataOrigin, join
+from tests.train.factory import make_windows
 
 pytestmark = pytest.mark.train
 
@@ -169,3 +181,68 @@ def test_the_digest_covers_every_file_and_its_name(tmp_path):
     assert digest_of_files([one], tmp_path) == hashlib.sha256(b"one").hexdigest()
     with pytest.raises(TrainError, match="missing can't be read"):
         digest_of_files([one, tmp_path / "missing"], tmp_path)
+
+
+# --- several data sets as one -----------------------------------------------------------------------------------
+
+
+def test_joined_windows_keep_sessions_apart_and_share_rooms_of_the_same_name():
+    one = cut_windows(make_dataset(make_recording("a", room="hall"), make_recording("b")), SPEC, stride=100)
+    two = cut_windows(
+        make_dataset(make_recording("c", room="attic"), make_recording("d", room="hall")), SPEC, stride=100
+    )
+
+    both = join([one, two])
+
+    assert both.session.tolist() == [0, 1, 2, 3]
+    assert both.room.tolist() == [0, -1, 1, 0]
+    assert both.names["session"] == ("a", "b", "c", "d")
+    assert both.names["room"] == ("hall", "attic")
+    np.testing.assert_array_equal(both.csi, np.concatenate([one.csi, two.csi]))
+    assert both.origin.name == "made up; made up"
+
+
+def test_the_origin_of_joined_windows_has_a_digest_if_any_of_them_has():
+    one, two = (cut_windows(make_dataset(make_recording(name)), SPEC) for name in "ab")
+    two = dataclasses.replace(two, origin=DataOrigin("a file", "ab" * 32, "MIT"))
+
+    assert join([one]).origin == one.origin
+    assert join([one, two]).origin.sha256 == hashlib.sha256(b"ab" * 32).hexdigest()
+    assert join([one, two]).origin.licence == "CC0-1.0; MIT"
+
+
+def test_windows_that_do_not_fit_together_are_refused():
+    one = cut_windows(make_dataset(make_recording("a")), SPEC)
+
+    with pytest.raises(TrainError, match="a session of the same name"):
+        join([one, one])
+    for spec in (WindowSpec("ht56", 5, 0.0, 0.25), WindowSpec("ht56", 4, 0.0, 0.5)):
+        with pytest.raises(TrainError, match="other lengths, tones or gaps"):
+            join([one, cut_windows(make_dataset(make_recording("b")), spec)])
+
+
+def test_some_rows_can_be_taken():
+    windows = cut_windows(make_dataset(), SPEC)
+
+    some = windows.take(np.array([3, 1]))
+
+    assert len(some) == 2
+    np.testing.assert_array_equal(some.csi[:, 0, 0], [3, 1])
+    np.testing.assert_allclose(some.end_s, windows.end_s[[3, 1]])
+    assert some.names == windows.names
+
+
+def test_a_number_without_a_name_is_refused():
+    with pytest.raises(TrainError, match="room has a number without a name"):
+        make_windows(3, room=np.array([0, 1, 2]), names={"session": ("a",), "room": ("hall",), "subject": ()})
+
+
+@pytest.mark.parametrize("rate_hz", [7.0, 30.0, 50.0, 100.0, 102.09])
+@pytest.mark.parametrize("periods", [1, 2, 3, 5])
+def test_even_frames_are_thinned_evenly(rate_hz, periods):
+    track = make_track(3000, time_s=even_times_s(3000, rate_hz))
+    spec = WindowSpec("ht56", 4, periods / rate_hz, 10.0)
+
+    windows = cut_windows(make_dataset(make_recording(track=track)), spec)
+
+    assert (np.diff(windows.csi[:, 0], axis=1) == periods).all()

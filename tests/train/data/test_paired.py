@@ -1,10 +1,13 @@
+import dataclasses
 import hashlib
 import json
 
 import numpy as np
 import pytest
 
+from cogd.csi.window import WindowSpec
 from cogd.errors import TrainError
+from cogd.train.data.dataset import cut_windows, open_dataset
 from cogd.train.data.paired import frames_first, read_paired
 from cogd.train.import_cog import _recorded_windows
 from tests.train.factory import TINY, pair, rippled_windows, run_cli, write_pairs
@@ -126,6 +129,22 @@ def test_slow_recordings_may_have_longer_gaps(tmp_path, windows):
     read = read_paired(write_pairs(tmp_path / "a.jsonl", lines))
 
     assert (read.rate_hz, read.max_gap_s) == (1.0, 3.0)
+
+
+@pytest.mark.parametrize("stride", [1, 7])
+def test_as_a_data_set_it_has_the_same_windows_whatever_the_stride(tmp_path, windows, stride):
+    path = write_pairs(
+        tmp_path / "a.jsonl", [pair(window, k, n_persons_mode=k % 3) for k, window in enumerate(windows)]
+    )
+    read = read_paired(path)
+    spec = WindowSpec(read.tones, 20, read.min_gap_s, read.max_gap_s)
+
+    cut = cut_windows(open_dataset(f"paired:{path}?licence=MIT"), spec, stride)
+
+    for column in ("csi", "keypoints", "weight", "persons", "start_s", "end_s", "session", "node"):
+        np.testing.assert_array_equal(getattr(cut, column), getattr(read, column))
+    assert (cut.names, cut.origin) == (read.names, dataclasses.replace(read.origin, licence="MIT"))
+    assert cut.rate_hz == pytest.approx(read.rate_hz, rel=1e-3)
 
 
 def test_blank_lines_are_passed_over(tmp_path, windows):

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from cogd.errors import TrainError
+from cogd.errors import ConfigError, TrainError
 from cogd.sim.simulator import Scene, Simulator
+from cogd.train.data.dataset import open_dataset
 from cogd.train.data.simulated import SimulatedRooms, simulate_windows
 
 pytestmark = pytest.mark.train
@@ -86,3 +87,59 @@ def test_progress_is_told_scene_by_scene():
     )
 
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+# --- as a data set ---------------------------------------------------------------------------------------------
+
+
+def test_each_node_of_a_scene_is_a_recording(tmp_path):
+    dataset = open_dataset("sim:rooms=2&persons=0,1&minutes=0.1&first_room=5")
+
+    recordings = dataset.recordings()
+
+    assert [(r.session, r.room, r.node) for r in recordings][:3] == [
+        ("room 5, 0 persons, seed 1", "simulated room 5", 1),
+        ("room 5, 0 persons, seed 1", "simulated room 5", 2),
+        ("room 5, 1 persons, seed 1", "simulated room 5", 1),
+    ]
+    assert dataset.origin.sha256 is None
+
+
+def test_moving_is_whether_anybody_does_all_through_a_window(windows, plan):
+    scene = Scene(nodes=2, persons=2, seed=plan.seed * 1_000_003 + 5 * 101 + 2, room=5, rate_hz=plan.rate_hz)
+    truth = Simulator(scene).advance(300).truth
+    mine = windows.session == 2
+
+    told = set()
+    for start_s, end_s, moving in zip(windows.start_s[mine], windows.end_s[mine], windows.moving[mine], strict=True):
+        inside = truth.moving[(truth.times_s >= start_s) & (truth.times_s <= end_s)].any(axis=1)
+        told.add(int(moving))
+        if moving == 1:
+            assert inside.mean() > 0.95  # between two frames somebody may stop for a step
+        elif moving == 0:
+            assert inside.mean() < 0.05
+        else:
+            assert 0 < inside.mean() < 1
+    assert len(told) > 1
+    assert (windows.moving[windows.persons == 0] == 0).all()
+
+
+def test_a_cached_scene_is_the_same_for_every_node(tmp_path):
+    text = "sim:persons=1&minutes=0.1"
+    fresh = [recording.track() for recording in open_dataset(text).recordings()]
+
+    for _ in range(2):
+        kept = [recording.track() for recording in open_dataset(f"{text}&cache={tmp_path}").recordings()]
+        for one, other in zip(kept, fresh, strict=True):
+            assert isinstance(one.amplitude, np.memmap)
+            for column in ("time_s", "amplitude", "keypoints", "persons", "moving"):
+                np.testing.assert_array_equal(getattr(one, column), getattr(other, column))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "query", ["rooms=0", "persons=9", "persons=", "minutes=-1", "nodes=0", "rate=nan", "rooms=x", "walls=4"]
+)
+def test_an_option_without_a_usable_value_is_refused(query):
+    with pytest.raises(ConfigError, match="sim"):
+        open_dataset(f"sim:{query}")

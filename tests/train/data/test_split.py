@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cogd.errors import TrainError
-from cogd.train.data.split import temporal_split
+from cogd.train.data.split import group_split, official_split, random_split, temporal_split
 from tests.train.factory import make_windows
 
 pytestmark = pytest.mark.train
@@ -102,3 +104,180 @@ def test_too_little_data_for_a_part_is_refused_by_the_parts_name(count, part):
 def test_data_without_any_label_is_refused():
     with pytest.raises(TrainError, match="no window of the data has a usable label"):
         temporal_split(timed(np.arange(9)), np.arange(0))
+
+
+# --- by groups -------------------------------------------------------------------------------------------------
+
+
+def placed(counts: list[int], *, room=None, subject=None, nodes: int = 1):
+    """Windows of so many sessions, each with so many windows on each node; `room` and `subject` tell each session's."""
+    session = np.repeat(np.arange(len(counts)), np.asarray(counts) * nodes)
+    start_s = np.concatenate([np.repeat(np.arange(count) * 0.5, nodes) for count in counts])
+    node = np.concatenate([np.tile(np.arange(nodes), count) for count in counts])
+    columns = {"session": session, "node": node, "start_s": start_s, "end_s": start_s + 0.95}
+    for group, numbers in (("room", room), ("subject", subject)):
+        if numbers is not None:
+            columns[group] = np.asarray(numbers)[session]
+    return make_windows(len(session), csi=np.zeros((len(session), 56, 2), dtype=np.float32), **columns)
+
+
+@given(
+    sessions=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5)), min_size=1, max_size=30),
+    by=st.sampled_from(["session", "room"]),
+    calibration_by=st.sampled_from([None, "session"]),
+    test=st.sampled_from([0.1, 0.3, 0.5]),
+    seed=st.integers(0, 5),
+)
+def test_groups_never_meet_whatever_they_are(sessions, by, calibration_by, test, seed):
+    counts, rooms = (list(column) for column in zip(*sessions, strict=True))
+    windows = placed(counts, room=rooms, nodes=2)
+    rows = np.arange(len(windows))
+    try:
+        split = group_split(windows, rows, by, test=test, calibration=0.2, calibration_by=calibration_by, seed=seed)
+    except TrainError as error:
+        refused = str(error)
+    else:
+        refused = ""
+    if refused:
+        assert "only 1 " in refused or "only 2 " in refused  # rooms or sessions: too few for three parts
+        if calibration_by in {None, by}:
+            assert len(set(rooms) if by == "room" else counts) < 3
+        return
+
+    dealt = [getattr(split, part) for part in PARTS]
+    assert sorted(np.concatenate(dealt).tolist()) == rows.tolist()
+    sessions_of = [set(windows.session[part].tolist()) for part in dealt]
+    assert not sessions_of[0] & sessions_of[1] | sessions_of[0] & sessions_of[2] | sessions_of[1] & sessions_of[2]
+    groups = [set(getattr(windows, by)[part].tolist()) for part in dealt]
+    assert not groups[2] & (groups[0] | groups[1])
+    if calibration_by is None:
+        assert not groups[0] & groups[1]
+    again = group_split(windows, rows, by, test=test, calibration=0.2, calibration_by=calibration_by, seed=seed)
+    assert again.digest == split.digest
+
+
+def test_another_seed_deals_other_groups():
+    windows = placed([3] * 20)
+    tests = {group_split(windows, np.arange(60), "session", seed=seed).ids["test"] for seed in range(5)}
+
+    assert len(tests) == 5
+
+
+def test_groups_can_be_named_and_the_split_tells_them():
+    windows = placed([4] * 6, room=[0, 0, 0, 0, 1, 1])
+
+    split = group_split(
+        windows, np.arange(24), "room", test=("room 1",), calibration=("session [01]",), calibration_by="session"
+    )
+
+    assert set(windows.session[split.test].tolist()) == {4, 5}
+    assert set(windows.session[split.calibration].tolist()) == {0, 1}
+    assert split.ids == {
+        "train": ("session 2", "session 3"),
+        "calibration": ("session 0", "session 1"),
+        "test": ("room 1",),
+    }
+    assert split.name == (
+        "by room, calibration by session: session 2, session 3 train; session 0, session 1 calibrate; room 1 test"
+    )
+    assert (split.kind, split.leaky) == ("room", False)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"by": "room"}, "would take all that is left; there is only 1 room: room 0"),
+        ({"by": "subject"}, "12 of 12 windows don't tell their subject"),
+        ({"by": "session", "test": ("elsewhere",)}, "there is no session 'elsewhere' for the test part"),
+        ({"by": "session", "test": ("session *",)}, "the test part would take all that is left"),
+        ({"by": "session", "test": ("session 0", "session 1")}, "the calibration part would take all that is left"),
+    ],
+)
+def test_what_is_missing_for_a_split_is_named(given, message):
+    windows = placed([4] * 3, room=[0, 0, 0])
+
+    with pytest.raises(TrainError, match=message):
+        group_split(windows, np.arange(12), **given)
+
+
+def test_two_rooms_are_enough_if_sessions_calibrate():
+    windows = placed([4] * 6, room=[0, 0, 0, 1, 1, 1])
+    with pytest.raises(TrainError, match="only 1 room") as told:
+        group_split(windows, np.arange(24), "room")
+    assert "a calibration part by sessions" in told.value.hint
+
+    split = group_split(windows, np.arange(24), "room", calibration_by="session")
+
+    assert len(set(windows.room[np.concatenate([split.train, split.calibration])].tolist())) == 1
+
+
+def test_a_session_of_two_subjects_is_not_torn_apart():
+    windows = placed([8] * 4, subject=[0, 1, 2, 3])
+    windows.subject[4:8] = 1  # somebody else for the second half of session 0
+
+    with pytest.raises(TrainError, match="the session 'session 0' would be in two parts"):
+        group_split(windows, np.arange(32), "subject", test=("subject 0",))
+
+
+# --- official, random ------------------------------------------------------------------------------------------
+
+
+def test_an_official_split_leaves_out_what_it_does_not_name():
+    windows = placed([2] * 4)
+    sessions = {"train": ["session 3"], "calibration": ["session 0"], "test": ["session 1", "never recorded"]}
+
+    split = official_split(windows, np.arange(8), "as published", sessions)
+
+    assert [getattr(split, part).tolist() for part in PARTS] == [[6, 7], [0, 1], [2, 3]]
+    assert split.kind == "official"
+
+
+def test_random_windows_are_refused_unless_leaking_is_allowed():
+    windows = placed([100])
+
+    with pytest.raises(TrainError, match="random split of windows leaks") as told:
+        random_split(windows, np.arange(100))
+    assert "--allow-leaky" in told.value.hint
+
+    split = random_split(windows, np.arange(100), allow_leaky=True)
+    assert split.leaky
+    assert split.name.startswith("LEAKY: ")
+    assert sorted(np.concatenate([getattr(split, part) for part in PARTS]).tolist()) == list(range(100))
+
+
+@given(seed=st.integers(0, 20), count=st.integers(10, 60), span=st.sampled_from([0.2, 0.95, 3.0]))
+def test_a_leaky_split_tells_how_much_it_leaks(seed, count, span):
+    windows = placed([count, count], nodes=2)
+    windows = dataclasses.replace(windows, end_s=windows.start_s + span)
+
+    split = random_split(windows, np.arange(len(windows)), allow_leaky=True, seed=seed)
+
+    def overlap(one: int, other: int) -> bool:
+        same = windows.session[one] == windows.session[other] and windows.node[one] == windows.node[other]
+        return bool(
+            same and windows.start_s[one] <= windows.end_s[other] and windows.start_s[other] <= windows.end_s[one]
+        )
+
+    shared = sum(any(overlap(row, other) for other in split.train) for row in split.test) / len(split.test)
+    assert f"; {shared:.0%} of the test windows share frames" in split.name
+
+
+def test_a_digest_tells_splits_apart():
+    windows = placed([90] * 4)
+    rows = np.arange(360)
+    digests = {
+        group_split(windows, rows, "session").digest,
+        group_split(windows, rows, "session", seed=1).digest,
+        group_split(windows, rows[1:], "session").digest,
+        temporal_split(windows, rows).digest,
+        random_split(windows, rows, allow_leaky=True).digest,
+    }
+
+    assert len(digests) == 5
+
+
+def test_a_temporal_split_tells_its_stretches_of_time():
+    split = temporal_split(timed(np.arange(100)), np.arange(100))
+
+    assert split.ids["train"] == ("session 0: 0.000 to 69.950 s",)
+    assert len(split.ids["calibration"]) == len(split.ids["test"]) == 1
