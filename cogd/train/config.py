@@ -183,6 +183,9 @@ class OutputConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Where the run goes, and what is written on the way."""
 
     folder: Annotated[str, Meta(description="the run directory; `--out` on the command line")] = ""
+    log: Annotated[
+        str, Meta(description="the log that the finished run adds a line to; nothing: training.jsonl beside the folder")
+    ] = ""
     checkpoint_epochs: Annotated[_Positive, Meta(description="epochs between checkpoints")] = 10
     tensorboard: Annotated[
         bool, Meta(description="curves for TensorBoard in the run directory; needs the extra tensorboard")
@@ -200,8 +203,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     output: OutputConfig
 
     def digest(self) -> str:
-        """SHA-256 of all keys and values but the run directory's place; the same run has the same digest anywhere."""
-        placeless = msgspec.structs.replace(self, output=msgspec.structs.replace(self.output, folder=""))
+        """SHA-256 of all keys and values but where the run and its log go: the same for the same run anywhere."""
+        placeless = msgspec.structs.replace(self, output=msgspec.structs.replace(self.output, folder="", log=""))
         return hashlib.sha256(msgspec.json.encode(placeless, order="sorted")).hexdigest()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,12 +26,12 @@ from cogd.train.history import History, tensorboard
 from cogd.train.load import split_windows
 from cogd.train.loop import Loop
 from cogd.train.predictions import Predictions, usable_rows, write_predictions
+from cogd.train.report.log import DEFAULT_NAME, Entry, FinishedRun, append
 from cogd.train.report.text import format_report
 from cogd.train.scoring import baselines, score, score_closely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from cogd.train.config import Config
     from cogd.train.data.split import Split
@@ -193,6 +194,7 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
     )
     _write_report(run, prepared, {"metrics": metrics, "parts": closely}, edge, parity)
     rundir.write_description(run.out, description)
+    _log(run, prepared, description)
     return metrics
 
 
@@ -220,18 +222,46 @@ def _write_report(
         "split": split.name,
         "split_digest": split.digest,
         "leaky": split.leaky,
-        "windows": {"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)},
+        "windows": _sizes(split),
         "data": run.windows.origin,
         "training": prepared.loop.summary,
         "graph": edge.graph,
         "parity": {"definition": "largest difference between the ONNX file and a NumPy forward", "value": parity},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": _device_name(device),
         "threads": torch.get_num_threads(),
         **figures,
     }
     (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     text = format_report(figures["metrics"], split, edge.graph, parity)
     (run.out / rundir.REPORT_TEXT).write_text(text, encoding="utf-8")
+
+
+def _log(run: Run, prepared: Prepared, description: rundir.Description) -> None:
+    """Add the finished run to the log."""
+    split, device = prepared.split, prepared.device
+    finished = FinishedRun(
+        folder=run.out.resolve().name,
+        head=description.head,
+        config=run.config.digest(),
+        device=_device_name(device),
+        threads=torch.get_num_threads(),
+        data=description.provenance.data,
+        split=split.name,
+        split_digest=split.digest,
+        leaky=split.leaky,
+        windows=_sizes(split),
+        metrics=description.provenance.metrics,
+    )
+    log = run.config.output.log
+    append(Path(log) if log else run.out.resolve().with_name(DEFAULT_NAME), Entry.now(finished))
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _sizes(split: Split) -> dict[str, int]:
+    return {"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)}
 
 
 def _input_spec(windows: Windows, normaliser: str | None) -> InputSpec:

@@ -15,7 +15,8 @@ from cogd.errors import TrainError
 from cogd.train.metrics import count, motion
 from cogd.train.metrics.confidence import Usual, confidence_figures
 from cogd.train.metrics.figure import Sample
-from cogd.train.metrics.pose import Poses, joint_figures, pose_figures
+from cogd.train.metrics.pose import Poses, joint_figures, pck_figure, pose_figures
+from cogd.train.metrics.skeleton import COCO
 from cogd.train.predictions import TRUTH, Answer
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def score_closely(predictions: Predictions, beside: Baselines) -> list[Metric]:
     figures = head.parts(predictions, beside, _sample(predictions))
     for group in ("room", "session"):
         for part in predictions.by(group):
-            figures += [metric for metric in head.figures(part, beside, _sample(part)) if metric.name == head.headline]
+            figures += head.first(part, beside, _sample(part))
     return figures
 
 
@@ -90,7 +91,7 @@ class Scoring(Protocol):
     """How one head is scored.
 
     Attributes:
-        headline: the figure that is also given for each room and session.
+        headline: the name of the first figure, which is also given for each room and session.
     """
 
     headline: str
@@ -104,12 +105,15 @@ class Scoring(Protocol):
     def figures(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
         """As a whole."""
 
+    def first(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
+        """The headline alone."""
+
     def parts(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
         """Each joint or class alone."""
 
 
 class _Pose:
-    headline = "pck20_torso_rsho_lhip"
+    headline = COCO.tolerances[0].name
 
     def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
         del outputs
@@ -125,6 +129,9 @@ class _Pose:
 
     def figures(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
         return pose_figures(self._poses(predictions, beside), sample)
+
+    def first(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
+        return pck_figure(self._poses(predictions, beside), sample, COCO.tolerances[0])
 
     def parts(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
         return joint_figures(self._poses(predictions, beside), sample)
@@ -143,7 +150,7 @@ class _Pose:
 
 
 class _Count:
-    headline = "accuracy"
+    headline = count.ACCURACY.name
 
     def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
         del outputs
@@ -157,6 +164,9 @@ class _Count:
     def figures(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
         return count.count_figures(self._counts(predictions, beside), sample) + _confidence(predictions, beside, sample)
 
+    def first(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
+        return count.accuracy_figure(self._counts(predictions, beside), sample)
+
     def parts(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
         return count.class_figures(self._counts(predictions, beside), sample)
 
@@ -166,7 +176,7 @@ class _Count:
 
 
 class _Motion:
-    headline = "balanced_accuracy"
+    headline = motion.BALANCED.name
 
     def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
         moving = [_fields(reading)["moving"] for reading in readings]
@@ -183,6 +193,10 @@ class _Motion:
 
     def figures(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
         return motion.motion_figures(self._motions(predictions), sample) + _confidence(predictions, beside, sample)
+
+    def first(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
+        del beside
+        return motion.balanced_figure(self._motions(predictions), sample)
 
     def parts(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
         del beside

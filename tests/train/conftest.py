@@ -6,7 +6,7 @@ import pytest
 from tests.train import factory
 
 if importlib.util.find_spec("torch") is None:  # the extra `train` is not installed: these modules can't be imported
-    collect_ignore_glob = ["test_*.py", "data/test_*.py", "metrics/test_*.py"]
+    collect_ignore_glob = ["test_*.py", "data/test_*.py", "metrics/test_*.py", "report/test_*.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)

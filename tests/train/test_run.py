@@ -81,7 +81,8 @@ def test_the_report_gives_each_figure_beside_its_baseline_for_time_and_rooms(req
     text = (run / rundir.REPORT_TEXT).read_text()
     for metric in metrics.values():
         compared = verdict(msgspec.convert(metric, Metric))
-        assert f" {metric['baseline_value']:9.4f} {metric['n']:7d}  {compared}: {metric['baseline_name']}" in text
+        assert f" {metric['baseline_value']:9.4f} {metric['n']:7d}  {compared}\n" in text
+        assert f": {metric['baseline_name']}\n" in text
         assert f"{metric['name']}: {metric['definition']}" in text
         assert metric["n"] > 0
 

@@ -17,6 +17,8 @@ VERBS: Mapping[str, str] = {
     "proof": "train on fixed numbers and compare the weights, bit by bit, with those expected on this platform",
     "data": "look into data sets",
     "bundle": "make a signed bundle of a trained model",
+    "evaluate": "score a bundle on a labelled data set",
+    "report": "draw a run: figures, curves and pictures in one HTML page and one PNG",
     "import-cog": "make a signed bundle of a published cog's weights",
     "keygen": "make an Ed25519 key pair",
     "rotate": "state that a new key takes the place of an old one",

@@ -26,6 +26,7 @@ _FLAGS = {
     "held_out_rooms": "data.held_out_rooms", "minutes": "data.minutes", "nodes": "data.nodes",
     "stride": "data.stride", "persons": "data.persons", "seed": "train.seed", "epochs": "train.epochs",
     "batch_size": "train.batch_size", "learning_rate": "train.learning_rate", "out": "output.folder",
+    "log": "output.log",
     "allow_leaky": "split.allow_leaky",
 }  # fmt: skip
 """Options that are another way to write a key of the configuration."""
@@ -35,6 +36,7 @@ def add_training_arguments(parser: argparse.ArgumentParser, head: str) -> None:
     """Configuration, and the keys of it that are asked for most."""
     recipe = RECIPES[head]
     parser.add_argument("--out", metavar="DIR", help="the run directory to write (output.folder)")
+    parser.add_argument("--log", metavar="FILE", help="where the finished run adds a line (training.jsonl beside DIR)")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="TOML or JSON; where it is missing, a template is written"
     )

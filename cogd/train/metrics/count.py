@@ -41,16 +41,19 @@ class Counts:
 def count_figures(counts: Counts, sample: Sample) -> list[Metric]:
     """Accuracy, within one, mean absolute error."""
     off, constant_off = np.abs(counts.predicted - counts.truth), np.abs(counts.constant - counts.truth)
-    measured = (
-        (ACCURACY, off == 0, constant_off == 0),
-        (WITHIN_1, off <= 1, constant_off <= 1),
-        (MAE, off, constant_off),
-    )
+    within_1 = Baseline(counts.constant_name, ratio(constant_off <= 1))
+    mae = Baseline(counts.constant_name, ratio(constant_off))
     return [
-        metric
-        for definition, mine, beside in measured
-        for metric in figure(definition, ratio(mine), Baseline(counts.constant_name, ratio(beside)), sample)
+        *accuracy_figure(counts, sample),
+        *figure(WITHIN_1, ratio(off <= 1), within_1, sample),
+        *figure(MAE, ratio(off), mae, sample),
     ]
+
+
+def accuracy_figure(counts: Counts, sample: Sample) -> list[Metric]:
+    """Accuracy alone."""
+    constant = Baseline(counts.constant_name, ratio(counts.truth == counts.constant))
+    return figure(ACCURACY, ratio(counts.truth == counts.predicted), constant, sample)
 
 
 def class_figures(counts: Counts, sample: Sample) -> list[Metric]:

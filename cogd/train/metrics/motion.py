@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cogd.train.metrics.bootstrap import OfSums
+from cogd.train.metrics.bootstrap import OfSums, ratio
 from cogd.train.metrics.confidence import auroc
 from cogd.train.metrics.figure import Baseline, Definition, Sample, figure
 
@@ -53,8 +53,7 @@ class Motions:
 def motion_figures(motions: Motions, sample: Sample) -> list[Metric]:
     """Balanced accuracy, F1 and the area under the ROC curve."""
     always = np.ones_like(motions.predicted)
-    any_answer = Baseline("any answer that looks at nothing", 0.5)
-    figures = figure(BALANCED, _of_cells(motions.predicted, motions.truth, _balanced), any_answer, sample)
+    figures = balanced_figure(motions, sample)
     moving = Baseline("always moving", _of_cells(always, motions.truth, _f1))
     figures += figure(F1, _of_cells(motions.predicted, motions.truth, _f1), moving, sample)
     if motions.score is not None:
@@ -62,21 +61,26 @@ def motion_figures(motions: Motions, sample: Sample) -> list[Metric]:
     return figures
 
 
+def balanced_figure(motions: Motions, sample: Sample) -> list[Metric]:
+    """Balanced accuracy alone."""
+    any_answer = Baseline("any answer that looks at nothing", 0.5)
+    return figure(BALANCED, _of_cells(motions.predicted, motions.truth, _balanced), any_answer, sample)
+
+
 def class_figures(motions: Motions, sample: Sample) -> list[Metric]:
     """The recall of moving and of quiet, each beside saying it as often as the model does, at random."""
     figures: list[Metric] = []
-    for name, is_so, said_so in (
-        ("moving", motions.truth, motions.predicted),
-        ("quiet", ~motions.truth, ~motions.predicted),
+    said_moving = float(motions.predicted.mean())
+    for name, rows, said, right in (
+        ("moving", motions.truth, said_moving, motions.predicted),
+        ("quiet", ~motions.truth, 1 - said_moving, ~motions.predicted),
     ):
-        if is_so.any():
-            terms = np.stack([is_so & said_so, is_so], axis=1).astype(np.float64)
-            figures += figure(
-                RECALL.of(name, name),
-                OfSums(terms, lambda sums: sums[..., 0] / sums[..., 1]),
-                Baseline(f"{name} said as often as the model says it, at random", float(said_so.mean())),
-                sample,
-            )
+        figures += figure(
+            RECALL.of(name, name),
+            ratio(right[rows]),
+            Baseline(f"{name} said as often as the model says it, at random", said),
+            sample.select(rows),
+        )
     return figures
 
 

@@ -144,10 +144,11 @@ def _interpolated(matched: _Matched, weight: Array) -> float:
     if truths == 0:
         return float("nan")
     counted = weight[matched.picture]
+    said = np.cumsum(counted)
     total = 0.0
     for right in matched.right:
-        hit, missed = np.cumsum(counted * right), np.cumsum(counted * ~right)
-        precision = hit / (hit + missed + _EPSILON)
+        hit = np.cumsum(counted * right)
+        precision = hit / (said + _EPSILON)
         precision = np.maximum.accumulate(precision[::-1])[::-1]
         at = np.searchsorted(hit / truths, RECALLS, side="left")
         total += float(precision[at[at < len(precision)]].sum())

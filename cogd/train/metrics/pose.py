@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -78,30 +78,30 @@ def pose_figures(poses: Poses, sample: Sample, skeleton: Skeleton = COCO, space:
         aligned_errors,
     )
     for tolerance in skeleton.tolerances:
-        figures += both.compare(_pck(tolerance, space), partial(hits, tolerance=tolerance))
+        figures += pck_figure(poses, sample, tolerance, space)
     if skeleton.sigmas is not None and poses.truth.shape[-1] == 2:
         figures += _oks_figures(poses, sample, skeleton.sigmas)
     return figures
 
 
+def pck_figure(poses: Poses, sample: Sample, tolerance: Tolerance, space: Space = PICTURE) -> list[Metric]:
+    """The share of joints within one tolerance."""
+    return _Both(poses, sample, space).compare(_pck(tolerance, space), partial(hits, tolerance=tolerance))
+
+
 def joint_figures(poses: Poses, sample: Sample, skeleton: Skeleton = COCO, space: Space = PICTURE) -> list[Metric]:
     """MPJPE and the first PCK of each joint."""
-    figures: list[Metric] = []
     mpjpe = Definition(f"mpjpe_{space.name}", f"mean over windows of the Euclidean distance {space.text}", "lower")
     first = skeleton.tolerances[0]
     lengths = first.of(poses.truth, poses.seen)  # of the whole truth, whichever joint is looked at
-    for number, joint in enumerate(skeleton.joints):
-        alone = Poses(
-            poses.predicted,
-            poses.truth,
-            poses.visible & (np.arange(len(skeleton.joints)) == number),
-            poses.constant,
-            poses.constant_name,
-        )
-        both = _Both(alone, sample, space)
-        figures += both.compare(mpjpe.of(joint, joint), errors)
-        figures += both.compare(_pck(first, space).of(joint, joint), partial(_within, tolerance=lengths))
-    return figures
+    kinds = ((_pck(first, space), partial(_within, tolerance=lengths)), (mpjpe, errors))
+    alone = [replace(poses, visible=poses.visible & joint) for joint in np.eye(len(skeleton.joints), dtype=np.bool_)]
+    return [
+        metric
+        for definition, of in kinds
+        for joint, seen_alone in zip(skeleton.joints, alone, strict=True)
+        for metric in _Both(seen_alone, sample, space).compare(definition.of(joint, joint), of)
+    ]
 
 
 def errors(predicted: Array, truth: Array, seen: Mask) -> tuple[Array, Mask]:

@@ -27,22 +27,45 @@ def format_report(metrics: Iterable[Metric], split: Split, graph: str, parity: f
 
 
 def format_figures(metrics: Sequence[Metric]) -> list[str]:
-    """A table for each part of the data, how the intervals were made, and what each figure is."""
+    """A table for each part of the data, what the baselines are, how the intervals were made, what each figure is."""
     lines: list[str] = []
-    width = max([len(metric.name) for metric in metrics], default=0)
     for part in dict.fromkeys(metric.split for metric in metrics):
         mine = [metric for metric in metrics if metric.split == part]
-        lines += [part, f"  {'figure':{width}} {'model':>9} {'interval':>17} {'baseline':>9} {'n':>7}"]
-        lines += [
-            f"  {m.name:{width}} {m.value:9.4f} {_between(m):>17} {m.baseline_value:9.4f} {m.n:7d}  {verdict(m)}: "
-            f"{m.baseline_name}"
-            for m in mine
-        ]
-        intervals = dict.fromkeys(m.interval or "none: too few rooms, sessions or stretches of time" for m in mine)
-        lines += [f"  interval: {text}" for text in intervals]
-        lines.append("")
-    lines += [f"{name}: {text}" for name, text in {m.name: m.definition for m in metrics}.items()]
+        lines += [part, *_table([(metric.name, metric) for metric in mine])]
+        lines += [*(f"  {line}" for line in baseline_lines(mine)), *_intervals(mine), ""]
+    return lines + [f"{name}: {text}" for name, text in {m.name: m.definition for m in metrics}.items()]
+
+
+def baseline_lines(metrics: Sequence[Metric]) -> list[str]:
+    """What the baselines are, those of several figures once."""
+    lines: list[str] = []
+    for baseline in dict.fromkeys(metric.baseline_name for metric in metrics):
+        names = dict.fromkeys(metric.name for metric in metrics if metric.baseline_name == baseline)
+        lines.append(f"baseline of {', '.join(names)}: {baseline}")
     return lines
+
+
+def format_groups(metrics: Sequence[Metric], part: str) -> list[str]:
+    """One table of a figure for each room and session of a part; these have the baselines of the whole."""
+    mine = [(metric.split.removeprefix(part + "; "), metric) for metric in metrics]
+    if not mine:
+        return []
+    return [f"{metrics[0].name} of each room and session", *_table(mine), *_intervals(metrics), ""]
+
+
+def _table(rows: Sequence[tuple[str, Metric]]) -> list[str]:
+    width = max(24, *(len(name) for name, _ in rows))
+    lines = [f"  {'':{width}} {'model':>9} {'interval':>17} {'baseline':>9} {'n':>7}"]
+    lines += [
+        f"  {name:{width}} {m.value:9.4f} {_between(m):>17} {m.baseline_value:9.4f} {m.n:7d}  {verdict(m)}"
+        for name, m in rows
+    ]
+    return lines
+
+
+def _intervals(metrics: Sequence[Metric]) -> list[str]:
+    made = dict.fromkeys(metric.interval or "- where there are too few rooms or sessions" for metric in metrics)
+    return [f"  interval: {text}" for text in made]
 
 
 def _between(metric: Metric) -> str:

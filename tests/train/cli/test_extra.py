@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from cogd import demo
 from tests.train.factory import TINY
 
 pytestmark = pytest.mark.train
@@ -58,6 +59,27 @@ def test_without_torch_keys_can_be_made_and_training_explains_itself(tmp_path):
     assert run_without(missing, "keygen", "--out", tmp_path / "key").returncode == 0
     assert run_without(missing, "pose", "--help").returncode == 0
     assert run_without(missing, "--help").returncode == 0
+
+
+def test_without_scipy_the_figures_can_not_be_made_and_the_pip_line_is_given():
+    ran = run_without(("scipy",), "evaluate", "bundle.tar", "sim:")
+
+    assert refused(ran, "scipy"), ran.stderr
+
+
+def test_evaluating_needs_no_torch(tmp_path):
+    arguments = ("evaluate", "--demo", demo.APPS / "demo-count.tar", "sim:rooms=1&persons=1&minutes=0.1", "--json")
+    ran = run_without(("torch", "onnx", "onnxscript", "matplotlib"), *arguments)
+
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_without_matplotlib_the_extra_that_draws_is_named(tmp_path):
+    ran = run_without(("matplotlib",), "report", tmp_path)
+
+    assert ran.returncode == 30
+    assert ran.stderr.endswith("matplotlib is not installed\ncogd-train: hint: pip install 'cogd[report]'\n")
+    assert run_without(("matplotlib", "torch"), "report", "--help").returncode == 0
 
 
 def test_a_package_that_is_none_of_the_extras_is_not_blamed_on_it():

@@ -33,7 +33,7 @@ def test_windows_that_go_together_are_drawn_together():
     by_session = interval(ratio(values), Groups(np.repeat(np.arange(10), 100), "sessions"))
 
     assert by_session.high - by_session.low > 5 * (by_window.high - by_window.low)
-    assert by_session.text == "95 %, percentile bootstrap, 10 sessions drawn 1000 times"
+    assert by_session.text == "95 %, expanded percentile bootstrap, 10 sessions drawn 1000 times"
 
 
 def test_it_holds_the_truth_about_as_often_as_it_says():
@@ -46,6 +46,21 @@ def test_it_holds_the_truth_about_as_often_as_it_says():
         held += found.low <= 0 <= found.high
 
     assert 85 <= held <= 100
+
+
+def test_of_few_groups_it_is_wider_than_the_percentiles():
+    """By which it holds the truth in 9 of 10 cases, where plain percentiles of six groups do in less."""
+    rng = np.random.default_rng(0)
+    held = plain = 0
+    for _ in range(200):
+        values = rng.normal(size=6)
+        found = interval(ratio(values), Groups(np.arange(6), "rooms"))
+        held += found.low <= 0 <= found.high
+        resampled = rng.choice(values, (1000, 6)).mean(axis=1)
+        low, high = np.percentile(resampled, [2.5, 97.5])
+        plain += low <= 0 <= high
+
+    assert held >= 180 > plain
 
 
 def test_sums_and_weights_are_two_ways_to_one_figure():

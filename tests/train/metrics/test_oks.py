@@ -83,6 +83,21 @@ def test_cocos_evaluator_also_takes_no_more_than_twenty_poses():
     assert average_precision([picture], SIGMAS).value() == pytest.approx(coco_evaluator([picture]), abs=1e-9)
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_of_persons_that_are_equally_like_a_pose_it_gets_cocos(order):
+    """The first pose is like both persons, the second like one: which of them the first takes decides."""
+    truth, visible = np.zeros((2, 17, 2)), np.zeros((2, 17), bool)
+    visible[0, 0] = visible[1, :2] = True
+    poses = np.zeros((2, 17, 2))
+    poses[1, 1] = 500
+    picture = Persons(poses, np.asarray([0.9, 0.8]), truth[order], visible[order], np.full(2, 1e4))
+
+    ours = average_precision([picture], SIGMAS).value()
+
+    assert ours == pytest.approx(coco_evaluator([picture]), abs=1e-9)
+    assert (ours > 0.9) == (order == [0, 1])
+
+
 def test_a_picture_drawn_twice_is_as_good_as_there_twice():
     rng = np.random.default_rng(3)
     pictures = [crowd(rng) for _ in range(10)]

@@ -333,5 +333,5 @@ def test_every_figure_carries_definition_split_count_direction_and_interval():
         assert metric.n == 40
         assert len(metric.definition) > 60
         assert metric.better == ("lower" if "mpjpe" in metric.name else "higher")
-        assert metric.interval == "95 %, percentile bootstrap, 8 sessions drawn 1000 times"
+        assert metric.interval == "95 %, expanded percentile bootstrap, 8 sessions drawn 1000 times"
         assert metric.low <= metric.value <= metric.high

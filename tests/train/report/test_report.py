@@ -1,0 +1,160 @@
+import base64
+import io
+import json
+import shutil
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+
+from cogd.errors import TrainError
+from cogd.train import rundir
+from cogd.train.report.source import Epoch, read_source
+
+pytestmark = pytest.mark.train
+
+matplotlib = pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
+from cogd.train.report.page import LEAKY, render_html, render_png  # noqa: E402
+from tests.train.factory import run_cli  # noqa: E402
+
+FETCHING = {"src", "href", "action", "poster", "data", "srcset"}
+
+
+class Page(HTMLParser):
+    """What a browser would fetch, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.fetched += [value for name, value in attrs if name in FETCHING]
+
+    def handle_data(self, data):
+        self.text += data + "\n"
+
+
+@pytest.fixture
+def finished(request, tmp_path):
+    """A copy of a run directory, with a history."""
+
+    def copy(head: str):
+        out = shutil.copytree(request.getfixturevalue(f"{head}_run"), tmp_path / head)
+        epochs = [Epoch(1, 2.0, None, 1e-3, 0.5), Epoch(2, 1.0, 0.25, 1e-3, 0.5), Epoch(3, 0.9, 0.5, 1e-3, 0.5)]
+        (out / rundir.HISTORY).write_bytes(b"".join(msgspec.json.encode(epoch) + b"\n" for epoch in epochs))
+        return out
+
+    return copy
+
+
+def change_report(run, **changes) -> None:
+    report = json.loads((run / rundir.REPORT).read_bytes())
+    (run / rundir.REPORT).write_text(json.dumps(report | changes))
+
+
+@pytest.mark.parametrize(
+    ("head", "pictures"),
+    [
+        ("pose", {"Loss and score", "Figures", "Joints", "Skeletons, from good to bad"}),
+        ("count", {"Loss and score", "Figures", "Classes", "Confusion"}),
+    ],
+)
+def test_a_run_has_one_page_that_fetches_nothing_and_one_picture(finished, head, pictures):
+    run = finished(head)
+    ran = run_cli("report", run)
+    assert ran.status == 0, ran.err
+    html = (run / "report.html").read_text()
+    page = Page(html)
+
+    assert page.fetched
+    assert all(address.startswith("data:image/svg+xml;base64,") for address in page.fetched)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert "@import" not in html
+    assert "url(" not in html
+    for picture in page.fetched:
+        svg = base64.b64decode(picture.partition(",")[2]).decode()
+        assert "<image" not in svg or 'xlink:href="data:' in svg
+    assert pictures <= {part.partition('"')[0] for part in html.split('alt="')[1:]}
+    description = rundir.read_description(run)
+    for metric in description.provenance.metrics:
+        assert {f"{metric.value:.4f}", metric.name, metric.definition, metric.baseline_name} <= set(
+            page.text.split("\n")
+        )
+    for limit in description.provenance.limits:
+        assert limit in page.text
+    assert (run / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_leaky_run_is_marked_on_the_page_and_in_the_picture(finished):
+    run = finished("count")
+    before = read_source(run)
+    assert LEAKY not in render_html(before)
+    change_report(run, leaky=True)
+    after = read_source(run)
+
+    assert LEAKY in render_html(after)
+    assert red_pixels(render_png(after)) > 2000 > red_pixels(render_png(before))
+
+
+def red_pixels(png: bytes) -> int:
+    """How many are of the mark's colour."""
+    import numpy as np
+    from matplotlib.image import imread
+
+    picture = (np.asarray(imread(io.BytesIO(png)))[..., :3] * 255).round()
+    return int((np.abs(picture - (0xB3, 0x26, 0x1E)).max(axis=-1) < 8).sum())
+
+
+def test_a_run_without_a_history_has_no_curves(count_run):
+    source = read_source(count_run)
+
+    assert source.history == []
+    assert "Loss and score" not in render_html(source)
+
+
+def test_the_same_run_gives_the_same_page(count_run):
+    source = read_source(count_run)
+
+    assert render_html(source) == render_html(source)
+
+
+def test_what_a_name_holds_is_text_on_the_page(finished):
+    run = finished("count")
+    report = json.loads((run / rundir.REPORT).read_bytes())
+    report["metrics"][0]["baseline_name"] = "<script>alert(1)</script>"
+    change_report(run, metrics=report["metrics"], split="a < b & c")
+    html = render_html(read_source(run))
+
+    assert "<script>" not in html
+    assert "a &lt; b &amp; c" in html
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (rundir.REPORT, None, r"report\.json can't be read"),
+        (rundir.REPORT, b"{", r"report\.json is not the report of a run"),
+        (rundir.HISTORY, b"{}\n", r"history\.jsonl is not the history of a training"),
+        (rundir.PREDICTIONS, None, "is not a readable file of predictions"),
+        (rundir.DESCRIPTION, None, r"description\.json is missing"),
+    ],
+)
+def test_what_is_no_finished_run_is_refused_with_the_file(finished, name, content, message):
+    run = finished("pose")
+    (run / name).unlink()
+    if content is not None:
+        (run / name).write_bytes(content)
+
+    with pytest.raises(TrainError, match=message):
+        read_source(run)
+
+
+def test_several_folders_can_not_go_into_one(count_run, pose_run, tmp_path):
+    ran = run_cli("report", count_run, pose_run, "--out", tmp_path)
+
+    assert ran.status == 30
+    assert "one folder" in ran.err

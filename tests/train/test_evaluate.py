@@ -1,0 +1,204 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cogd import demo
+from cogd.bundle.keys import save_public
+from cogd.bundle.manifest import DataSource
+from cogd.errors import TrainError
+from cogd.runtime.app import load_app
+from cogd.train import evaluate as evaluate_module
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track
+from cogd.train.data.windows import DataOrigin
+from cogd.train.evaluate import answer_of, evaluate, overlap
+from cogd.train.predictions import read_predictions
+from tests.train.factory import KEY, bundle, rippled_windows, run_cli, verified
+
+pytestmark = pytest.mark.train
+
+SIM = "sim:rooms=2&persons=0,2&minutes=0.3&nodes=1"
+
+
+def make_dataset(persons: int | None = 2, *, rate_hz: float = 20.0) -> Dataset:
+    """One recording of 100 frames in which nobody comes or goes."""
+    frames = rippled_windows(1, frames=100)[0].T
+    track = Track(
+        time_s=np.arange(100) / rate_hz,
+        amplitude=np.ascontiguousarray(frames),
+        kind=np.zeros(100, np.int16),
+        kinds=("ht-64",),
+        segment=np.zeros(100, np.int32),
+        persons=None if persons is None else np.full(100, persons),
+    )
+    recording = Recording(
+        "a", session="a", room=None, subject=None, chip=None, node=0, rate_hz=None, timing=Timing.MEASURED, files=(),
+        load=lambda: track,
+    )  # fmt: skip
+    return Dataset("made up", "CC0-1.0", "ht56", (recording,), Path())
+
+
+@pytest.fixture(scope="module")
+def count_bundle(count_run, key_file, tmp_path_factory):
+    out = tmp_path_factory.mktemp("bundle") / "count.tar"
+    assert bundle(count_run, key_file, out).status == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def count_app(count_bundle):
+    return load_app(verified(count_bundle))
+
+
+@pytest.fixture
+def public_key(tmp_path):
+    save_public(tmp_path / "publisher.pub", KEY.public)
+    return tmp_path / "publisher.pub"
+
+
+def test_answers_are_the_daemons_for_batches_of_any_size(count_app):
+    windows = rippled_windows(150)
+    answer = answer_of(count_app, windows)
+
+    assert answer.predicted.shape == (150,)
+    for row in (0, 63, 64, 149):
+        alone = answer_of(count_app, windows[row : row + 1])
+        assert alone.predicted[0] == answer.predicted[row]
+
+
+def test_a_bundle_is_scored_on_labelled_windows(count_app):
+    evaluation, predictions = evaluate(count_app, make_dataset())
+    by_name = {metric.name: metric for metric in evaluation.metrics}
+
+    assert evaluation.windows == {"cut": 5, "labelled": 5}
+    assert by_name["accuracy"].value == np.mean(predictions.predicted == 2)
+    assert by_name["accuracy"].n == 5
+    assert "always 2, the most frequent count of these very windows" in by_name["accuracy"].baseline_name
+    assert by_name["accuracy"].baseline_value == 1.0
+    assert evaluation.app["backend"] == "ort"
+    assert np.sum(evaluation.confusion) == 5
+    assert evaluation.limits == count_app.bundle.manifest.provenance.limits
+
+
+def test_windows_may_overlap_if_one_asks_for_it(count_app):
+    evaluation, _ = evaluate(count_app, make_dataset(), stride=5)
+
+    assert (evaluation.windows["cut"], evaluation.stride) == (17, 5)
+
+
+def test_another_frame_rate_is_told(count_app):
+    assert not any("frames a second" in note for note in evaluate(count_app, make_dataset())[0].notes)
+    slow, _ = evaluate(count_app, make_dataset(rate_hz=10))
+
+    assert any("10 frames a second, the model was made for" in note for note in slow.notes)
+
+
+def test_data_without_labels_are_refused(count_app):
+    with pytest.raises(TrainError, match="has no window with a label for the head count"):
+        evaluate(count_app, make_dataset(persons=None))
+
+
+def test_a_head_that_nobody_scores_is_refused(count_app, monkeypatch):
+    monkeypatch.delitem(evaluate_module.SCORING, "count")
+
+    with pytest.raises(TrainError, match="has the head count"):
+        evaluate(count_app, make_dataset())
+
+
+SHA = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("named", "name", "sha256", "same"),
+    [
+        ((("theirs", SHA),), "ours", SHA, True),
+        ((("theirs", "cd" * 32), ("theirs", SHA)), "ours", SHA, True),
+        (((f"a (sha256 {SHA}); b", None),), "ours", SHA, True),
+        ((("theirs", "cd" * 32),), "theirs", SHA, False),
+        ((("rooms 0 to 3", None),), "rooms 0 to 3", None, True),
+        ((("rooms 0 to 3", SHA),), "rooms 0 to 3", None, False),
+        ((("rooms 0 to 3", None),), "rooms 4 to 7", None, False),
+        ((), "ours", SHA, False),
+    ],
+)
+def test_data_that_the_bundle_names_are_an_overlap(named, name, sha256, same):
+    sources = [DataSource(name=one, sha256=digest, licence="any") for one, digest in named]
+    found, told = overlap(sources, DataOrigin(name, sha256, "any"))
+
+    assert found is same
+    assert told.startswith("OVERLAP") is same
+
+
+def test_an_overlap_is_in_the_name_of_every_figure(count_app, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "overlap", lambda *_: (True, "OVERLAP: told"))
+    evaluation, _ = evaluate(count_app, make_dataset())
+
+    assert evaluation.same_data
+    assert all(metric.split.startswith("OVERLAP") for metric in [*evaluation.metrics, *evaluation.parts])
+
+
+def test_the_command_prints_what_it_found(count_bundle, public_key, tmp_path):
+    ran = run_cli("evaluate", count_bundle, SIM, "--trust", public_key, "--trust-dir", tmp_path, "--json")
+    assert ran.status == 0, ran.err
+    said = json.loads(ran.out)
+
+    assert said["app"]["head"] == "count"
+    assert {metric["name"] for metric in said["metrics"]} >= {"accuracy", "within_1", "mae_persons"}
+    assert any(": room" in metric["split"] or "; room" in metric["split"] for metric in said["parts"])
+
+    ran = run_cli("evaluate", count_bundle, SIM, "--trust", public_key, "--trust-dir", tmp_path)
+    for metric in said["metrics"]:
+        assert f"{metric['value']:9.4f} " in ran.out
+        assert f"{metric['name']}: {metric['definition']}" in ran.out
+    for note in said["notes"]:
+        assert note in ran.out
+    assert "confusion" in ran.out
+
+
+def test_a_packaged_pose_bundle_on_the_simulator():
+    ran = run_cli("evaluate", demo.APPS / "demo-pose.tar", "sim:rooms=2&persons=1&minutes=0.3", "--demo", "--json")
+    assert ran.status == 0, ran.err
+    metrics = {metric["name"] for metric in json.loads(ran.out)["metrics"]}
+
+    assert {"mpjpe_picture", "pck20_torso_rsho_lhip", "pa_mpjpe_picture", "oks_keypoint_box"} <= metrics
+
+
+def test_whom_nobody_trusts_is_not_run_and_the_option_is_named(count_bundle, tmp_path):
+    ran = run_cli("evaluate", count_bundle, SIM, "--trust-dir", tmp_path)
+
+    assert ran.status == 14
+    assert KEY.public.key_id in ran.err
+    assert "--trust NAME.pub" in ran.err
+
+
+def test_a_bundle_that_was_changed_is_not_run(count_bundle, public_key, tmp_path):
+    changed = bytearray(count_bundle.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    (tmp_path / "changed.tar").write_bytes(changed)
+    ran = run_cli("evaluate", tmp_path / "changed.tar", SIM, "--trust", public_key, "--trust-dir", tmp_path)
+
+    assert ran.status in {11, 13, 15}
+    assert ran.out == ""
+
+
+@pytest.mark.parametrize(
+    ("dataset", "arguments", "status"),
+    [("nothing", (), 2), ("paired:/nowhere", (), 30), (SIM, ("--stride", "0"), 2)],
+)
+def test_what_can_not_be_evaluated_is_refused(count_bundle, public_key, tmp_path, dataset, arguments, status):
+    trust = ("--trust", public_key, "--trust-dir", tmp_path)
+
+    assert run_cli("evaluate", count_bundle, dataset, *trust, *arguments).status == status
+
+
+def test_what_was_kept_can_be_drawn(count_bundle, public_key, tmp_path):
+    pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
+    out, trust = tmp_path / "kept", ("--trust", public_key, "--trust-dir", tmp_path)
+    ran = run_cli("evaluate", count_bundle, SIM, *trust, "--out", out)
+    assert ran.status == 0, ran.err
+
+    (predictions,) = read_predictions(out / "predictions.safetensors")
+    assert len(predictions) == json.loads((out / "report.json").read_bytes())["windows"]["labelled"]
+    assert run_cli("report", out).status == 0
+    assert (out / "report.png").stat().st_size > 10_000

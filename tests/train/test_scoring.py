@@ -1,0 +1,128 @@
+import dataclasses
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from cogd.errors import TrainError
+from cogd.train.metrics.confidence import Usual
+from cogd.train.metrics.figure import Sample
+from cogd.train.predictions import TRUTH, Answer, HeadName, Predictions
+from cogd.train.scoring import SCORING, baselines, right, score, score_closely
+from tests.train.factory import make_windows
+
+pytestmark = pytest.mark.train
+
+ROWS = np.arange(60)
+USUAL = Usual("half", 0.5)
+NAMES = {"session": tuple("abcdef"), "room": ("attic", "cellar"), "subject": ()}
+WINDOWS = make_windows(
+    60,
+    persons=ROWS % 3,
+    moving=(ROWS % 2).astype(np.int8),
+    session=ROWS % 6,
+    room=ROWS // 2 % 2,
+    names=NAMES,
+)
+
+
+def predictions(head: HeadName, *, confident: bool = True) -> Predictions:
+    rng = np.random.default_rng(0)
+    confidence = rng.random(60) if confident else None
+    answers = {
+        "pose": Answer(rng.uniform(0.2, 0.8, (60, 17, 2)).astype(np.float32), ("nose",) * 17, confidence),
+        "count": Answer(rng.integers(0, 3, 60), tuple("012"), confidence),
+        "motion": Answer(rng.random(60) < 0.5, ("moving",), confidence, rng.random(60)),
+    }
+    return Predictions.of_windows(head, "test", WINDOWS, ROWS, answers[head])
+
+
+def names(metrics) -> set[str]:
+    return {metric.name for metric in metrics}
+
+
+def test_every_head_is_scored_and_has_labels():
+    assert SCORING.keys() == TRUTH.keys() == set(get_args(HeadName))
+
+
+@pytest.mark.parametrize("head", SCORING)
+def test_every_figure_has_an_interval_a_baseline_and_a_direction(head):
+    made = predictions(head)
+    metrics = score(made, baselines(head, WINDOWS, ROWS, usual=USUAL))
+
+    assert SCORING[head].headline in names(metrics)
+    for metric in metrics:
+        assert metric.interval == "95 %, expanded percentile bootstrap, 6 sessions drawn 1000 times"
+        assert metric.better is not None
+        assert metric.baseline_name
+        assert metric.n == 60
+        assert metric.split == "test"
+
+
+def test_a_confidence_is_judged_where_there_is_one():
+    beside = baselines("count", WINDOWS, ROWS, usual=USUAL)
+    ranking = {f"confidence_{name}" for name in ("auroc", "r_over_rmax", "aurc", "brier", "ece")}
+
+    assert ranking <= names(score(predictions("count"), beside))
+    assert not ranking & names(score(predictions("count", confident=False), beside))
+    assert "oks_ap_keypoint_box" in names(score(predictions("pose"), baselines("pose", WINDOWS, ROWS)))
+    assert "oks_ap_keypoint_box" not in names(
+        score(predictions("pose", confident=False), baselines("pose", WINDOWS, ROWS))
+    )
+
+
+@pytest.mark.parametrize(("head", "alone"), [("pose", 34), ("count", 3), ("motion", 2)])
+def test_closely_each_joint_or_class_and_the_headline_of_each_room_and_session(head, alone):
+    metrics = score_closely(predictions(head), baselines(head, WINDOWS, ROWS, usual=USUAL))
+    groups = [metric for metric in metrics if metric.split != "test"]
+
+    assert len(metrics) - len(groups) == alone
+    assert [metric.split for metric in groups if "room" in metric.split] == ["test; room attic", "test; room cellar"]
+    assert sum("session" in metric.split for metric in groups) in {0, 6}  # a session is all moving or all quiet
+    assert names(groups) == {SCORING[head].headline} if groups else head == "motion"
+
+
+def test_the_constant_answer_is_of_the_rows_that_were_named():
+    persons = np.asarray([2, 2, 1] * 20)
+    windows = make_windows(60, persons=persons)
+
+    assert baselines("count", windows, np.arange(60)).constant == 2
+    assert baselines("count", windows, np.arange(2, 60, 3)).constant == 1
+    assert "the training part" in baselines("count", windows, ROWS).name
+    assert "of these very windows" in baselines("count", windows, ROWS, "these very windows").name
+    np.testing.assert_allclose(
+        baselines("pose", windows, np.arange(5)).constant, windows.keypoints[:5].mean(axis=0), rtol=1e-6
+    )
+
+
+def test_a_leaky_part_says_so_in_every_figure():
+    made = dataclasses.replace(predictions("count"), leaky=True)
+
+    for metric in [
+        *score(made, baselines("count", WINDOWS, ROWS)),
+        *score_closely(made, baselines("count", WINDOWS, ROWS)),
+    ]:
+        assert metric.split.startswith("LEAKY (")
+
+
+def test_a_pose_is_neither_right_nor_wrong():
+    assert right(predictions("count")).dtype == bool
+    with pytest.raises(TrainError, match="average precision"):
+        right(predictions("pose"))
+
+
+@pytest.mark.parametrize("head", SCORING)
+def test_every_figure_is_in_the_docs(head):
+    page = (Path(__file__).parents[2] / "docs" / "figures.md").read_text()
+
+    for metric in score(predictions(head), baselines(head, WINDOWS, ROWS, usual=USUAL)):
+        assert f"| `{metric.name}` |" in page
+
+
+@pytest.mark.parametrize("head", SCORING)
+def test_the_headline_is_one_of_the_figures(head):
+    made, beside = predictions(head), baselines(head, WINDOWS, ROWS, usual=USUAL)
+    (first,) = SCORING[head].first(made, beside, Sample("test", 60, made.groups()))
+
+    assert first in score(made, beside)
