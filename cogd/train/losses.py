@@ -8,6 +8,7 @@ depends on the network.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
@@ -90,7 +91,7 @@ def oks(predicted: Tensor, truth: Tensor, weight: Tensor) -> Mean:
     with torch.no_grad():
         width_height = truth.amax(dim=1) - truth.amin(dim=1)
         area = width_height.prod(dim=1).clamp(min=_LEAST_LENGTH)
-        k = 2 * torch.tensor(sigmas, dtype=truth.dtype, device=truth.device)
+        k = 2 * _constant(sigmas, truth.dtype, truth.device)
         spread = 2 * area[:, None] * k**2
     similarity = torch.exp(-(predicted - truth).square().sum(dim=2) / spread).mean(dim=1)
     return _weighted(1 - similarity, weight)
@@ -183,9 +184,15 @@ def _number_of(values: Tensor) -> Tensor:
     return torch.full((), len(values), dtype=values.dtype, device=values.device)
 
 
+@lru_cache(maxsize=32)
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A tensor that is made once: a recorded step may not take it over from the host."""
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
 def _bone_shares(joints: Tensor) -> Tensor:
     """Lengths `[n, bones]`, as shares of their sum."""
-    start, end = (torch.tensor(ends, device=joints.device) for ends in zip(*BONES, strict=True))
+    start, end = (_constant(ends, torch.int64, joints.device) for ends in zip(*BONES, strict=True))
     # The least length keeps the gradient of a bone of no length finite.
     lengths = ((joints[:, start] - joints[:, end]).square().sum(dim=2) + _LEAST_LENGTH**2).sqrt()
     return lengths / lengths.sum(dim=1, keepdim=True)
