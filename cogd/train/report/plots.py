@@ -155,7 +155,7 @@ def calibration(canvas: SubFigure, confidence: NDArray[np.float64], right: NDArr
     error = np.abs(np.stack([accuracy - ends[:, 0], ends[:, 1] - accuracy]))
     upper.errorbar(where, accuracy, yerr=error, color=MODEL, marker="o", markersize=5, linewidth=1.2, elinewidth=1)
     upper.set_ylabel("share that is right")
-    upper.set_ylim(0, 1)
+    upper.set_ylim(-0.02, 1.02)
     lower.hist(confidence, bins=np.linspace(0, 1, 11).tolist(), color=MODEL, alpha=0.55, rwidth=0.94)
     lower.set_ylabel("windows")
     lower.set_xlabel(

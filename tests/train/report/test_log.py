@@ -7,6 +7,7 @@ import pytest
 
 from cogd.errors import TrainError
 from cogd.train.report.log import Entry, FinishedRun, append, read
+from tests.train.factory import train
 
 pytestmark = pytest.mark.train
 
@@ -100,3 +101,12 @@ def test_a_run_adds_its_figures(count_run):
     assert [msgspec.to_builtins(metric) for metric in entry.run.metrics] == report["metrics"]
     assert entry.run.split_digest == report["split_digest"]
     assert entry.run.windows == report["windows"]
+
+
+def test_the_log_may_be_elsewhere(tmp_path):
+    train("pose", tmp_path / "run", "--log", tmp_path / "elsewhere.jsonl")
+
+    (entry,) = read(tmp_path / "elsewhere.jsonl")
+    assert entry.run.folder == "run"
+    assert entry.run.config == json.loads((tmp_path / "run" / "report.json").read_bytes())["config_digest"]
+    assert not (tmp_path / "training.jsonl").exists()

@@ -1,21 +1,28 @@
 import base64
+import dataclasses
 import io
 import json
 import shutil
 from html.parser import HTMLParser
 
 import msgspec
+import numpy as np
 import pytest
 
 from cogd.errors import TrainError
 from cogd.train import rundir
+from cogd.train.metrics.confidence import Usual
+from cogd.train.predictions import Answer, Predictions, write_predictions
 from cogd.train.report.source import Epoch, read_source
+from cogd.train.scoring import baselines, score, score_closely
 
 pytestmark = pytest.mark.train
 
 matplotlib = pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
 from cogd.train.report.page import LEAKY, render_html, render_png  # noqa: E402
-from tests.train.factory import run_cli  # noqa: E402
+from tests.train.factory import make_windows, run_cli  # noqa: E402
+
+NAMES = {"session": tuple("abcdefgh"), "room": (), "subject": ()}
 
 FETCHING = {"src", "href", "action", "poster", "data", "srcset"}
 
@@ -36,6 +43,11 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text += data + "\n"
+
+
+def pictures_of(html: str) -> set[str]:
+    """Their titles."""
+    return {part.partition('"')[0] for part in html.split('alt="')[1:]}
 
 
 @pytest.fixture
@@ -78,7 +90,7 @@ def test_a_run_has_one_page_that_fetches_nothing_and_one_picture(finished, head,
     for picture in page.fetched:
         svg = base64.b64decode(picture.partition(",")[2]).decode()
         assert "<image" not in svg or 'xlink:href="data:' in svg
-    assert pictures <= {part.partition('"')[0] for part in html.split('alt="')[1:]}
+    assert pictures <= pictures_of(html)
     description = rundir.read_description(run)
     for metric in description.provenance.metrics:
         assert {f"{metric.value:.4f}", metric.name, metric.definition, metric.baseline_name} <= set(
@@ -97,23 +109,48 @@ def test_a_leaky_run_is_marked_on_the_page_and_in_the_picture(finished):
     after = read_source(run)
 
     assert LEAKY in render_html(after)
+    before, after = (
+        dataclasses.replace(source, predictions=[], history=[]) for source in (before, after)
+    )  # it's quick
     assert red_pixels(render_png(after)) > 2000 > red_pixels(render_png(before))
 
 
 def red_pixels(png: bytes) -> int:
     """How many are of the mark's colour."""
-    import numpy as np
     from matplotlib.image import imread
 
     picture = (np.asarray(imread(io.BytesIO(png)))[..., :3] * 255).round()
     return int((np.abs(picture - (0xB3, 0x26, 0x1E)).max(axis=-1) < 8).sum())
 
 
-def test_a_run_without_a_history_has_no_curves(count_run):
-    source = read_source(count_run)
+def test_a_run_without_a_history_has_no_curves(finished):
+    run = finished("count")
+    (run / rundir.HISTORY).unlink()
+    source = read_source(run)
 
     assert source.history == []
     assert "Loss and score" not in render_html(source)
+
+
+def test_motion_has_its_classes_by_name(tmp_path):
+    rng = np.random.default_rng(0)
+    windows = make_windows(
+        80, moving=(np.arange(80) // 10 % 2).astype(np.int8), session=np.arange(80) // 10, names=NAMES
+    )
+    logits = rng.normal(size=80) + 2.0 * windows.moving - 1
+    answer = Answer(logits > 0, ("quiet", "moving"), 1 / (1 + np.exp(-np.abs(logits))), logits)
+    part = Predictions.of_windows("motion", "two flats", windows, np.arange(80), answer)
+    beside = baselines("motion", windows, np.arange(80), usual=Usual("half", 0.5))
+    figures = {"metrics": score(part, beside), "parts": score_closely(part, beside)}
+    about = {"title": "motion 1.0.0 on two flats", "split": "all", "windows": {"labelled": 80}, "limits": ["none"]}
+    (tmp_path / rundir.REPORT).write_bytes(msgspec.json.encode(about | figures))
+    write_predictions(tmp_path / rundir.PREDICTIONS, [part])
+    html = render_html(read_source(tmp_path))
+
+    assert {"Confusion", "Reliability of the confidence", "Risk and coverage", "Classes"} <= pictures_of(html)
+    svg = "".join(base64.b64decode(picture.partition(",")[2]).decode() for picture in Page(html).fetched)
+    assert "<!-- quiet -->" in svg  # matplotlib notes each text that it draws as a path
+    assert "<!-- moving -->" in svg
 
 
 def test_the_same_run_gives_the_same_page(count_run):
