@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cogd import errors
@@ -22,6 +24,7 @@ from cogd.events import EVENTS
 from cogd.inferred import InferenceFields, WindowInfo
 from cogd.runtime.plugins import GROUPS
 from cogd.settings import PREFIX, Settings
+from cogd.train.recipe import RECIPES
 
 ROOT = Path(__file__).parents[1]
 
@@ -177,6 +180,51 @@ def test_the_benchmarks_figures_and_options_are_documented():
     for option in ("--frames", "--seconds", "--nodes", "--json", "--append", "--against"):
         assert option in text
         assert option in options("cogd.cli", "bench")
+
+
+@pytest.mark.parametrize("head", RECIPES)
+def test_every_key_of_a_training_run_is_documented_with_its_default(head):
+    rows = re.findall(r"^\| `([a-z]+)\.([a-z_]+)` \| (.*?) \| (.*) \|$", read("docs/training.md"), re.MULTILINE)
+    tables = msgspec.to_builtins(RECIPES[head])
+    for section, table in tables.items():
+        for name, value in table.items():
+            mine = [(default, text) for where, key, default, text in rows if (where, key) == (section, name)]
+            assert mine, f"{section}.{name} has no row in docs/training.md"
+            expected = f"`{json.dumps(value)}`"
+            assert any(default == expected or f"{head} {expected}" in default for default, _ in mine), (name, mine)
+    known = {(section, name) for recipe in RECIPES.values() for section in tables for name in _keys(recipe, section)}
+    assert {(section, name) for section, name, *_ in rows} == known
+
+
+def _keys(recipe, section):
+    return getattr(recipe, section).__struct_fields__
+
+
+def test_the_documentation_of_training_is_true():
+    text = read("docs/training.md")
+    for verb in ("pose", "proof"):
+        for option in options("cogd.train.cli", verb) - {"-h", "--help"}:
+            if option in (
+                "--config",
+                "--set",
+                "--dry-run",
+                "--resume",
+                "--allow-leaky",
+                "--threads",
+                "--generate",
+                "--expected",
+            ):
+                assert option in text, option
+    assert set(re.findall(r"--[a-z][a-z-]+", text)) <= {
+        *(option for verb in ("pose", "proof") for option in options("cogd.train.cli", verb)),
+        "--standalone",
+        "--nproc",
+    }
+    for kind in (errors.ProofError, errors.UnknownPlatformError):
+        assert f"| {kind.exit_status} |" in text
+    for recipe in RECIPES.values():
+        for term in recipe.loss.weights():
+            assert re.search(rf"^\| `{term}` \|", text, re.MULTILINE), term
 
 
 def test_links_between_documents_lead_somewhere():

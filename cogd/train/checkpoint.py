@@ -120,7 +120,7 @@ def check_same_run(path: Path, state: Checkpoint, mine: Checkpoint, epochs: int)
         raise TrainError(
             f"{path} was begun with another {', '.join(different)}", hint="give the same options, or begin anew"
         )
-    for key, what in (("data", "other data"), ("split", "another split of the data")):
+    for key, what in (("split", "another split, or to other data"), ("data", "other data")):
         if state[key] != mine[key]:  # type: ignore[literal-required]
             raise TrainError(f"{path} belongs to {what}", hint="give the same data and split, or begin anew")
     if state["device"] != mine["device"]:

@@ -18,6 +18,7 @@ _Count = Annotated[int, Meta(ge=0)]
 _Positive = Annotated[int, Meta(ge=1)]
 _Weight = Annotated[float, Meta(ge=0, le=1e6)]
 _Share = Annotated[float, Meta(ge=0, lt=1)]
+_Part = Annotated[float, Meta(gt=0, lt=1)] | Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
 class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,8 +56,17 @@ class SplitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Literal["time", "session", "room", "subject", "random"],
         Meta(description="what keeps the parts apart; random is leaky: neighbouring windows share what happens"),
     ] = "time"
-    test: Annotated[float, Meta(gt=0, lt=1, description="share that tests")] = 0.2
-    calibration: Annotated[float, Meta(gt=0, lt=1, description="share that calibrates and chooses epochs")] = 0.1
+    test: Annotated[
+        _Part, Meta(description="what tests: a share, or names of sessions, rooms or subjects such as ['room 1*']")
+    ] = 0.2
+    calibration: Annotated[
+        _Part, Meta(description="what calibrates and chooses epochs, of the rest: a share, or names")
+    ] = 0.1
+    calibration_by: Annotated[
+        Literal["", "session", "room", "subject"],
+        Meta(description="groups of the calibration part, if others: with two rooms one tests, and sessions calibrate"),
+    ] = ""
+    seed: Annotated[_Count, Meta(description="of what is drawn by share")] = 0
     allow_leaky: Annotated[
         bool, Meta(description="take a leaky split all the same; every report of the run is then marked leaky")
     ] = False

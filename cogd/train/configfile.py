@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from typing import TYPE_CHECKING, cast, get_type_hints
+from typing import TYPE_CHECKING, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -17,7 +17,7 @@ from cogd.errors import ConfigError
 from cogd.train.recipe import RECIPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from cogd.train.config import Config
@@ -91,6 +91,8 @@ def check(config: Config, origin: str = "the configuration") -> Config:
         ConfigError: they do.
     """
     train, split, weights = config.train, config.split, config.loss.weights()
+    shares = [share for share in (split.test, split.calibration) if isinstance(share, float)]
+    by_group = split.kind in {"session", "room", "subject"}
     rising = all(one < other for one, other in zip(train.milestones, train.milestones[1:], strict=False))
     rules = {
         "train.milestones must rise, and be at most train.epochs": rising
@@ -98,7 +100,10 @@ def check(config: Config, origin: str = "the configuration") -> Config:
         "train.milestones are for train.schedule = 'steps'": not train.milestones or train.schedule == "steps",
         "train.schedule = 'steps' needs train.milestones": train.schedule != "steps" or bool(train.milestones),
         "train.warmup_epochs must be below train.epochs": train.warmup_epochs < train.epochs,
-        "split.test and split.calibration must leave something to train": split.test + split.calibration < 1,
+        "split.test and split.calibration must leave something to train": sum(shares) < 1,
+        "split.test and split.calibration by name are for split.kind session, room or subject": by_group
+        or len(shares) == 2,
+        "split.calibration_by is for split.kind session, room or subject": by_group or not split.calibration_by,
         "the weights of the loss's terms must not all be 0": sum(weights.values()) > 0,
         "train.mixup_alpha and loss.temporal exclude each other": not (
             train.mixup_alpha and weights.get("temporal", 0)
@@ -182,13 +187,14 @@ def _nearest(key: str, tables: Mapping[str, Table]) -> str:
 
 
 def _description(struct: type, name: str) -> str:
-    return next(_descriptions(get_type_hints(struct, include_extras=True)[name]), "")
-
-
-def _descriptions(annotation: object) -> Iterator[str]:
-    """What the annotation's metadata say, outermost last in Python's order: the key's own meaning comes last."""
-    notes = [note.description for note in getattr(annotation, "__metadata__", ()) if isinstance(note, msgspec.Meta)]
-    return (note for note in reversed(notes) if note)
+    """What a key means, and the words that it may be."""
+    hint = get_type_hints(struct, include_extras=True)[name]
+    notes = [note.description for note in getattr(hint, "__metadata__", ()) if isinstance(note, msgspec.Meta)]
+    meaning = next((note for note in reversed(notes) if note), "")  # the key's own note comes after its type's
+    words = get_args(get_type_hints(struct)[name])
+    if get_origin(get_type_hints(struct)[name]) is Literal:
+        meaning += f" ({', '.join(repr(word) for word in words)})"
+    return meaning
 
 
 def _toml(value: object) -> str:

@@ -47,7 +47,7 @@ def dry_run(config: Config, windows: Windows) -> str:
         "outputs": ", ".join(f"{name} {shape}" for name, shape in shapes.items()),
         "data": f"{windows.origin.name}; licence {windows.origin.licence}",
         "windows": f"{len(windows)} of this part of the data, {usable} with a label",
-        "split": split.name + (" (LEAKY)" if split.leaky else ""),
+        "split": split.name,
         "parts": f"{len(split.train)} train, {len(split.calibration)} calibrate, {len(split.test)} test",
         "device": torch.cuda.get_device_name(device)
         if device.type == "cuda"

@@ -12,7 +12,7 @@ from cogd.train.configfile import changed
 from cogd.train.data.dataset import cut_windows, open_dataset
 from cogd.train.data.paired import read_paired
 from cogd.train.data.simulated import SimulatedRooms, simulated_rooms
-from cogd.train.data.split import temporal_split
+from cogd.train.data.split import group_split, random_split, temporal_split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,12 +76,31 @@ def split_windows(windows: Windows, rows: NDArray[np.int64], split: SplitConfig)
     """Cut usable rows of windows into parts, as configured.
 
     Raises:
-        ConfigError: there is no such split of these data.
-        TrainError: a part would be empty.
+        ConfigError: names are given for a split that has none.
+        TrainError: a part would be empty, or the windows don't tell their groups.
     """
+    if split.kind in {"session", "room", "subject"}:
+        return group_split(
+            windows,
+            rows,
+            split.kind,
+            test=split.test,
+            calibration=split.calibration,
+            calibration_by=split.calibration_by or None,
+            seed=split.seed,
+        )
+    if not (isinstance(split.test, float) and isinstance(split.calibration, float)):
+        raise ConfigError("split.test and split.calibration by name are for split.kind session, room or subject")
     if split.kind == "time":
         return temporal_split(windows, rows, test=split.test, calibration=split.calibration)
-    raise ConfigError(f"split.kind: {split.kind}")
+    return random_split(
+        windows,
+        rows,
+        allow_leaky=split.allow_leaky,
+        test=split.test,
+        calibration=split.calibration,
+        seed=split.seed,
+    )
 
 
 def _load(spec: str, config: Config, first: int, rooms: int, label: tuple[str, Progress], most: int = 0) -> Windows:

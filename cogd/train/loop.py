@@ -145,15 +145,12 @@ class Loop:
         }
 
     def score(self, rows: Tensor) -> float:
-        """The task's score over rows, in parts that fit into memory."""
+        """The task's score over rows, whose outputs are computed in parts that fit into memory."""
         self._task.net.eval()
         rows = rows.to(self._device)
         with torch.no_grad():
-            parts = [
-                (self._task.score(outputs_of(self._task.net, self._csi[part]), part), len(part))
-                for part in torch.split(rows, _EVALUATION_BATCH)
-            ]
-        return sum(score * size for score, size in parts) / len(rows)
+            parts = [outputs_of(self._task.net, self._csi[part]) for part in torch.split(rows, _EVALUATION_BATCH)]
+            return self._task.score({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, rows)
 
     def _is_stale(self) -> bool:
         return bool(self._recipe.patience) and self._epoch - self._best_epoch >= self._recipe.patience

@@ -8,11 +8,14 @@ depends on the network.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from cogd.train.metrics.skeleton import COCO
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -28,12 +31,6 @@ HEATMAP_CUT: Final = 3.0
 
 LOG_SCALE: Final = (-7.0, 3.0)
 """A scale is taken to be between e^-7 and e^3 of the picture's width: finite losses whatever a network says."""
-
-SIGMAS: Final = (
-    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
-    0.089,
-)  # fmt: skip
-"""COCO's standard deviations of human annotation by joint, as shares of the root of the person's area."""
 
 BONES: Final = (
     (0, 1), (0, 2), (1, 3), (2, 4), (5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12), (11, 12), (11, 13),
@@ -90,10 +87,11 @@ def oks(predicted: Tensor, truth: Tensor, weight: Tensor) -> Mean:
 
     As in COCO's evaluator: the mean over joints of exp(-d^2 / (2 s^2 k^2)) with k = 2 sigma and s^2 the area.
     """
+    sigmas = COCO.sigmas or ()
     with torch.no_grad():
         width_height = truth.amax(dim=1) - truth.amin(dim=1)
         area = width_height.prod(dim=1).clamp(min=_LEAST_LENGTH)
-        k = 2 * torch.tensor(SIGMAS, dtype=truth.dtype, device=truth.device)
+        k = 2 * _constant(sigmas, truth.dtype, truth.device)
         spread = 2 * area[:, None] * k**2
     similarity = torch.exp(-(predicted - truth).square().sum(dim=2) / spread).mean(dim=1)
     return _weighted(1 - similarity, weight)
@@ -186,9 +184,15 @@ def _number_of(values: Tensor) -> Tensor:
     return torch.full((), len(values), dtype=values.dtype, device=values.device)
 
 
+@lru_cache(maxsize=32)
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A tensor that is made once: a recorded step may not take it over from the host."""
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
 def _bone_shares(joints: Tensor) -> Tensor:
     """Lengths `[n, bones]`, as shares of their sum."""
-    start, end = (torch.tensor(ends, device=joints.device) for ends in zip(*BONES, strict=True))
+    start, end = (_constant(ends, torch.int64, joints.device) for ends in zip(*BONES, strict=True))
     # The least length keeps the gradient of a bone of no length finite.
     lengths = ((joints[:, start] - joints[:, end]).square().sum(dim=2) + _LEAST_LENGTH**2).sqrt()
     return lengths / lengths.sum(dim=1, keepdim=True)

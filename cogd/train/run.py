@@ -48,7 +48,7 @@ _PART_NAMES = {
     "session": "held-out sessions",
     "room": "held-out rooms",
     "subject": "held-out subjects",
-    "random": "LEAKY, windows drawn at random",
+    "random": "windows drawn at random",
 }
 
 

@@ -11,9 +11,11 @@ from cogd.csi.model_input import ModelInput
 from cogd.errors import TrainError
 from cogd.train import run as run_module
 from cogd.train import rundir
+from cogd.train.configfile import read_config
 from cogd.train.data.split import temporal_split
 from cogd.train.edge import EdgeModel
 from cogd.train.heads.base import Trained
+from cogd.train.history import read_history
 from cogd.train.metrics.figure import verdict
 from cogd.train.predictions import read_predictions
 from cogd.train.reference import forward
@@ -335,3 +337,51 @@ def test_the_description_names_a_normaliser_only_if_the_model_does_not_hold_it(t
     assert description_of(tmp_path).input.normaliser == (None if inside else rundir.NORMALISER)
     assert (tmp_path / rundir.NORMALISER).exists()
     assert "graph: of which more is said\n" in (tmp_path / rundir.REPORT_TEXT).read_text()
+
+
+@pytest.mark.usefixtures("unexported")
+def test_a_leaky_split_is_marked_wherever_its_figures_are(tmp_path):
+    leaky = {"split.kind": "random", "split.allow_leaky": True}
+    train(dataclasses.replace(quick(tmp_path), config=make_config(epochs=1, **leaky)))
+
+    report = json.loads((tmp_path / rundir.REPORT).read_bytes())
+    assert report["leaky"] is True
+    assert all("LEAKY" in metric["split"] for metric in report["metrics"])
+    assert (tmp_path / rundir.REPORT_TEXT).read_text().startswith("split: LEAKY")
+    provenance = description_of(tmp_path).provenance
+    assert "split is leaky" in provenance.limits[0]
+    assert all("LEAKY" in metric.split for metric in provenance.metrics)
+
+
+@pytest.mark.usefixtures("unexported")
+def test_a_split_by_session_is_named_as_such_and_not_leaky(tmp_path):
+    session = np.repeat(np.arange(5), 8)
+    run = quick(tmp_path, session=session)
+    train(dataclasses.replace(run, config=make_config(epochs=1, **{"split.kind": "session"})))
+
+    report = json.loads((tmp_path / rundir.REPORT).read_bytes())
+    assert report["leaky"] is False
+    assert {metric["split"].partition(":")[0] for metric in report["metrics"]} == {"held-out sessions"}
+    assert sum(report["windows"].values()) == 40
+    assert not any("leaky" in limit for limit in description_of(tmp_path).provenance.limits)
+
+
+@pytest.mark.usefixtures("unexported")
+def test_a_checkpoint_of_another_split_is_refused(tmp_path):
+    run = quick(tmp_path, session=np.repeat(np.arange(5), 8))
+    by_session = {"split.kind": "session"}
+    train(dataclasses.replace(run, config=make_config(epochs=1, **by_session)))
+
+    other = make_config(epochs=2, **by_session, **{"split.seed": 3})
+    with pytest.raises(TrainError, match="belongs to another split"):
+        train(dataclasses.replace(run, config=other, resume=True))
+
+
+@pytest.mark.usefixtures("unexported")
+def test_the_run_directory_says_with_which_configuration(tmp_path):
+    config = make_config(epochs=1, noise_std=0.1, **{"data.licence": "CC0-1.0"})
+    train(dataclasses.replace(quick(tmp_path), config=config))
+
+    assert read_config("pose", tmp_path / rundir.CONFIG) == config
+    assert json.loads((tmp_path / rundir.REPORT).read_bytes())["config_digest"] == config.digest()
+    assert [epoch.epoch for epoch in read_history(tmp_path / rundir.HISTORY)] == [1]

@@ -14,7 +14,7 @@ from tests.train.factory import make_config, make_split, make_windows
 pytestmark = pytest.mark.train
 
 READS = ("item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__")
-"""What waits for the device."""
+"""What waits for the device; so does a new tensor of values that the host has."""
 
 
 class Recorder:
@@ -27,7 +27,9 @@ class Recorder:
         with pytest.MonkeyPatch.context() as patch:
             for name in READS:
                 patch.setattr(torch.Tensor, name, self.refuse)
-            for _ in range(self.warm_ups):
+            for number in range(self.warm_ups):
+                if number == self.warm_ups - 1:  # this one stands for the recording
+                    patch.setattr(torch, "tensor", self.refuse)
                 work()
         self.recorded += 1
 
@@ -38,19 +40,20 @@ class Recorder:
         return play
 
     @staticmethod
-    def refuse(*_):
+    def refuse(*_, **__):
         raise AssertionError("a step that is recorded looks at a value")
 
 
-def make_task(head):
+def make_task(head, config=None):
     torch.manual_seed(0)
     windows = make_windows(persons=np.arange(40, dtype=np.int64) % 3)
-    return factory.make_task(head, windows, make_split().train), windows.csi
+    return factory.make_task(head, windows, make_split().train, config), windows.csi
 
 
 def make_loop(head="pose", capture=None, **changes) -> Loop:
-    task, csi = make_task(head)
-    return Loop(task, csi, make_split(), make_config(head, **changes), capture=capture)
+    config = make_config(head, **changes)
+    task, csi = make_task(head, config)
+    return Loop(task, csi, make_split(), config, capture=capture)
 
 
 def weights_of(loop: Loop) -> torch.Tensor:
@@ -69,6 +72,30 @@ def test_recording_leaves_everything_as_it_was(head):
 
     assert torch.equal(trained[0][0], trained[1][0])
     assert trained[0][1] == trained[1][1]
+
+
+EVERYTHING = {
+    "batch_size": 7, "clip_norm": 0.5, "ema_decay": 0.9, "noise_std": 0.1, "gain_range": 0.2, "mask_frames": 4,
+    "roll_frames": 2, "subcarrier_dropout": 0.2, "dropout_epochs": 3, "warmup_epochs": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("head", "changes"),
+    [
+        ("pose", {**EVERYTHING, "loss.bone": 0.5, "loss.oks": 0.5, "loss.temporal": 0.5}),
+        ("count", {**EVERYTHING, "mixup_alpha": 0.3, "loss.label_smoothing": 0.1}),
+    ],
+)
+def test_everything_that_a_step_may_do_can_be_recorded(head, changes):
+    recorder = Recorder()
+    loops = [make_loop(head, capture, learning_rate=1e-3, **changes) for capture in (None, recorder)]
+    for loop in loops:
+        loop.run()
+
+    plain, recorded = (weights_of(loop) for loop in loops)
+    torch.testing.assert_close(recorded, plain, rtol=0, atol=2e-4)  # the learning rate moves a weight by six times that
+    assert (recorder.recorded, recorder.played) == (2, 24)
 
 
 @pytest.mark.parametrize("head", ["pose", "count"])

@@ -6,7 +6,7 @@ import torch
 
 from cogd.errors import TrainError
 from cogd.train.heads.count import CountTask
-from cogd.train.heads.pose import PoseTask, _joints
+from cogd.train.heads.pose import PoseTask, _joints, next_rows
 from cogd.train.tasks import Task, outputs_of
 from tests.train.factory import make_config, make_windows
 
@@ -153,3 +153,48 @@ def test_the_count_score_is_the_accuracy():
 def test_counts_that_the_network_can_not_express_are_refused(label):
     with pytest.raises(TrainError, match=r"outside 0\.\.7"):
         count_task([0, 1, 2, label])
+
+
+def test_a_window_is_followed_by_the_next_one_of_its_session_and_node():
+    end_s = np.asarray([1.0, 1.0, 2.0, 2.0, 3.0, 5.5, 6.0, 1.5])
+    node = np.asarray([0, 1, 0, 1, 0, 0, 0, 0])
+    session = np.asarray([0, 0, 0, 0, 0, 0, 0, 1])
+    windows = make_windows(8, start_s=end_s - 0.95, end_s=end_s, node=node, session=session)
+
+    assert next_rows(windows, np.arange(8)).tolist() == [2, 3, 4, -1, -1, 6, -1, -1]  # 5 comes too long after 4
+    assert next_rows(windows, np.asarray([0, 3, 4, 6])).tolist() == [-1] * 8  # 2 s after 0, and others do not train
+    assert next_rows(windows, np.asarray([4, 2, 0])).tolist() == [2, -1, 4, -1, -1, -1, -1, -1]
+
+
+def test_the_temporal_term_is_of_the_pairs_that_follow_each_other():
+    windows = make_windows(4, weight=np.asarray([1.0, 0.5, 0.25, 1.0], dtype=np.float32))
+    task = PoseTask(windows, np.asarray([0, 1, 3]), make_config(**{"loss.temporal": 0.3}))  # 2 is not trained on
+    rows = torch.tensor([1, 0, 3])
+
+    seen = task.inputs(rows)
+    outputs = {"keypoints": torch.rand(6, 34)}
+    term = task.terms(outputs, rows)["temporal"]
+
+    assert seen.tolist() == [1, 0, 3, 1, 1, 3]
+    predicted = outputs["keypoints"].reshape(6, 17, 2).numpy()
+    moved = predicted[4] - predicted[1] - (windows.keypoints[1] - windows.keypoints[0])
+    assert float(term.value) == pytest.approx(np.mean([smooth_l1(float(value)) for value in moved.ravel()]), rel=1e-5)
+    assert float(term.amount) == 0.5  # the only pair is 0 and 1
+
+
+@pytest.mark.parametrize("term", ["keypoint", "bone", "oks"])
+def test_each_term_alone_teaches(term):
+    """The loss that it is part of falls by a step against its gradient."""
+    windows = make_windows(8)
+    weights = {f"loss.{name}": float(name == term) for name in ("keypoint", "bone", "oks")}
+    task = PoseTask(windows, np.arange(8), make_config(**weights))
+    csi, rows = torch.from_numpy(windows.csi), torch.arange(8)
+    assert list(task.weights) == [term]
+
+    before = loss_of(task, csi, rows)
+    before.backward()
+    with torch.no_grad():
+        for parameter in task.net.parameters():
+            parameter.sub_(1e-2 * parameter.grad)
+
+    assert loss_of(task, csi, rows) < before

@@ -1,0 +1,95 @@
+import re
+
+import pytest
+import torch
+
+from cogd.train import device as device_module
+from cogd.train.config import TrainConfig
+from tests.train.factory import TINY, run_cli
+
+pytestmark = pytest.mark.train
+
+QUICK = ("--rooms", "2", "--minutes", "0.4", "--nodes", "1")
+
+
+def told(out: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z ]+): +(.*)$", out, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("verb", "parameters"), [("pose", 126_562), ("count", 97_737)])
+def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(tmp_path, monkeypatch, verb, parameters):
+    monkeypatch.chdir(tmp_path)
+
+    ran = run_cli(verb, "--dry-run", *QUICK, "--device", "cpu", "--batch-size", "8")
+
+    assert ran.status == 0, ran.err
+    said = told(ran.out)
+    assert said["head"] == f"{verb}, network {verb}_v1, {parameters} parameters"
+    assert said["first step"].startswith("8 windows in ")
+    assert re.fullmatch(r"\d+ train, \d+ calibrate, \d+ test", said["parts"])
+    assert "4480 bytes a window" in said["memory"]
+    weights_mib = float(re.search(r"([\d.]+) MiB weights", said["memory"])[1])
+    assert weights_mib == pytest.approx(5 * 4 * parameters / 2**20, abs=0.06)
+    assert ran.out.endswith("a dry run: nothing was written\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_way_back_needs_is_measured():
+    """A batch four times as large keeps four times as much."""
+    kept = []
+    for batch in (4, 16):
+        ran = run_cli("count", "--dry-run", *QUICK, "--device", "cpu", "--batch-size", batch)
+        memory = told(ran.out)["memory"]
+        kept.append(int(re.search(r"\((\d+) bytes a window of the batch\)", memory)[1]))
+        # activations of the three convolutions alone are 20 x (64 + 128 + 128) floats
+        assert kept[-1] > 20 * (64 + 128 + 128) * 4
+
+    assert kept[0] == pytest.approx(kept[1], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("--set", "model.net=nothing"), 2, "there is no network nothing"),
+        (("--set", "loss.nll=1.0"), 2, "pose_v1 does not give log_scale"),
+        (("--set", "loss.heatmap=1.0"), 2, "pose_v1 does not give heatmaps"),
+        (("--set", "split.kind=subject"), 30, "don't tell their subject"),
+        (("--set", "split.kind=random"), 2, "needs split.allow_leaky"),
+        (("--set", "data.spec=nothing:here"), 2, "is not a data set"),
+        (("--persons", "0"), 30, "no window of the data has a usable label"),
+    ],
+)
+def test_a_dry_run_finds_what_a_run_would_find(arguments, status, message):
+    ran = run_cli("pose", "--dry-run", *QUICK, "--device", "cpu", *arguments)
+
+    assert (ran.status, message in ran.err) == (status, True), ran.err
+
+
+def test_a_run_needs_a_directory():
+    ran = run_cli("pose", *TINY)
+
+    assert (ran.status, "there is no run directory" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("can", "refused"),
+    [({"avx512_bf16": True}, False), ({"amx_bf16": True}, False), ({"avx512_f": True}, True), ({}, True)],
+)
+def test_bf16_is_refused_where_the_processor_has_none(monkeypatch, can, refused):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
+
+    ran = run_cli("pose", "--dry-run", *QUICK, "--device", "cpu", "--set", "train.precision=bf16")
+
+    assert (ran.status == 2) == refused
+    assert ("this CPU has neither avx512_bf16 nor amx_bf16" in ran.err) == refused
+
+
+def test_bf16_is_refused_on_a_gpu_that_only_emulates_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **how: asked.append(how) or False)
+
+    with pytest.raises(device_module.ConfigError, match="this GPU has no bf16"):
+        device_module.check_bf16(torch.device("cuda"))
+
+    assert asked == [{"including_emulation": False}]
+    assert TrainConfig().precision == "fp32"
