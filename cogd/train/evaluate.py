@@ -9,7 +9,7 @@ import numpy as np
 
 from cogd.bundle.manifest import DataSource, Metric
 from cogd.errors import TrainError
-from cogd.events import Context, WindowInfo
+from cogd.inferred import Context, WindowInfo
 from cogd.runtime.app import MAX_BATCH
 from cogd.train.data.dataset import cut_windows
 from cogd.train.metrics.confidence import Usual

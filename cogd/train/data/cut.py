@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+from cogd.train.data.cells import in_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,10 +51,7 @@ def cut(
         spec: length and gaps.
         stride: frames from one window to the next.
     """
-    followed, switched = _follow(kind, spec.frames)
-    segment_begins = np.diff(segment, prepend=segment[:1]) != 0
-    # A window may be emptied by a frame that it then refuses; the next one that it takes begins anew.
-    emptied = np.cumsum(switched | segment_begins)
+    followed, emptied = _runs(kind, segment, spec.frames)
     offered = np.flatnonzero(followed)
     thinned, begins = _thin(time_s[offered], emptied[offered], spec)
     kept = offered[thinned]
@@ -60,6 +59,16 @@ def cut(
     position = np.arange(len(kept)) - np.repeat(first, np.diff(first, append=len(kept)))
     since = position - (spec.frames - 1)
     return Cut(kept, np.flatnonzero((since >= 0) & (since % stride == 0)))
+
+
+def _runs(
+    kind: NDArray[np.integer], segment: NDArray[np.integer], frames: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which frames are of the kind that the window follows, and how often it was emptied until each, not for a gap."""
+    followed, switched = _follow(kind, frames)
+    segment_begins = np.diff(segment, prepend=segment[:1]) != 0
+    # A window may be emptied by a frame that it then refuses; the next one that it takes begins anew.
+    return followed, np.cumsum(switched | segment_begins)
 
 
 def _follow(kind: NDArray[np.integer], frames: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -103,12 +112,30 @@ def _thin(
     return kept, np.asarray(begins_list, dtype=np.bool_)
 
 
+def _rows(track: Track, rows: NDArray[np.int64]) -> Track:
+    """Some frames of a track."""
+    if len(rows) == len(track):
+        return track
+    columns = {
+        field.name: value[rows]
+        for field in fields(track)
+        if isinstance(value := getattr(track, field.name), np.ndarray)
+    }
+    return replace(track, **columns)
+
+
 class TrackWindows:
     """The windows of one recording, before they are copied out of its track."""
 
     def __init__(self, recording: Recording, track: Track, spec: WindowSpec, stride: int) -> None:
-        self.recording, self._track, self._frames = recording, track, spec.frames
+        self.recording, self._frames = recording, spec.frames
         usable = np.flatnonzero(np.isfinite(track.amplitude).all(axis=1))
+        self._first_takes_s = spec.cell_s or 0.0
+        if spec.cell_s is not None:
+            followed, run = _runs(track.kind[usable], track.segment[usable], spec.frames)
+            track = in_cells(_rows(track, usable), followed, run, spec.cell_s, spec.max_gap_s)
+            usable = np.arange(len(track))
+        self._track = track
         found = cut(track.time_s[usable], track.kind[usable], track.segment[usable], spec, stride)
         self._kept, self._ends = usable[found.kept], found.ends
         self.moving, self.one_label = self._agreed()
@@ -131,12 +158,12 @@ class TrackWindows:
 
     @property
     def start_s(self) -> NDArray[np.float64]:
-        """Time of each window's oldest frame."""
-        return self._track.time_s[self._kept[self._ends - (self._frames - 1)]]
+        """Time of each window's oldest frame, or at which its oldest cell began."""
+        return self._track.time_s[self._kept[self._ends - (self._frames - 1)]] - self._first_takes_s
 
     @property
     def end_s(self) -> NDArray[np.float64]:
-        """Time of each window's newest frame."""
+        """Time of each window's newest frame, or at which its newest cell ended."""
         return self._track.time_s[self._kept[self._ends]]
 
     def newest(self, label: str, missing: NDArray[_Label]) -> NDArray[_Label]:

@@ -311,11 +311,19 @@ def cut_windows(
         **numbers,
         names=names,
         tones=spec.tones,
-        rate_hz=round(float((spec.frames - 1) / np.median(end_s - start_s)), 3),
+        rate_hz=_rate_hz(spec, end_s - start_s),
         min_gap_s=spec.min_gap_s,
         max_gap_s=spec.max_gap_s,
         origin=dataset.origin,
+        cell_s=spec.cell_s,
     )
+
+
+def _rate_hz(spec: WindowSpec, span_s: NDArray[np.float64]) -> float:
+    """Columns a second: of cells as many as there are, of frames the median."""
+    if spec.cell_s is not None:
+        return 1 / spec.cell_s
+    return round(float((spec.frames - 1) / np.median(span_s)), 3)
 
 
 def _number(

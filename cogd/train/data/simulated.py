@@ -23,6 +23,8 @@ from cogd.wire import adr018
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from numpy.typing import NDArray
+
     from cogd.sim.domain import Domain
     from cogd.sim.simulator import Truth
     from cogd.train.data.windows import Windows
@@ -201,6 +203,11 @@ def _play(scene: Scene, minutes: float) -> dict[int, Track]:
     return {number: _labelled(builder.track(), truths) for number, builder in builders.items()}
 
 
+def _moving(truth: Truth) -> NDArray[np.int8]:
+    """1 where somebody moves, 0 where nothing does; -1 where only a thing does, which is neither motion nor quiet."""
+    return np.where(truth.moving.any(axis=1), 1, np.where(truth.disturbed, -1, 0)).astype(np.int8)
+
+
 def _labelled(track: Track, truths: list[Truth]) -> Track:
     """The track with the truth of the step nearest after each frame."""
     times_s = np.concatenate([truth.times_s for truth in truths])
@@ -216,5 +223,5 @@ def _labelled(track: Track, truths: list[Truth]) -> Track:
         keypoints=keypoints,
         visible=visible,
         persons=np.full(len(track), persons, dtype=np.int64),
-        moving=np.concatenate([truth.moving.any(axis=1) for truth in truths])[step].astype(np.int8),
+        moving=np.concatenate([_moving(truth) for truth in truths])[step],
     )

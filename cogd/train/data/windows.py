@@ -59,6 +59,7 @@ class Windows:
         rate_hz: frames a second, median.
         min_gap_s: the least time between frames of a window.
         max_gap_s: the most.
+        cell_s: length of a cell where columns are cells of frame time and not frames; None where they are frames.
         origin: where the data came from.
     """
 
@@ -79,6 +80,7 @@ class Windows:
     min_gap_s: float
     max_gap_s: float
     origin: DataOrigin
+    cell_s: float | None = None
 
     def __post_init__(self) -> None:
         for group in GROUPS:
@@ -110,7 +112,7 @@ def join(parts: Sequence[Windows]) -> Windows:
         TrainError: they have windows of other lengths, tones or gaps, or name one session twice.
     """
     first = parts[0]
-    if len({(part.csi.shape[2], part.tones, part.min_gap_s, part.max_gap_s) for part in parts}) > 1:
+    if len({(part.csi.shape[2], part.tones, part.min_gap_s, part.max_gap_s, part.cell_s) for part in parts}) > 1:
         raise TrainError("windows of other lengths, tones or gaps can't be trained on together")
     sessions = [name for part in parts for name in part.names["session"]]
     if len(set(sessions)) != len(sessions):
@@ -144,6 +146,7 @@ def join(parts: Sequence[Windows]) -> Windows:
         rate_hz=float(np.median(np.repeat([part.rate_hz for part in parts], [len(part) for part in parts]))),
         min_gap_s=first.min_gap_s,
         max_gap_s=first.max_gap_s,
+        cell_s=first.cell_s,
         origin=_join_origins([part.origin for part in parts]),
     )
 
