@@ -29,7 +29,7 @@ def pushed_one_by_one(time_s, kind, segment, spec, stride):
 @given(
     frames=st.lists(
         st.tuples(
-            st.sampled_from([0.0, 0.004, 0.01, 0.02, 0.05, 0.25, 0.2500001, 0.4]),  # time since the one before
+            st.sampled_from([0, 1, 2, 5, 13, 64, 65, 100]),  # 256ths of a second since the one before, exact in binary
             st.sampled_from([0, 0, 0, 0, 1, 2]),  # kind
             st.sampled_from([0] * 12 + [1]),  # whether a new segment begins
         ),
@@ -37,12 +37,12 @@ def pushed_one_by_one(time_s, kind, segment, spec, stride):
     ),
     length=st.integers(1, 8),
     stride=st.integers(1, 5),
-    min_gap_s=st.sampled_from([0.0, 0.01, 0.02]),
+    min_gap=st.sampled_from([0, 2, 5]),
 )
-def test_the_windows_are_those_that_frame_by_frame_pushing_makes(frames, length, stride, min_gap_s):
-    gaps_s, kinds, begins = np.asarray(frames, dtype=np.float64).reshape(-1, 3).T
-    time_s, kind, segment = 1e9 + np.cumsum(gaps_s), kinds.astype(np.int16), np.cumsum(begins).astype(np.int32)
-    spec = WindowSpec("ht56", length, min_gap_s, 0.25)
+def test_the_windows_are_those_that_frame_by_frame_pushing_makes(frames, length, stride, min_gap):
+    gaps, kinds, begins = np.asarray(frames, dtype=np.float64).reshape(-1, 3).T
+    time_s, kind, segment = 1e6 + np.cumsum(gaps) / 256, kinds.astype(np.int16), np.cumsum(begins).astype(np.int32)
+    spec = WindowSpec("ht56", length, min_gap / 256, 64 / 256)
 
     found = cut(time_s, kind, segment, spec, stride)
 
@@ -63,3 +63,14 @@ def test_no_frames_make_no_windows():
     found = cut(np.empty(0), np.empty(0, np.int16), np.empty(0, np.int32), WindowSpec("ht56", 2, 0.0, 1.0), 1)
 
     assert len(found.kept) == len(found.ends) == 0
+
+
+@pytest.mark.parametrize(("times", "kept"), [([0, 64, 128], [0, 1, 2]), ([0, 1, 64, 128], [0, 2, 3])])
+def test_the_longest_gap_itself_is_no_interruption_whether_frames_are_thinned_or_not(times, kept):
+    time_s = np.asarray(times) / 256
+    spec = WindowSpec("ht56", 3, 2 / 256, 64 / 256)
+
+    found = cut(time_s, np.zeros(len(times), np.int16), np.zeros(len(times), np.int32), spec, 1)
+
+    assert found.kept.tolist() == kept
+    assert found.ends.tolist() == [2]

@@ -48,6 +48,13 @@ def test_packets_follow_one_another_frame_by_frame_interpolated_to_56(tree):
         np.testing.assert_allclose(track.time_s[:12], np.arange(12) / 100)
 
 
+def test_phases_are_interpolated_unwrapped(tree):
+    for antenna, track in enumerate(tracks(tree)):
+        _, phase = frame(7)
+        expected = by_hand(np.unwrap(phase[antenna].T, axis=1))
+        np.testing.assert_allclose(np.exp(1j * track.phase[60:70].astype(float)), np.exp(1j * expected), atol=1e-4)
+
+
 def test_the_truth_of_a_frame_is_that_of_each_of_its_packets(tree):
     truth = np.load(tree / "E01/S01/A02/ground_truth.npy")
 

@@ -79,6 +79,8 @@ def test_between_two_parts_labels_lie_more_than_a_window_apart():
 
     assert windows.end_s[split.calibration].min() - windows.end_s[split.train].max() > 2.0
     assert windows.end_s[split.test].min() - windows.end_s[split.calibration].max() > 2.0
+    for earlier, later in ((split.train, split.calibration), (split.calibration, split.test)):
+        assert windows.start_s[later].min() - windows.end_s[earlier].max() >= 2.0
 
 
 def test_only_the_given_rows_are_dealt_out():
