@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cogd.sim.bodies import STEP_S, Body
+from cogd.sim.bodies import STEP_S, Act, Body
 from cogd.sim.channel import Channel
 from cogd.sim.domain import KIT, Domain
 from cogd.sim.esp32 import Impairments, Receiver, draw_impairments
@@ -143,7 +143,7 @@ class Simulator:
             times_s,
             keypoints,
             visible_joints(self.room.camera, joints, keypoints),
-            acts > 2,
+            acts > Act.LIE,
             acts,
             self._disturbed(times_s),
         )
