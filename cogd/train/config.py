@@ -30,12 +30,26 @@ class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     held_out: Annotated[
         str, Meta(description="a data set, as in spec, that is only tested on; nothing: with sim the held-out rooms")
     ] = ""
+    also: Annotated[
+        tuple[str, ...], Meta(description="further data sets, as in spec, of which no window calibrates or tests")
+    ] = ()
     licence: Annotated[str, Meta(min_length=1, description="licence of recorded data, for the bundle")] = "not stated"
     rooms: Annotated[int, Meta(ge=1, le=1000, description="simulated rooms to train on")] = 40
     held_out_rooms: Annotated[int, Meta(ge=0, le=1000, description="simulated rooms only to test on")] = 8
     minutes: Annotated[float, Meta(gt=0, le=1e5, description="length of each simulated scene")] = 2.0
     nodes: Annotated[int, Meta(ge=1, le=255, description="nodes in each simulated room")] = 2
-    frames: Annotated[int, Meta(ge=2, le=1024, description="frames of a window")] = 20
+    domain: Annotated[
+        Literal["kit", "homes", "pictured"], Meta(description="what simulated rooms, people and radios are drawn from")
+    ] = "kit"
+    rates_hz: Annotated[
+        tuple[Annotated[float, Meta(gt=0, le=1000)], Annotated[float, Meta(gt=0, le=1000)]],
+        Meta(description="frames a second of simulated nodes: each room's lies between these two"),
+    ] = (20.0, 20.0)
+    processes: Annotated[_Count, Meta(description="that read or simulate at a time; 0: one for each core")] = 0
+    frames: Annotated[int, Meta(ge=2, le=1024, description="columns of a window: frames, or cells")] = 20
+    cell_s: Annotated[
+        float, Meta(ge=0, le=1, description="seconds; a column is the median over a cell of this length; 0: a frame")
+    ] = 0.0
     min_gap_s: Annotated[
         float, Meta(ge=0, le=60, description="seconds; frames closer together than this are one too many")
     ] = 0.02

@@ -112,6 +112,8 @@ def check(config: Config, origin: str = "the configuration") -> Config:
             split.kind != "random" or split.allow_leaky
         ),
         "data.persons must name each number once": len(set(config.data.persons)) == len(config.data.persons),
+        "data.rates_hz must be the lowest, then the highest": config.data.rates_hz[0] <= config.data.rates_hz[1],
+        "data.cell_s must be at most data.max_gap_s": config.data.cell_s <= config.data.max_gap_s,
         "data.spec must not be empty": bool(config.data.spec),
     }
     for rule, kept in rules.items():

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError
+from cogd.sim.domain import DOMAINS
 from cogd.train.configfile import changed
 from cogd.train.data.dataset import cut_windows, open_dataset
 from cogd.train.data.paired import read_paired
 from cogd.train.data.simulated import SimulatedRooms, simulated_rooms
-from cogd.train.data.split import group_split, random_split, temporal_split
+from cogd.train.data.split import group_split, random_split, temporal_split, with_training_rows
+from cogd.train.data.windows import join
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +37,22 @@ class Progress(Protocol):
         """So much of so much is done."""
 
 
-def load_windows(config: Config, progress: Progress) -> tuple[Windows, Windows | None]:
-    """The windows that train, calibrate and test, and those of which none trains, where there are any.
+class Loaded(NamedTuple):
+    """The windows of a run.
+
+    Attributes:
+        windows: that train, calibrate and test.
+        held_out: of which none trains; None where there are none.
+        only_train: so many of the last of `windows` are of `data.also`, and only train.
+    """
+
+    windows: Windows
+    held_out: Windows | None
+    only_train: int
+
+
+def load_windows(config: Config, progress: Progress) -> Loaded:
+    """All windows of a run.
 
     Raises:
         ConfigError: the data are not specified as they must be.
@@ -43,12 +60,14 @@ def load_windows(config: Config, progress: Progress) -> tuple[Windows, Windows |
     """
     data, seed = config.data, config.train.seed
     windows = _load(data.spec, config, _TRAINING_ROOM + seed * 1000, data.rooms, ("simulating", progress))
+    also = [_load(spec, config, _TRAINING_ROOM, 0, ("further data", progress)) for spec in data.also]
+    held_out = None
     if data.held_out:
-        return windows, _load(data.held_out, config, _HELD_OUT_ROOM, 0, ("held-out data", progress))
-    if data.spec != "sim" or data.held_out_rooms == 0:
-        return windows, None
-    first = _HELD_OUT_ROOM + seed * 1000
-    return windows, _load("sim", config, first, data.held_out_rooms, ("held-out rooms", progress))
+        held_out = _load(data.held_out, config, _HELD_OUT_ROOM, 0, ("held-out data", progress))
+    elif data.spec == "sim" and data.held_out_rooms > 0:
+        first = _HELD_OUT_ROOM + seed * 1000
+        held_out = _load("sim", config, first, data.held_out_rooms, ("held-out rooms", progress))
+    return Loaded(join([windows, *also]), held_out, sum(map(len, also)))
 
 
 def load_some(config: Config, progress: Progress) -> Windows:
@@ -72,13 +91,16 @@ def load_some(config: Config, progress: Progress) -> Windows:
     )
 
 
-def split_windows(windows: Windows, rows: NDArray[np.int64], split: SplitConfig) -> Split:
-    """Cut usable rows of windows into parts, as configured.
+def split_windows(windows: Windows, rows: NDArray[np.int64], split: SplitConfig, only_train: int = 0) -> Split:
+    """Cut usable rows of windows into parts, as configured; so many of the last windows only train.
 
     Raises:
         ConfigError: names are given for a split that has none.
         TrainError: a part would be empty, or the windows don't tell their groups.
     """
+    if only_train:
+        first = len(windows) - only_train
+        return with_training_rows(split_windows(windows, rows[rows < first], split), windows, rows[rows >= first])
     if split.kind in {"session", "room", "subject"}:
         return group_split(
             windows,
@@ -118,12 +140,25 @@ def _load(spec: str, config: Config, first: int, rooms: int, label: tuple[str, P
         minutes=data.minutes,
         nodes=data.nodes,
         seed=config.train.seed,
+        domain=DOMAINS[data.domain],
+        rates_hz=data.rates_hz,
     )
     dataset = simulated_rooms(plan) if spec == "sim" else open_dataset(spec)
     if 0 < most < len(dataset.listed):
         dataset = replace(dataset, listed=dataset.listed[:: -(-len(dataset.listed) // most)])
-    window = WindowSpec(dataset.tones, data.frames, data.min_gap_s, data.max_gap_s)
+    window = WindowSpec(
+        dataset.tones, data.frames, 0.0 if data.cell_s else data.min_gap_s, data.max_gap_s, data.cell_s or None
+    )
     motion = config.model.head == "motion"  # the other heads learn from windows in which motion begins or ends, too
-    windows = cut_windows(dataset, window, data.stride, transitions="leave_out" if motion else "unknown", progress=tell)
+    windows = cut_windows(
+        dataset,
+        window,
+        data.stride,
+        transitions="leave_out" if motion else "unknown",
+        progress=tell,
+        processes=data.processes or os.cpu_count() or 1,
+    )
     origin = replace(windows.origin, name=f"{windows.origin.name}, stride {data.stride}")
-    return replace(windows, origin=origin, rate_hz=plan.rate_hz if spec == "sim" else windows.rate_hz)
+    if spec == "sim" and not data.cell_s and plan.rates_hz[0] == plan.rates_hz[1]:
+        windows = replace(windows, rate_hz=plan.rates_hz[0])
+    return replace(windows, origin=origin)

@@ -19,6 +19,8 @@ class Net(nn.Module):
     """A network: model inputs `[batch, 56, frames]` to a tuple of outputs, which have names."""
 
     output_names: ClassVar[tuple[str, ...]]
+    wants_normaliser: ClassVar[bool] = True
+    """Whether its input is shifted and scaled row by row first."""
 
 
 class Encoder(nn.Module):

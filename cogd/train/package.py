@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import cogd
 from cogd.bundle.archive import read_archive
+from cogd.bundle.features import CELL_MEDIAN
 from cogd.bundle.manifest import FileEntry, Golden, Manifest, Requires, Variant
 from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import pack, verify_bundle
@@ -60,13 +61,16 @@ def package(model: Path, naming: Naming, keys: Sequence[PrivateKey]) -> bytes:
     for name in (description.input.normaliser, description.output.calibration):
         if name is not None:
             files[name] = _read(folder / name)
+    features = [CELL_MEDIAN] if description.input.columns == "cell_median" else []
     manifest = Manifest(
         format="cogd.bundle/1",
         id=naming.app_id,
         version=naming.version,
         created=_created().strftime("%Y-%m-%dT%H:%M:%SZ"),
         expires=naming.expires,
-        requires=Requires(cogd=f">={MINIMAL_COGD}", features=[]),
+        requires=Requires(
+            cogd=f">={MINIMAL_COGD}", features=features
+        ),
         head=description.head,
         input=description.input,
         output=description.output,

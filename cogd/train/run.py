@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,7 @@ class Run:
         held_out: windows that are in no part of `windows`; None where there are none.
         out: the run directory.
         resume: go on from its checkpoint.
+        only_train: so many of the last windows train, whatever the split says of the others.
     """
 
     config: Config
@@ -69,6 +70,7 @@ class Run:
     held_out: Windows | None
     out: Path
     resume: bool = False
+    only_train: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +110,7 @@ def train(
             run.out.mkdir(parents=True, exist_ok=True)
             # First away, last written: a directory with a description holds the files of one run.
             (run.out / rundir.DESCRIPTION).unlink(missing_ok=True)
-        prepared = prepare(run.config, run.windows, device, run.out / rundir.CHECKPOINT, world)
+        prepared = prepare(run.config, run.windows, device, run.out / rundir.CHECKPOINT, world, run.only_train)
         if not _learn(run, prepared, world, progress, stop):
             return None
         return _finish(run, prepared) if world.rank == 0 else []
@@ -119,7 +121,12 @@ def train(
 
 
 def prepare(
-    config: Config, windows: Windows, device: torch.device, checkpoint: Path | None = None, world: World = ALONE
+    config: Config,
+    windows: Windows,
+    device: torch.device,
+    checkpoint: Path | None = None,
+    world: World = ALONE,
+    only_train: int = 0,
 ) -> Prepared:
     """Split the windows, fit the normaliser on the training part, make network and loop.
 
@@ -131,11 +138,13 @@ def prepare(
     if config.train.precision == "bf16":
         check_bf16(device)
     head = head_of(config.model.head)
-    split = split_windows(windows, usable_rows(config.model.head, windows), config.split)
-    unfitted = ModelInput("subcarrier_major", "window_rms")
-    mean, std = fit_normaliser(unfitted.lay_out(windows.csi[split.train]))
-    model_input = ModelInput(unfitted.layout, unfitted.gain, mean, std)
+    split = split_windows(windows, usable_rows(config.model.head, windows), config.split, only_train)
     task = head.make_task(windows, split.train, config)
+    # A cell's frames were divided by their root mean square already.
+    model_input = ModelInput("subcarrier_major", "window_rms" if windows.cell_s is None else "none")
+    if task.net.wants_normaliser:
+        mean, std = fit_normaliser(model_input.lay_out(windows.csi[split.train]))
+        model_input = replace(model_input, mean=mean, std=std)
     inputs = model_input.prepare(windows.csi)
     loop = Loop(task, inputs, split, config, checkpoint, device=device, capture=capture_on(device), world=world)
     return Prepared(head, split, model_input, task, loop, device)
@@ -175,8 +184,9 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
 
     (run.out / rundir.MODEL).write_bytes(edge.model)
     safetensors.numpy.save_file(weights, run.out / rundir.WEIGHTS)
-    normaliser = {"mean": model_input.mean, "std": model_input.std}
-    safetensors.numpy.save_file({k: v for k, v in normaliser.items() if v is not None}, run.out / rundir.NORMALISER)
+    if model_input.mean is not None and model_input.std is not None:
+        normaliser = {"mean": model_input.mean, "std": model_input.std}
+        safetensors.numpy.save_file(normaliser, run.out / rundir.NORMALISER)
     rundir.write_golden(run.out, run.windows.csi[split.test[:_GOLDEN_WINDOWS]], model_input, weights)
     judged = head.judge(Trained(task.net, model_input, run.config, run.windows, split, run.out))
     predictions = _predictions(run, split, judged)
@@ -187,7 +197,7 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
     description = rundir.Description(
         title=head.title,
         head=run.config.model.head,
-        input=_input_spec(run.windows, normaliser=None if edge.normaliser_inside else rundir.NORMALISER),
+        input=_input_spec(run.windows, model_input, inside=edge.normaliser_inside),
         output=judged.output,
         golden_tolerance=rundir.GOLDEN_TOLERANCE,
         provenance=_provenance(run, head, split, metrics),
@@ -264,7 +274,7 @@ def _sizes(split: Split) -> dict[str, int]:
     return {"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)}
 
 
-def _input_spec(windows: Windows, normaliser: str | None) -> InputSpec:
+def _input_spec(windows: Windows, model_input: ModelInput, *, inside: bool) -> InputSpec:
     return InputSpec(
         layout="subcarrier_major",
         tones=windows.tones,
@@ -273,8 +283,9 @@ def _input_spec(windows: Windows, normaliser: str | None) -> InputSpec:
         rate_hz=windows.rate_hz,
         min_gap_s=windows.min_gap_s,
         max_gap_s=windows.max_gap_s,
-        gain="window_rms",
-        normaliser=normaliser,
+        gain=model_input.gain,
+        normaliser=None if inside or model_input.mean is None else rundir.NORMALISER,
+        columns="frames" if windows.cell_s is None else "cell_median",
     )
 
 

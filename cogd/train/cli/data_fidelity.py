@@ -76,13 +76,14 @@ def beside(dataset: Dataset, domain: Domain, arguments: argparse.Namespace) -> D
     recorded = tuple(sorted(name for name in names if name in CHIPS))
     chips = (arguments.chip,) if arguments.chip else recorded or domain.chips
     rates = sorted(recording.rate_hz for recording in recordings if recording.rate_hz is not None)
+    rate_hz = min(_FASTEST_HZ, round(rates[len(rates) // 2])) if rates else _FASTEST_HZ
     plan = SimulatedRooms(
         rooms=tuple(range(_FIRST_ROOM, _FIRST_ROOM + arguments.rooms)),
         persons=(0, 1),
         minutes=_SIMULATED_MINUTES,
         nodes=1,
         seed=arguments.seed,
-        rate_hz=min(_FASTEST_HZ, round(rates[len(rates) // 2])) if rates else _FASTEST_HZ,
+        rates_hz=(rate_hz, rate_hz),
         domain=dataclasses.replace(domain, chips=chips),
     )
     return simulated_rooms(plan)

@@ -80,8 +80,8 @@ def run_training(arguments: argparse.Namespace, head: str) -> int:
         raise TrainError(f"{out} holds no checkpoint", hint="train without --resume")
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     with _Bars(shown=first) as bars:
-        windows, held_out = load_windows(config, bars.tell)
-        run = Run(config, windows, held_out, out, resume=arguments.resume)
+        data = load_windows(config, bars.tell)
+        run = Run(config, data.windows, data.held_out, out, resume=arguments.resume, only_train=data.only_train)
         with stoppable() as stopped_by:
             metrics = train(
                 run,

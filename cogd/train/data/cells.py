@@ -55,7 +55,7 @@ def in_cells(
         track,
         time_s=np.concatenate([*(piece.end_s for piece in pieces), np.empty(0)]),
         amplitude=np.concatenate([*(piece.columns for piece in pieces), np.empty((0, 56), dtype=np.float32)]),
-        kind=track.kind[at],
+        kind=np.zeros(len(at), dtype=np.int16),  # the kinds were followed frame by frame; stretches tell them apart
         segment=np.concatenate([*(piece.segment for piece in pieces), np.empty(0, dtype=np.int64)]).astype(np.int32),
         phase=None,
         keypoints=label(track.keypoints),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -116,7 +116,7 @@ def _rows(track: Track, rows: NDArray[np.int64]) -> Track:
     """Some frames of a track."""
     if len(rows) == len(track):
         return track
-    columns = {
+    columns: dict[str, Any] = {
         field.name: value[rows]
         for field in fields(track)
         if isinstance(value := getattr(track, field.name), np.ndarray)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import importlib
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import groupby
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 from urllib.parse import parse_qsl
 
@@ -19,7 +22,7 @@ from cogd.train.data.cut import TrackWindows
 from cogd.train.data.windows import GROUPS, DataOrigin, Windows, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -255,6 +258,7 @@ def cut_windows(
     *,
     transitions: Literal["leave_out", "unknown"] = "leave_out",
     progress: Callable[[int, int], None] | None = None,
+    processes: int = 1,
 ) -> Windows:
     """Every window of a data set, by the daemon's rules: thinned, emptied after a gap, of one kind of frame.
 
@@ -268,6 +272,7 @@ def cut_windows(
         transitions: `leave_out` takes windows away in which `moving` changes; `unknown` keeps them with -1, for what is
             learnt from the other labels.
         progress: told how many recordings are read, and of how many.
+        processes: that read, a session at a time, where there are many sessions.
 
     Raises:
         TrainError: a recording is broken, or there is not a single window.
@@ -277,14 +282,12 @@ def cut_windows(
     if stride < 1:
         raise TrainError(f"a stride of {stride} frames", hint="1 or more")
     recordings = dataset.recordings()
+    sessions = [list(group) for _, group in groupby(recordings, key=lambda recording: recording.session)]
     pieces: list[TrackWindows] = []
-    for done, recording in enumerate(recordings, 1):
-        piece = TrackWindows(recording, recording.track(), spec, stride)
-        if transitions == "leave_out":
-            piece.leave_transitions_out()
-        pieces.append(piece)
+    for session in _read(sessions, spec, stride, processes, whole=transitions == "leave_out"):
+        pieces += session
         if progress is not None:
-            progress(done, len(recordings))
+            progress(len(pieces), len(recordings))
     count = sum(len(piece) for piece in pieces)
     if count == 0:
         raise TrainError(
@@ -324,6 +327,31 @@ def _rate_hz(spec: WindowSpec, span_s: NDArray[np.float64]) -> float:
     if spec.cell_s is not None:
         return 1 / spec.cell_s
     return round(float((spec.frames - 1) / np.median(span_s)), 3)
+
+
+_SESSIONS_EACH = 4
+"""A process is worth starting from so many sessions on: it takes a second."""
+
+
+def _read(
+    sessions: Sequence[Sequence[Recording]], spec: WindowSpec, stride: int, processes: int, *, whole: bool
+) -> Iterator[list[TrackWindows]]:
+    """The windows of each session, read by several processes where that is worth it."""
+    cut_session = partial(_cut_session, spec=spec, stride=stride, whole=whole)
+    count = min(processes, len(sessions) // _SESSIONS_EACH)
+    if count <= 1:
+        yield from map(cut_session, sessions)
+        return
+    with ProcessPoolExecutor(count, get_context("spawn")) as pool:  # not forked: whoever trains has threads
+        yield from pool.map(cut_session, sessions, chunksize=_SESSIONS_EACH)
+
+
+def _cut_session(session: Sequence[Recording], spec: WindowSpec, stride: int, *, whole: bool) -> list[TrackWindows]:
+    pieces = [TrackWindows(recording, recording.track(), spec, stride) for recording in session]
+    if whole:
+        for piece in pieces:
+            piece.leave_transitions_out()
+    return pieces
 
 
 def _number(

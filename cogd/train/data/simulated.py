@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -45,7 +46,7 @@ class SimulatedRooms:
         minutes: length of each scene.
         nodes: receivers in each room.
         seed: of what happens in the rooms.
-        rate_hz: packets a second and node.
+        rates_hz: packets a second and node, lowest and highest: each room's lies between, drawn on a logarithmic scale.
         stride: frames from one window to the next.
         domain: what rooms, people, radios and disturbances are drawn from.
     """
@@ -55,7 +56,7 @@ class SimulatedRooms:
     minutes: float
     nodes: int = 2
     seed: int = 1
-    rate_hz: float = 20.0
+    rates_hz: tuple[float, float] = (20.0, 20.0)
     stride: int = 10
     domain: Domain = KIT
 
@@ -74,13 +75,14 @@ def simulate_windows(plan: SimulatedRooms, progress: Callable[[int, int], None] 
 
     windows = cut_windows(dataset, spec, plan.stride, transitions="unknown", progress=scenes)
     origin = replace(windows.origin, name=f"{windows.origin.name}, stride {plan.stride}")
-    return replace(windows, rate_hz=plan.rate_hz, origin=origin)
+    return replace(windows, rate_hz=plan.rates_hz[0], origin=origin)
 
 
 def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
     """Open `sim:rooms=2&persons=0,1&minutes=0.5&nodes=2&seed=1&rate=20&first_room=0&domain=kit`.
 
-    `rooms` is how many rooms, beginning with number `first_room`; `domain` is one of
+    `rooms` is how many rooms, beginning with number `first_room`; of a `rate` such as `12-140` each room has its own;
+    `domain` is one of
     `cogd.sim.domain.DOMAINS`. `cache` is a folder, or `on`, to keep what was simulated.
 
     Raises:
@@ -95,18 +97,24 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
         raise ConfigError(f"sim: there is no domain {options['domain']!r}", hint="one of " + ", ".join(DOMAINS))
     try:
         first = int(options.get("first_room", "0"))
+        low, _, high = options.get("rate", "20").partition("-")
         plan = SimulatedRooms(
             rooms=tuple(range(first, first + int(options.get("rooms", "1")))),
             persons=tuple(int(number) for number in options.get("persons", "1").split(",")),
             minutes=float(options.get("minutes", "1")),
             nodes=int(options.get("nodes", "2")),
             seed=int(options.get("seed", "1")),
-            rate_hz=float(options.get("rate", "20")),
+            rates_hz=(float(low), float(high or low)),
             domain=domain,
         )
     except ValueError as error:
         raise ConfigError(f"sim: {error}", hint="sim:rooms=2&persons=0,1&minutes=0.5") from error
-    fits = plan.rooms and 1 <= plan.nodes <= 255 and 0 < plan.minutes < 1e5 and 0 < plan.rate_hz <= 1000
+    fits = (
+        plan.rooms
+        and 1 <= plan.nodes <= 255
+        and 0 < plan.minutes < 1e5
+        and 0 < plan.rates_hz[0] <= plan.rates_hz[1] <= 1000
+    )
     if not fits or not all(0 <= persons <= 7 for persons in plan.persons):
         raise ConfigError("sim: rooms, minutes and rate must be above 0, nodes 1 to 255, persons 0 to 7")
     return simulated_rooms(plan, cache.chosen_folder(options.get("cache"), None))
@@ -121,9 +129,10 @@ def simulated_rooms(plan: SimulatedRooms, folder: Path | None = None) -> Dataset
     """
     listed: list[Recording] = []
     for room in plan.rooms:
+        rate_hz = _rate_hz(plan, room)
         for persons in plan.persons:
             seed = plan.seed * 1_000_003 + room * 101 + persons
-            scene = Scene(plan.nodes, persons, seed, room, plan.rate_hz, domain=plan.domain)
+            scene = Scene(plan.nodes, persons, seed, room, rate_hz, domain=plan.domain)
             session = f"room {room}, {persons} persons, seed {plan.seed}"
             listed += [
                 Recording(
@@ -133,18 +142,27 @@ def simulated_rooms(plan: SimulatedRooms, folder: Path | None = None) -> Dataset
                     subject=None,
                     chip=scene.radio(node - 1).chip,
                     node=node,
-                    rate_hz=plan.rate_hz,
+                    rate_hz=rate_hz,
                     timing=Timing.MEASURED,
                     files=(),
                     load=partial(_track, scene, plan.minutes, node, folder),
                 )
                 for node in range(1, plan.nodes + 1)
             ]
+    rates = "-".join(f"{rate:g}" for rate in sorted(set(plan.rates_hz)))
     name = (
         f"cogd simulator: rooms {_listed(plan.rooms)}, persons {list(plan.persons)}, {plan.minutes:g} min each, "
-        f"{plan.nodes} nodes, {plan.rate_hz:g} Hz, seed {plan.seed}, domain {plan.domain}"
+        f"{plan.nodes} nodes, {rates} Hz, seed {plan.seed}, domain {plan.domain}"
     )
     return Dataset(name, "Apache-2.0", "ht56", tuple(listed), Path())
+
+
+def _rate_hz(plan: SimulatedRooms, room: int) -> float:
+    low, high = plan.rates_hz
+    if low == high:
+        return low
+    share = float(np.random.default_rng([plan.seed, room]).random())
+    return round(math.exp((1 - share) * math.log(low) + share * math.log(high)), 2)
 
 
 def _listed(rooms: tuple[int, ...]) -> str:

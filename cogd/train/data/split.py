@@ -136,6 +136,23 @@ def group_split(
     return _made(f"{label}: {_told(ids)}", by, parts, ids, windows)
 
 
+def with_training_rows(split: Split, windows: Windows, rows: Rows) -> Split:
+    """The split with rows of further sessions in its training part.
+
+    Raises:
+        TrainError: a session of theirs is in another part.
+    """
+    parts = {"train": np.concatenate([split.train, rows]), "calibration": split.calibration, "test": split.test}
+    own = {"calibration": windows.session[split.calibration], "test": windows.session[split.test]}
+    for part, sessions in own.items():
+        if np.isin(windows.session[rows], sessions).any():
+            raise TrainError(f"further training data are in the {part} part", hint="give each data set once")
+    further = _names(windows, rows, "session")
+    ids = {**split.ids, "train": (*split.ids["train"], *further)}
+    name = f"{split.name}; {len(further)} further sessions train"
+    return Split(name, split.kind, parts["train"], parts["calibration"], parts["test"], ids, split.leaky)
+
+
 def official_split(windows: Windows, rows: Rows, name: str, sessions: Mapping[str, Sequence[str]]) -> Split:
     """The split that a data set's publisher names: sessions for each part. Windows of no part's sessions are left out.
 

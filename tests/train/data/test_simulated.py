@@ -35,7 +35,7 @@ def test_only_windows_of_one_person_have_keypoints(windows):
 
 def test_a_pose_is_the_simulators_truth_at_the_windows_end(plan, windows):
     seed = plan.seed * 1_000_003 + 5 * 101 + 1
-    truth = Simulator(Scene(nodes=2, persons=1, seed=seed, room=5, rate_hz=plan.rate_hz)).advance(300).truth
+    truth = Simulator(Scene(nodes=2, persons=1, seed=seed, room=5, rate_hz=plan.rates_hz[0])).advance(300).truth
     mine = windows.session == 1
 
     for end_s, keypoints in zip(windows.end_s[mine], windows.keypoints[mine], strict=True):
@@ -47,7 +47,7 @@ def test_a_pose_is_the_simulators_truth_at_the_windows_end(plan, windows):
 def test_windows_are_as_long_as_twenty_frames_take(plan, windows):
     assert windows.csi.shape[1:] == (56, 20)
     span_s = windows.end_s - windows.start_s
-    assert (span_s >= 19 / plan.rate_hz - 0.06).all()
+    assert (span_s >= 19 / plan.rates_hz[0] - 0.06).all()
     assert (span_s < 19 * windows.max_gap_s).all()
 
 
@@ -78,7 +78,7 @@ def test_rooms_that_are_no_range_are_listed():
 
 def test_scenes_without_a_single_window_are_refused():
     with pytest.raises(TrainError, match="not a single window of 20 frames"):
-        simulate_windows(SimulatedRooms(rooms=(1,), persons=(1,), minutes=0.1, nodes=1, rate_hz=2.0))
+        simulate_windows(SimulatedRooms(rooms=(1,), persons=(1,), minutes=0.1, nodes=1, rates_hz=(2.0, 2.0)))
 
 
 def test_progress_is_told_scene_by_scene():
@@ -132,7 +132,7 @@ def test_each_node_of_a_scene_is_a_recording(tmp_path):
 
 
 def test_moving_is_whether_anybody_does_all_through_a_window(windows, plan):
-    scene = Scene(nodes=2, persons=2, seed=plan.seed * 1_000_003 + 5 * 101 + 2, room=5, rate_hz=plan.rate_hz)
+    scene = Scene(nodes=2, persons=2, seed=plan.seed * 1_000_003 + 5 * 101 + 2, room=5, rate_hz=plan.rates_hz[0])
     truth = Simulator(scene).advance(300).truth
     mine = windows.session == 2
 
