@@ -102,7 +102,8 @@ def test_what_a_step_drew_from_torchs_own_generator_is_in_the_checkpoint(tmp_pat
     """Networks with dropout draw from it."""
 
     def loop_with_dropout(weights_seed: int) -> Loop:
-        loop = make_loop("count", weights_seed=weights_seed, checkpoint=tmp_path / "checkpoint.pt")
+        config = make_config("count", keep="last")
+        loop = make_loop("count", config=config, weights_seed=weights_seed, checkpoint=tmp_path / "checkpoint.pt")
         loop._task.net.enc.register_forward_hook(lambda net, _, out: torch.dropout(out, 0.5, net.training))
         return loop
 
