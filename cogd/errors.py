@@ -360,6 +360,7 @@ class ProofError(CogdError):
 
     code = "proof"
     exit_status = 41
+    hint = "docs/training.md says what the proof compares"
 
 
 class UnknownPlatformError(CogdError):
@@ -367,3 +368,4 @@ class UnknownPlatformError(CogdError):
 
     code = "unknown-platform"
     exit_status = 42
+    hint = "cogd-train proof --generate"

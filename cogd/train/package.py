@@ -68,9 +68,7 @@ def package(model: Path, naming: Naming, keys: Sequence[PrivateKey]) -> bytes:
         version=naming.version,
         created=_created().strftime("%Y-%m-%dT%H:%M:%SZ"),
         expires=naming.expires,
-        requires=Requires(
-            cogd=f">={MINIMAL_COGD}", features=features
-        ),
+        requires=Requires(cogd=f">={MINIMAL_COGD}", features=features),
         head=description.head,
         input=description.input,
         output=description.output,

@@ -72,7 +72,7 @@ def test_windows_of_cells_are_those_that_the_daemon_has(frames, columns):
 
 def test_a_window_has_its_span_and_the_labels_of_its_newest_frame():
     track = make_track([16] * 40, [0] * 40, [0] * 40, [0] * 20 + [1] * 20)
-    dataset = Dataset("a", "b", "ht56", (recording_of(track),), (), Path())
+    dataset = Dataset("a", "b", "ht56", (recording_of(track),), Path())
     spec = WindowSpec("ht56", 10, 0.0, 0.25, CELL_S)
 
     windows = cut_windows(dataset, spec, stride=1, transitions="unknown")
@@ -85,7 +85,7 @@ def test_a_window_has_its_span_and_the_labels_of_its_newest_frame():
 
 
 def test_a_cell_whose_frames_disagree_is_neither_moving_nor_quiet():
-    track = make_track([8] * 8, [0] * 8, [0] * 8, [0, 0, 0, 1, 1, 1, 1, 1])
+    track = make_track([8] * 8, [0] * 8, [0] * 8, [0, 0, 1, 1, 1, 1, 1, 1])
     spec = WindowSpec("ht56", 1, 0.0, 0.25, CELL_S)
 
     windows = TrackWindows(recording_of(track), track, spec, stride=1)

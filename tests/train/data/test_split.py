@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cogd.errors import TrainError
-from cogd.train.data.split import group_split, official_split, random_split, temporal_split
+from cogd.train.data.split import (
+    group_split,
+    official_split,
+    random_split,
+    temporal_split,
+    with_training_rows,
+)
+from cogd.train.data.windows import join
 from tests.train.factory import make_windows
 
 pytestmark = pytest.mark.train
@@ -283,3 +290,18 @@ def test_a_temporal_split_tells_its_stretches_of_time():
 
     assert split.ids["train"] == ("session 0: 0.000 to 69.950 s",)
     assert len(split.ids["calibration"]) == len(split.ids["test"]) == 1
+
+
+def test_further_data_only_train():
+    own, further = make_windows(60), make_windows(20, seed=1)
+    both = join([own, dataclasses.replace(further, names={**further.names, "session": ("further",)})])
+    split = temporal_split(both, np.arange(60))
+
+    more = with_training_rows(split, both, np.arange(60, 80))
+
+    assert more.train.tolist() == [*split.train.tolist(), *range(60, 80)]
+    assert (more.calibration.tolist(), more.test.tolist()) == (split.calibration.tolist(), split.test.tolist())
+    assert more.ids["train"] == (*split.ids["train"], "further")
+    assert more.digest != split.digest
+    with pytest.raises(TrainError, match="calibration part"):
+        with_training_rows(split, both, np.arange(5))
