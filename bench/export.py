@@ -28,7 +28,7 @@ from cogd.csi.model_input import ModelInput
 from cogd.runtime.backend import ModelShape
 from cogd.train.edge import rewrite
 from cogd.train.export import difference, export_onnx, runner
-from cogd.train.nets import CountNet, PoseNet
+from cogd.train.nets.published import CountNet, PoseNet
 from cogd_ort import OrtBackend
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from cogd.sim.bodies import JOINTS
 from cogd.train import rundir
 from cogd.train.data.recorded import recorded_frames
 from cogd.train.edge import export_for_edge
-from cogd.train.nets import CLASS_COUNT, CountNet, PoseNet
+from cogd.train.nets import CLASS_COUNT
+from cogd.train.nets.published import CountNet, PoseNet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -52,7 +52,7 @@ def test_the_flops_are_those_that_torch_counts():
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from cogd.train.nets import CountNet, PoseNet
+    from cogd.train.nets.published import CountNet, PoseNet
 
     spec = importlib.util.spec_from_file_location("training_bench", BENCH / "training.py")
     training = importlib.util.module_from_spec(spec)

@@ -113,7 +113,7 @@ FAULTS = """
 import resource, sys
 import torch
 from cogd.train.device import keep_freed_memory
-from cogd.train.nets import PoseNet
+from cogd.train.nets.published import PoseNet
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 net, csi = PoseNet(), torch.ones(861, 56, 20)

@@ -7,7 +7,7 @@ from cogd.errors import TrainError
 from cogd.runtime.app import load_app
 from cogd.train import rundir
 from cogd.train.import_cog import _recorded_windows, import_cog
-from cogd.train.nets import CountNet, PoseNet
+from cogd.train.nets.published import CountNet, PoseNet
 from cogd.train.reference import forward
 from tests.train.factory import run_cli, verified
 

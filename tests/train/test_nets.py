@@ -3,7 +3,7 @@ import pytest
 import safetensors.numpy
 import torch
 
-from cogd.train.nets import CountNet, PoseNet
+from cogd.train.nets.published import CountNet, PoseNet
 from cogd.train.reference import forward
 
 pytestmark = pytest.mark.train

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-JOINT_COUNT = 17
-CLASS_COUNT = 8
-
-
-class Net(nn.Module):
-    """A network: model inputs `[batch, 56, frames]` to a tuple of outputs, which have names."""
-
-    output_names: ClassVar[tuple[str, ...]]
-    wants_normaliser: ClassVar[bool] = True
-    """Whether its input is shifted and scaled row by row first."""
+from cogd.train.nets.base import CLASS_COUNT, JOINT_COUNT, Net
 
 
 class Encoder(nn.Module):
@@ -84,7 +70,3 @@ class CountNet(Net):
         """Estimate the number of persons, and whether that estimate is right."""
         encoded = self.enc(csi_window)
         return self.count_head(encoded), self.conf_head(encoded)
-
-
-NETS: Final[Mapping[str, Callable[[], Net]]] = {"pose_v1": PoseNet, "count_v1": CountNet}
-"""What `model.net` of a configuration may be."""

@@ -1,7 +1,4 @@
-"""The two networks once more, in NumPy and double precision: what golden pairs and parity are checked against.
-
-Written from the layers' definitions, not from the torch modules; it shares no code with them.
-"""
+"""The published networks."""
 
 from __future__ import annotations
 

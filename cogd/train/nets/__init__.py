@@ -1,0 +1,16 @@
+"""The networks, a file for each family. `cogd.train.reference` has each of them once more, without torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cogd.train.nets.base import CLASS_COUNT, JOINT_COUNT, Net
+from cogd.train.nets.published import CountNet, PoseNet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["CLASS_COUNT", "JOINT_COUNT", "NETS", "Net"]
+
+NETS: Final[Mapping[str, Callable[[], Net]]] = {"pose_v1": PoseNet, "count_v1": CountNet}
+"""What `model.net` of a configuration may be."""
