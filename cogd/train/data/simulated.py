@@ -49,6 +49,7 @@ class SimulatedRooms:
         rates_hz: packets a second and node, lowest and highest: each room's lies between, drawn on a logarithmic scale.
         stride: frames from one window to the next.
         domain: what rooms, people, radios and disturbances are drawn from.
+        same_radios: all scenes of a room are heard by the same devices, and not by others each time.
     """
 
     rooms: tuple[int, ...]
@@ -59,6 +60,7 @@ class SimulatedRooms:
     rates_hz: tuple[float, float] = (20.0, 20.0)
     stride: int = 10
     domain: Domain = KIT
+    same_radios: bool = False
 
 
 def simulate_windows(plan: SimulatedRooms, progress: Callable[[int, int], None] | None = None) -> Windows:
@@ -132,7 +134,8 @@ def simulated_rooms(plan: SimulatedRooms, folder: Path | None = None) -> Dataset
         rate_hz = _rate_hz(plan, room)
         for persons in plan.persons:
             seed = plan.seed * 1_000_003 + room * 101 + persons
-            scene = Scene(plan.nodes, persons, seed, room, rate_hz, domain=plan.domain)
+            radios = plan.seed * 1_000_003 + room * 101 if plan.same_radios else None
+            scene = Scene(plan.nodes, persons, seed, room, rate_hz, domain=plan.domain, radios=radios)
             session = f"room {room}, {persons} persons, seed {plan.seed}"
             listed += [
                 Recording(
