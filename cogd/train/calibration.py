@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional
@@ -63,6 +63,33 @@ def calibrate_count(
     return CountCalibration(
         float(log_temperature.detach().exp()), slope, offset, informative=slope > 0 and told > math.log(len(right))
     )
+
+
+class LineFit(NamedTuple):
+    """sigmoid(slope * score + offset) (Platt 1999)."""
+
+    slope: float
+    offset: float
+
+
+def fit_line(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> LineFit:
+    """The line of scores `[n]`, as if positive and negative ones were equally frequent; both must occur."""
+    standard = torch.from_numpy(scores).double()
+    centre, width = standard.mean(), standard.std(correction=0).clamp(min=1e-6)
+    standard = (standard - centre) / width
+    target = torch.from_numpy(positive).double()
+    weight = torch.where(target > 0, 0.5 / target.sum(), 0.5 / (1 - target).sum())
+    line = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    # A faint pull to zero keeps the fit finite where the scores part both kinds.
+    _minimise(
+        [line],
+        lambda: (
+            (functional.binary_cross_entropy_with_logits(line[0] * standard + line[1], target, weight, reduction="sum"))
+            + 1e-4 * (line**2).sum()
+        ),
+    )
+    slope, offset = (float(number) for number in line.detach())
+    return LineFit(slope / float(width), offset - slope * float(centre / width))
 
 
 def _minimise(parameters: list[torch.Tensor], loss: object) -> None:

@@ -112,6 +112,8 @@ class Recording:
         timing: how the frames' times are known.
         files: what it is read from; none for a simulation.
         load: reads it.
+        setup: what was put up once: recordings of one setup were made on end, in one place, by the same devices. None
+            where that isn't known: then a session is one.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Recording:
     timing: Timing
     files: tuple[Path, ...]
     load: Callable[[], Track]
+    setup: str | None = None
 
     def track(self) -> Track:
         """Read the frames.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ALL: Final = "all"
 _JITTER_S: Final = 0.003
-"""Packets leave late by the absolute value of a normal deviate of this width: about what nodes' clocks and queues do."""
+"""Packets leave late by the absolute value of a normal deviate of this width, as clocks and queues have it."""
 
 
 def parse_rates(text: str) -> tuple[float | None, ...]:
@@ -43,8 +43,7 @@ def parse_rates(text: str) -> tuple[float | None, ...]:
 def thinned(dataset: Dataset, rates_hz: Sequence[float | None]) -> Dataset:
     """Every recording once for each rate.
 
-    Copies stay in their session, so that no split parts them, and are receivers of their own there: what they heard they
-    heard in the same moments.
+    Copies stay in their session, so that no split parts them, and are receivers of their own there.
 
     Args:
         dataset: what is thinned; a recording that is slower than a rate stays as it is.
@@ -95,9 +94,7 @@ def _load(load: Callable[[], Track], rate_hz: float, seed: int) -> Track:
     return replace(track, **columns)
 
 
-def rows_at_rate(
-    time_s: NDArray[np.float64], rate_hz: float, generator: np.random.Generator
-) -> NDArray[np.int64]:
+def rows_at_rate(time_s: NDArray[np.float64], rate_hz: float, generator: np.random.Generator) -> NDArray[np.int64]:
     """Which frames, in ascending order of their times `[n]`, a node of this rate would have sent.
 
     The first at or after each tick of a clock, whose phase is drawn; each tick is late by a little.

@@ -1,9 +1,9 @@
 """The motion network: robust energies of slow shapes over the tones, and one linear layer.
 
 Everything before the layer is fixed. What moves bends the amplitudes over the tones slowly, for its path is not much
-longer than the direct one, and it goes on doing so over several columns; noise does neither, and single bad frames stand
-alone. A linear layer over logarithms can tell how much there is of each and in what ratio, and little else: networks that
-learnt more knew rooms and radios of the training better and all others worse (docs/motion.md has the comparison).
+longer than the direct one, and it goes on doing so over several columns; noise does neither, and single bad frames
+stand alone. A linear layer over logarithms can tell how much there is of each and in what ratio, and little else:
+networks that learnt more knew rooms and radios of the training better and all others worse (docs/motion.md).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ USUAL_LOG_ENERGY: Final = (-8.0, 1.5)
 class MotionNet(Net):
     """`csi_window [batch, 56, frames]` to `motion_logits [batch, 1]`. 65 parameters.
 
-    Each column is divided by its root mean square. Twice, once of the columns and once of their running median over five,
-    each of eight cosines over the tones (DCT-II, orthonormal) gives a series in time. Of each series, centred, come four
-    energies: of itself, and half of that of its differences over 1, 2 and 5 columns. An energy is the fourth power of the
-    mean root of the magnitude, on which one bad column in twenty has little hold.
+    Each column is divided by its root mean square. Twice, once of the columns and once of their running median over
+    five, each of eight cosines over the tones (DCT-II, orthonormal) gives a series in time. Of each series, centred,
+    come four energies: of itself, and half of that of its differences over 1, 2 and 5 columns. An energy is the fourth
+    power of the mean root of the magnitude, on which one bad column in twenty has little hold.
     """
 
     output_names = ("motion_logits",)

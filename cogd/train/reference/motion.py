@@ -40,6 +40,4 @@ def _energies(columns: Array) -> list[Array]:
     series = series - series.mean(axis=2, keepdims=True)
     parts = [series, *(series[:, :, lag:] - series[:, :, :-lag] for lag in (1, 2, 5))]
     factors = (1.0, 0.5, 0.5, 0.5)
-    return [
-        factor * np.mean(np.sqrt(np.abs(part)), axis=2) ** 4 for part, factor in zip(parts, factors, strict=True)
-    ]
+    return [factor * np.mean(np.sqrt(np.abs(part)), axis=2) ** 4 for part, factor in zip(parts, factors, strict=True)]
