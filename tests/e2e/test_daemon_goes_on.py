@@ -179,7 +179,7 @@ def test_a_damaged_app_is_told_and_the_good_ones_run(start, tmp_path):
     running = start("--apps-dir", str(tmp_path / "apps"))
     first = running.until(lambda event: True)
     assert first["event"] == "run.started"
-    assert [app["id"] for app in first["fields"]["apps"]] == ["demo-count"]
+    assert [app["id"] for app in first["fields"]["apps"]] == ["demo-count", "demo-motion"]
     assert running.named("app.rejected")["fields"]["code"] == "bad-digest"
     Node(running).frames(25)
     running.named("count")
@@ -188,6 +188,7 @@ def test_a_damaged_app_is_told_and_the_good_ones_run(start, tmp_path):
 def test_no_app_that_can_run_ends_with_the_apps_own_error(tmp_path):
     install_demo(tmp_path)
     shutil.rmtree(tmp_path / "demo-count")
+    shutil.rmtree(tmp_path / "demo-motion")
     flip_a_bit(tmp_path / "demo-pose" / "current" / "model.onnx")
     done = subprocess.run(
         [BIN / "cogd", "run", "--demo", "--apps-dir", tmp_path, "--source", "sim:"],
@@ -209,7 +210,7 @@ def test_a_slow_reader_of_a_replay_gets_every_event(data, tmp_path):
     events = [json.loads(line) for line in read.stdout.splitlines()]
     assert events[-1]["event"] == "run.stopped"
     assert not events[-1]["fields"]["dropped"]
-    inferred = [event["fields"]["app"] for event in events if event["event"] in {"count", "pose.frame"}]
+    inferred = [event["fields"]["app"] for event in events if event["event"] in {"count", "motion", "pose.frame"}]
     assert {app: inferred.count(app) for app in set(inferred)} == events[-1]["fields"]["inferences"]
     assert len(inferred) > 7000
 

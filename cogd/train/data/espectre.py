@@ -44,7 +44,7 @@ class _File(msgspec.Struct):
     duration_ms: float
     num_packets: int
     environment: str
-    collected_at: datetime
+    collected_at: datetime | None = None
 
 
 class _Info(msgspec.Struct):
@@ -74,7 +74,7 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
     known = [file for files in info.files.values() for file in files]
     chips, setups = sorted({file.chip for file in known}), _setups(known)
     listed = tuple(
-        _recording(root, label, file, chips.index(file.chip), setups[file.filename])
+        _recording(root, label, file, chips.index(file.chip), setups.get(file.filename))
         for label, files in info.files.items()
         for file in files
     )
@@ -82,20 +82,21 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
 
 
 def _setups(files: Sequence[_File]) -> dict[str, str]:
-    """The setup of each file: room, chip, and when its first file was made."""
+    """The setup of each file that tells when it was made: room, chip, and when the first one was made."""
     setups: dict[str, str] = {}
     newest: dict[tuple[str, str], tuple[datetime, str]] = {}
-    for file in sorted(files, key=lambda file: file.collected_at):
+    dated = [(file.collected_at, file) for file in files if file.collected_at is not None]
+    for made_at, file in sorted(dated, key=lambda one: one[0]):
         place = (file.environment, file.chip)
-        name = f"{file.environment}, {file.chip}, {file.collected_at:%Y-%m-%d %H:%M}"
-        if place in newest and file.collected_at - newest[place][0] < _ON_END:
+        name = f"{file.environment}, {file.chip}, {made_at:%Y-%m-%d %H:%M}"
+        if place in newest and made_at - newest[place][0] < _ON_END:
             name = newest[place][1]
-        newest[place] = file.collected_at, name
+        newest[place] = made_at, name
         setups[file.filename] = name
     return setups
 
 
-def _recording(root: Path, label: str, file: _File, node: int, setup: str) -> Recording:
+def _recording(root: Path, label: str, file: _File, node: int, setup: str | None) -> Recording:
     path = root / label / file.filename
     return Recording(
         name=path.stem,

@@ -171,3 +171,20 @@ def test_windows_of_a_real_c6_hold_no_frame_of_half_the_gain(data):
 
     level = windows.csi.mean(axis=1)
     assert (level.min(axis=1) > 0.6 * level.max(axis=1)).all()
+
+
+def test_files_that_were_made_on_end_are_one_setup(data):
+    setups: dict[str, set[str]] = {}
+    for recording in open_dataset(f"espectre:{data / 'espectre'}").listed:
+        setups.setdefault(recording.setup, set()).add(recording.name)
+
+    sizes = sorted(len(names) for names in setups.values())
+    assert sizes == [2] * 13 + [4]
+    assert setups["bedroom, C3, 2026-03-29 13:03"] == {
+        f"{kind}_c3_64sc_20260329_{time}"
+        for kind, time in (
+            ("baseline", "130303"), ("movement", "130321"), ("baseline", "130411"), ("movement", "130429"),
+        )
+    }  # fmt: skip
+    for names in setups.values():
+        assert {name.partition("_")[0] for name in names} == {"baseline", "movement"}

@@ -1,5 +1,6 @@
 import argparse
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,9 +131,9 @@ def test_tones_that_were_not_measured_are_left_out():
     amplitude[:, :2] = 0.0
     data = dataset(np.zeros(FRAMES, np.int8), amplitude)
     track = data.recordings()[0].track()
-    as_legacy = Recording(
-        *(getattr(data.recordings()[0], name) for name in list(Recording.__dataclass_fields__)[:-1]),
-        lambda: Track(track.time_s, amplitude, track.kind, ("lltf-64",), track.segment, moving=track.moving),
+    as_legacy = replace(
+        data.recordings()[0],
+        load=lambda: Track(track.time_s, amplitude, track.kind, ("lltf-64",), track.segment, moving=track.moving),
     )
     legacy = Dataset("made", "none", "ht56", (as_legacy,), None)
     assert measure(data)["quiet"][0]["selectivity_db"] > 5
