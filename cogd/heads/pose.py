@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cogd.heads.base import Reading
-from cogd.heads.rules import JOINT_COUNT, LOG_SCALE, pose_calibration
+from cogd.heads.rules import JOINT_COUNT, LOG_SCALE, RADIUS_50, pose_calibration
 from cogd.inferred import Person, PoseFields
 from cogd.rounding import rounded
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
+    from cogd.heads.platt import Line
     from cogd.inferred import Context
 
     Outputs = Mapping[str, NDArray[np.float32]]
@@ -30,15 +31,20 @@ _PARTS = 1_000_000
 class PoseHead:
     """One skeleton a window, and where the bundle is calibrated how far off it may be.
 
-    Calibration: a joint's error is within `joint_scale` * exp(its `log_scale`) with a probability of 50 %; the
-    confidence is sigmoid(`slope` * score + `offset`) of the score -mean(`log_scale`). Without one both are null.
+    Calibration: the scale of a joint's error is `joint_scale` * exp(its `log_scale`), and half of the errors are within
+    `RADIUS_50` of it; the confidence is sigmoid(`slope` * score + `offset`) of the score -mean(`log_scale`). Without
+    one both are null.
     """
 
     event = "pose.frame"
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
         fitted = pose_calibration(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
-        self._scales, self._line = (np.asarray(fitted[0]), fitted[1]) if fitted is not None else (None, None)
+        self._radii: NDArray[np.float64] | None = None
+        self._line: Line | None = None
+        if fitted is not None:
+            scales, self._line = fitted
+            self._radii = RADIUS_50 * np.asarray(scales)
 
     def read(self, outputs: Outputs, contexts: Sequence[Context]) -> list[Reading]:
         """One skeleton for each row."""
@@ -58,10 +64,10 @@ class PoseHead:
 
     def _doubts(self, outputs: Outputs) -> list[tuple[float | None, list[float] | None]]:
         """Confidence and radii of each row."""
-        if self._line is None:
+        if self._line is None or self._radii is None:
             return [(None, None)] * len(outputs["keypoints"])
         logs = outputs["log_scale"].astype(np.float64).clip(*LOG_SCALE)
-        radii = (np.exp(logs) * self._scales).round(DECIMALS).tolist()
+        radii = (np.exp(logs) * self._radii).round(DECIMALS).tolist()
         return [
             (rounded(self._line.probability(score), _PARTS), row)
             for score, row in zip((-logs.mean(axis=1)).tolist(), radii, strict=True)

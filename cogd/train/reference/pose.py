@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 _COORDINATES = 34
 _CHANGE_SCALE = 50.0
+_STILL_SCALE = 3.0
 
 
 def forward(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """`keypoints [batch, 34]` and `log_scale [batch, 17]` of model inputs `[batch, 56, frames]`; float32."""
     tensors = {name: np.asarray(value, dtype=np.float64) for name, value in weights.items()}
-    change = csi.astype(np.float64) - csi.mean(axis=2, keepdims=True, dtype=np.float64)
-    values = perceptron(tensors, "pose", encode(tensors, np.copysign(np.log1p(_CHANGE_SCALE * np.abs(change)), change)))
+    mean = csi.mean(axis=2, keepdims=True, dtype=np.float64)
+    change = csi - mean
+    encoded = encode(tensors, np.copysign(np.log1p(_CHANGE_SCALE * np.abs(change)), change))
+    still = _STILL_SCALE * (mean[:, :, 0] - 1.0)
+    values = perceptron(tensors, "pose", np.concatenate([encoded, still], axis=1))
     keypoints = 1.0 / (1.0 + np.exp(-values[:, :_COORDINATES]))
     return {
         "keypoints": keypoints.astype(np.float32),
