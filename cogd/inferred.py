@@ -66,10 +66,19 @@ class InferenceFields(Context, kw_only=True):
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """One skeleton: 17 keypoints (x, y) in picture coordinates 0..1, COCO order; confidence calibrated or null."""
+    """One skeleton.
+
+    Attributes:
+        keypoints: 17 (x, y) in picture coordinates 0..1, COCO order.
+        confidence: calibrated probability that the pose is right, the joints off by no more than half a torso's length
+            on average; or null.
+        error_50: for each joint the radius around it, in picture coordinates, that holds the true joint with a
+            probability of 50 %; or null.
+    """
 
     keypoints: list[list[float]]
     confidence: float | None
+    error_50: list[float] | None
 
 
 class PoseFields(InferenceFields, kw_only=True):

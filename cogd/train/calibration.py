@@ -45,10 +45,25 @@ def calibrate_count(
             [log_temperature],
             lambda: functional.cross_entropy(logits / log_temperature.exp(), labels, ignore_index=-1),
         )
-    centre, width = confidence.mean(), confidence.std(correction=0).clamp(min=1e-6)
+    line = fit_line(confidence, right)
+    return CountCalibration(float(log_temperature.detach().exp()), line.slope, line.offset, line.informative)
+
+
+@dataclass(frozen=True)
+class FittedLine:
+    """sigmoid(slope * score + offset), and whether it tells more than one probability for all would."""
+
+    slope: float
+    offset: float
+    informative: bool
+
+
+def fit_line(score: torch.Tensor, right: torch.Tensor) -> FittedLine:
+    """Platt scaling: the line that makes probabilities of being right, 0 or 1 `[n]`, of scores float64 `[n]`."""
+    centre, width = score.mean(), score.std(correction=0).clamp(min=1e-6)
     line = torch.zeros(2, dtype=torch.float64, requires_grad=True)
-    standard = (confidence - centre) / width
-    # A faint pull to zero keeps the fit finite where every count of the part is right.
+    standard = (score - centre) / width
+    # A faint pull to zero keeps the fit finite where every answer of the part is right.
     _minimise(
         [line],
         lambda: (
@@ -60,9 +75,7 @@ def calibrate_count(
     said = functional.binary_cross_entropy_with_logits((line[0] * standard + line[1]).detach(), right)
     constant = functional.binary_cross_entropy(right.mean().expand_as(right), right)
     told = 2 * len(right) * float(constant - said)
-    return CountCalibration(
-        float(log_temperature.detach().exp()), slope, offset, informative=slope > 0 and told > math.log(len(right))
-    )
+    return FittedLine(slope, offset, informative=slope > 0 and told > math.log(len(right)))
 
 
 def _minimise(parameters: list[torch.Tensor], loss: object) -> None:

@@ -14,6 +14,7 @@ from cogd.runtime.app import MAX_BATCH
 from cogd.train.data.dataset import cut_windows
 from cogd.train.metrics.confidence import Usual
 from cogd.train.metrics.count import confusion
+from cogd.train.metrics.uncertainty import RIGHT
 from cogd.train.predictions import HeadName, Predictions, usable_rows
 from cogd.train.scoring import SCORING, baselines, score, score_closely
 
@@ -185,7 +186,7 @@ def _notes(manifest: Manifest, windows: Windows) -> list[str]:
 def _usual(manifest: Manifest) -> Usual:
     """One confidence for every window: the accuracy that the bundle states, or chance where it states none."""
     for metric in manifest.provenance.metrics:
-        if metric.name in {"accuracy", "balanced_accuracy"}:
+        if metric.name in {"accuracy", "balanced_accuracy", RIGHT.name}:
             return Usual(f"the {metric.name} that the bundle states ({metric.split}), for every window", metric.value)
     classes = len(manifest.output.trained_classes or manifest.output.labels) or 1
     return Usual(f"one in {classes}, for every window: the bundle states no accuracy", 1 / classes)

@@ -7,6 +7,7 @@ tensors of part number `i` are
 i.truth       pose: float32 [n, joints, 2], NaN where not known; count: int64 [n]; motion: bool [n]
 i.predicted   the same
 i.confidence  float64 [n], the calibrated probability that it is right; absent where the model has none
+i.radius      pose: float64 [n, joints], what holds a joint's error with a probability of 50 %; absent where not known
 i.score       motion: float64 [n], the higher the more it looks like motion; absent elsewhere
 i.session     int64 [n], and so are i.room (-1 unknown); `names` has their names
 i.end_s       float64 [n], time of the window's newest frame, within its session
@@ -51,6 +52,7 @@ class Predictions:
         predicted: what was said.
         confidence: probability that it is right, or None.
         score: what ranks windows by motion, or None.
+        radius: of poses, within which each joint's error is with a probability of 50 %, or None.
         session: number of the recording.
         room: number of the room, -1 unknown.
         end_s: when.
@@ -71,6 +73,7 @@ class Predictions:
     names: Mapping[str, tuple[str, ...]]
     labels: tuple[str, ...]
     leaky: bool = False
+    radius: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -100,6 +103,7 @@ class Predictions:
             names={group: windows.names[group] for group in ("session", "room")},
             labels=answer.labels,
             leaky=leaky,
+            radius=answer.radius,
         )
 
     def groups(self) -> Groups | None:
@@ -136,6 +140,7 @@ class Answer:
     labels: tuple[str, ...]
     confidence: NDArray[np.float64] | None = None
     score: NDArray[np.float64] | None = None
+    radius: NDArray[np.float64] | None = None
 
 
 TRUTH = {
@@ -164,8 +169,8 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: dict[str, tuple[str, ...]]
 
 
-_TENSORS = ("truth", "predicted", "confidence", "score", "session", "room", "end_s")
-_OPTIONAL = frozenset({"confidence", "score"})
+_TENSORS = ("truth", "predicted", "confidence", "score", "radius", "session", "room", "end_s")
+_OPTIONAL = frozenset({"confidence", "score", "radius"})
 
 
 def write_predictions(path: Path, parts: Sequence[Predictions]) -> None:

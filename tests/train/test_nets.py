@@ -3,6 +3,7 @@ import pytest
 import safetensors.numpy
 import torch
 
+from cogd.train.nets.pose import PoseNetV2
 from cogd.train.nets.published import CountNet, PoseNet
 from cogd.train.reference import forward
 
@@ -58,7 +59,7 @@ def test_published_weight_files_hold_exactly_the_networks_tensors(pose_weights, 
         assert {name: tensor.shape for name, tensor in safetensors.numpy.load_file(path).items()} == shapes
 
 
-@pytest.mark.parametrize("net_class", [PoseNet, CountNet])
+@pytest.mark.parametrize("net_class", [PoseNet, CountNet, PoseNetV2])
 @pytest.mark.parametrize("frames", [1, 3, 20])
 def test_the_numpy_forward_equals_torch_on_random_weights(net_class, frames):
     torch.manual_seed(frames)
@@ -104,3 +105,29 @@ def test_a_pose_is_34_numbers_between_0_and_1_however_loud_the_input():
 
     assert keypoints.shape == (3, 34)
     assert ((keypoints >= 0) & (keypoints <= 1)).all()
+
+
+def test_the_better_pose_network_is_within_its_budget():
+    assert sum(tensor.numel() for tensor in PoseNetV2().parameters()) == 145_267  # of 150,000
+
+
+def test_the_better_pose_network_tells_weak_changes_apart_from_what_stands_still():
+    torch.manual_seed(0)
+    net = PoseNetV2().eval()
+    rng = np.random.default_rng(0)
+    still = np.repeat(1 + 0.3 * rng.normal(size=(1, 56, 1)), 20, axis=2)
+    wave = 0.02 * np.sin(np.arange(20) / 2) * rng.normal(size=(1, 56, 1))
+    csi = np.concatenate([still, still + wave, still - wave, 1.1 * still]).astype(np.float32)
+
+    with torch.no_grad():
+        encoded = []
+        net.enc.register_forward_hook(lambda _, given, made: encoded.append((given[0], made)))
+        net(torch.from_numpy(csi))
+
+    (given, made), *_ = encoded
+    assert float(given[[0, 3]].abs().max()) < 1e-4  # whatever stands still is no change
+    assert float(made[0].sub(made[3]).abs().max()) < 1e-4
+    np.testing.assert_allclose(given[1], -given[2], atol=1e-3)
+    np.testing.assert_allclose(
+        given[1].abs().amax(), np.log1p(50 * np.abs(wave - wave.mean(axis=2)[..., None]).max()), rtol=1e-3
+    )

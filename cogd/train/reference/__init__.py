@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cogd.train.reference import published
+from cogd.train.reference import pose, published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _BY_WEIGHT: Final[Mapping[str, Forward]] = {
     "head.fc1.weight": published.forward,
     "count_head.fc1.weight": published.forward,
+    "pose.fc1.weight": pose.forward,
 }
 """By a weight that only this family has."""
 

@@ -88,19 +88,20 @@ def _panels(source: Source, predictions: Predictions) -> Iterator[Panel]:
         yield Panel(
             what, 1, 1.2 + 0.25 * max(8, len(alone)), partial(plots.of_parts, metrics=alone, names=names, label=label)
         )
+    grouped = _grouped(source, predictions, headline)
     if predictions.head == "pose":
-        grouped = _grouped(source, predictions, headline)
         if grouped is not None:
             yield grouped
         yield Panel("Skeletons, from good to bad", 2, 2.9, partial(plots.overlays, predictions=predictions))
-        return
-    yield Panel("Confusion", 1, 3.6, partial(plots.confusion, predictions=predictions))
+    else:
+        yield Panel("Confusion", 1, 3.6, partial(plots.confusion, predictions=predictions))
     if predictions.confidence is not None:
         said, was = predictions.confidence, right(predictions)
         yield Panel("Reliability of the confidence", 1, 3.6, partial(plots.calibration, confidence=said, right=was))
         yield Panel("Risk and coverage", 1, 3.6, partial(plots.risk, confidence=said, right=was))
-    grouped = _grouped(source, predictions, headline)
-    if grouped is not None:
+    if predictions.radius is not None:
+        yield Panel("Do the radii hold the joints?", 1, 3.6, partial(plots.radii, predictions=predictions))
+    if predictions.head != "pose" and grouped is not None:
         yield grouped
 
 
