@@ -30,8 +30,8 @@ class CountHead:
     Calibration: `temperature` divides the class logits; the confidence is sigmoid(`slope` * logit + `offset`).
 
     Attributes:
-        fused_line: makes a confidence of the log-odds that several nodes together give to the most probable number;
-            of the calibration's `fused_slope` and `fused_offset`, None where it has none.
+        fused_line: makes a confidence of the log-odds (`log_odds`) that several nodes together give to their count; of
+            the calibration's `fused_slope` and `fused_offset`, None where it has none.
     """
 
     event = "count"
@@ -61,14 +61,14 @@ class CountHead:
         weights = [math.exp((logit - highest) / self._temperature) for logit in trained]
         total = sum(weights)
         probabilities = [weight / total for weight in weights]
-        best = probabilities.index(max(probabilities))
+        middle = median(probabilities)
         known = logits.index(max(logits)) in self._trained
         confidence = self._confidence(conf_logit)
-        low, high = p95_range(probabilities, best)
+        low, high = p95_range(probabilities, middle)
         fields = CountFields(
             **context.fields(),
-            count=self._counts[best],
-            raw_count=self._counts[best] if known else None,
+            count=self._counts[middle],
+            raw_count=self._counts[probabilities.index(max(probabilities))] if known else None,
             confidence=confidence,
             low_confidence=not known,
             count_p95_low=self._counts[low],
@@ -80,10 +80,27 @@ class CountHead:
         return Reading("info" if known else "warn", fields, confidence)
 
 
-def p95_range(probabilities: Sequence[float], best: int) -> tuple[int, int]:
-    """Widen from the most probable class, always by the more probable neighbour (the lower one at a tie)."""
-    low = high = best
-    mass = probabilities[best]
+def median(probabilities: Sequence[float]) -> int:
+    """The class that is off by the least on average: the first one that, with those below it, outweighs those above.
+
+    The median has the least expected absolute error of all answers. Of two classes it is the more probable one, the
+    lower one at a tie.
+    """
+    last = len(probabilities) - 1
+    return next((n for n in range(last) if math.fsum(probabilities[: n + 1]) >= math.fsum(probabilities[n + 1 :])), last)
+
+
+def log_odds(probability: float) -> float:
+    """Of what is all but sure, those of the last digit of an emitted probability."""
+    least = 1 / _PARTS
+    clipped = min(max(probability, least), 1 - least)
+    return math.log(clipped / (1 - clipped))
+
+
+def p95_range(probabilities: Sequence[float], middle: int) -> tuple[int, int]:
+    """Widen from the median, always by the more probable neighbour (the lower one at a tie)."""
+    low = high = middle
+    mass = probabilities[middle]
     while mass < _MASS and (low > 0 or high < len(probabilities) - 1):
         below = probabilities[low - 1] if low > 0 else -1.0
         above = probabilities[high + 1] if high < len(probabilities) - 1 else -1.0
