@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cogd.heads.base import Reading
 from cogd.heads.rules import count_calibration, count_classes
@@ -24,12 +24,31 @@ _PARTS = 1_000_000
 _MASS = 0.95
 
 
+class Counted(NamedTuple):
+    """What the head makes of one window.
+
+    Attributes:
+        probabilities: of each trained number.
+        middle: the place of the count among them.
+        count: the number that has this place: the median.
+        known: whether the model's largest output was of a trained number.
+        confidence: calibrated probability that the count is right; None where the bundle has no calibration.
+    """
+
+    probabilities: list[float]
+    middle: int
+    count: int
+    known: bool
+    confidence: float | None
+
+
 class CountHead:
     """The number of persons among the trained ones; classes that were never trained are left out, not zero.
 
     Calibration: `temperature` divides the class logits; the confidence is sigmoid(`slope` * logit + `offset`).
 
     Attributes:
+        numbers: the trained numbers of persons, ascending.
         fused_line: makes a confidence of the log-odds (`log_odds`) that several nodes together give to their count; of
             the calibration's `fused_slope` and `fused_offset`, None where it has none.
     """
@@ -37,7 +56,7 @@ class CountHead:
     event = "count"
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
-        self._counts = count_classes(output)
+        self.numbers = count_classes(output)
         self._trained = output.trained_classes or []
         self._temperature = 1.0
         self._line: Line | None = None
@@ -48,14 +67,15 @@ class CountHead:
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
         """One count for each row. A handful of numbers: plain floats are faster here than arrays."""
+        return [self._reading(*row) for row in zip(self.counted(outputs), contexts, strict=True)]
+
+    def counted(self, outputs: Mapping[str, NDArray[np.float32]]) -> list[Counted]:
+        """What each row says, without where it comes from."""
         rows = outputs["count_logits"].tolist()
         sure = outputs["conf_logits"].ravel().tolist()
-        return [self._reading(*row) for row in zip(rows, sure, contexts, strict=True)]
+        return [self._count(*row) for row in zip(rows, sure, strict=True)]
 
-    def _confidence(self, logit: float) -> float | None:
-        return None if self._line is None else rounded(self._line.probability(logit), _PARTS)
-
-    def _reading(self, logits: list[float], conf_logit: float, context: Context) -> Reading:
+    def _count(self, logits: list[float], conf_logit: float) -> Counted:
         trained = [logits[index] for index in self._trained]
         highest = max(trained)
         weights = [math.exp((logit - highest) / self._temperature) for logit in trained]
@@ -63,19 +83,23 @@ class CountHead:
         probabilities = [weight / total for weight in weights]
         middle = median(probabilities)
         known = logits.index(max(logits)) in self._trained
-        confidence = self._confidence(conf_logit)
+        confidence = None if self._line is None else rounded(self._line.probability(conf_logit), _PARTS)
+        return Counted(probabilities, middle, self.numbers[middle], known, confidence)
+
+    def _reading(self, counted: Counted, context: Context) -> Reading:
+        probabilities, middle, count, known, confidence = counted
         low, high = p95_range(probabilities, middle)
         fields = CountFields(
             **context.fields(),
-            count=self._counts[middle],
-            raw_count=self._counts[probabilities.index(max(probabilities))] if known else None,
+            count=count,
+            raw_count=self.numbers[probabilities.index(max(probabilities))] if known else None,
             confidence=confidence,
             low_confidence=not known,
-            count_p95_low=self._counts[low],
-            count_p95_high=self._counts[high],
+            count_p95_low=self.numbers[low],
+            count_p95_high=self.numbers[high],
             n_nodes=1,
             probs=[rounded(probability, _PARTS) for probability in probabilities],
-            classes=self._counts,
+            classes=self.numbers,
         )
         return Reading("info" if known else "warn", fields, confidence)
 
@@ -87,7 +111,9 @@ def median(probabilities: Sequence[float]) -> int:
     lower one at a tie.
     """
     last = len(probabilities) - 1
-    return next((n for n in range(last) if math.fsum(probabilities[: n + 1]) >= math.fsum(probabilities[n + 1 :])), last)
+    return next(
+        (n for n in range(last) if math.fsum(probabilities[: n + 1]) >= math.fsum(probabilities[n + 1 :])), last
+    )
 
 
 def log_odds(probability: float) -> float:

@@ -17,7 +17,7 @@ from cogd.train.metrics.confidence import Usual, confidence_figures
 from cogd.train.metrics.figure import Sample
 from cogd.train.metrics.pose import Poses, joint_figures, pck_figure, pose_figures
 from cogd.train.metrics.skeleton import COCO
-from cogd.train.predictions import TRUTH, Answer
+from cogd.train.predictions import TRUTH, Answer, Counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,8 +154,13 @@ class _Count:
 
     def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
         del outputs
-        counts = [_fields(reading)["count"] for reading in readings]
-        return Answer(np.asarray(counts, dtype=np.int64), labels, _confidences([one.confidence for one in readings]))
+        fields = [_fields(reading) for reading in readings]
+        return Answer(
+            np.asarray([one["count"] for one in fields], dtype=np.int64),
+            labels,
+            _confidences([one.confidence for one in readings]),
+            counted=Counted([one["probs"] for one in fields], fields[0]["classes"], None),
+        )
 
     def constant(self, truth: NDArray[Any], of: str, usual: Usual | None) -> Baselines:
         majority = int(np.bincount(truth).argmax())
