@@ -30,14 +30,14 @@ class Counted(NamedTuple):
     Attributes:
         probabilities: of each trained number.
         middle: the place of the count among them.
-        count: the number that has this place: the median.
+        persons: the number that has this place: the median.
         known: whether the model's largest output was of a trained number.
         confidence: calibrated probability that the count is right; None where the bundle has no calibration.
     """
 
     probabilities: list[float]
     middle: int
-    count: int
+    persons: int
     known: bool
     confidence: float | None
 
@@ -87,11 +87,11 @@ class CountHead:
         return Counted(probabilities, middle, self.numbers[middle], known, confidence)
 
     def _reading(self, counted: Counted, context: Context) -> Reading:
-        probabilities, middle, count, known, confidence = counted
+        probabilities, middle, persons, known, confidence = counted
         low, high = p95_range(probabilities, middle)
         fields = CountFields(
             **context.fields(),
-            count=count,
+            count=persons,
             raw_count=self.numbers[probabilities.index(max(probabilities))] if known else None,
             confidence=confidence,
             low_confidence=not known,

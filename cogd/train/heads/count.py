@@ -37,20 +37,23 @@ _CONFIDENCE_TERMS = ("confidence", "brier")
 
 
 class Medians:
-    """The count that the daemon's head makes of logits `[n, classes]` (`cogd.heads.count.median`), on their device."""
+    """The count that the daemon's head makes of logits `[n, classes]` (`cogd.heads.count.median`), on their device.
 
-    def __init__(self) -> None:
-        self._up_to = torch.ones(
-            CLASS_COUNT, CLASS_COUNT
-        ).triu()  # a sum over classes: cumsum has no fixed order on CUDA
+    Args:
+        trained: bool `[classes]`, which classes were trained: the others have no probability.
+    """
+
+    def __init__(self, trained: Tensor) -> None:
+        self._untrained = ~trained
+        self._up_to = torch.ones(len(trained), len(trained)).triu()  # for a sum: cumsum has no fixed order on CUDA
 
     def to(self, device: torch.device) -> None:
         """Work there."""
-        self._up_to = self._up_to.to(device)
+        self._untrained, self._up_to = self._untrained.to(device), self._up_to.to(device)
 
     def __call__(self, count_logits: Tensor) -> Tensor:
         """Int64 `[n]`."""
-        up_to = functional.softmax(count_logits, dim=1) @ self._up_to
+        up_to = functional.softmax(count_logits.masked_fill(self._untrained, -torch.inf), dim=1) @ self._up_to
         return (2 * up_to[:, :-1] < up_to[:, -1:]).sum(dim=1)
 
 
@@ -67,7 +70,6 @@ class CountTask:
             self.weights = {name: weight for name, weight in self.weights.items() if name not in _CONFIDENCE_TERMS}
         self.net = make_net(config, ("count_logits", "conf_logits"))
         self._persons = torch.from_numpy(windows.persons)
-        self._medians = Medians()
         self.labels = (self._persons,)
         if int(self._persons.min()) < -1 or int(self._persons.max()) >= CLASS_COUNT:
             raise TrainError(f"the labels hold counts outside 0..{CLASS_COUNT - 1}, which the network can't express")
@@ -77,6 +79,7 @@ class CountTask:
                 hint="record or simulate other numbers too",
             )
         weight = losses.class_weights(self._persons[torch.from_numpy(train_rows)], CLASS_COUNT)
+        self._medians = Medians(weight > 0)
         self._class_weight = weight if self._loss.class_weights else (weight > 0).float()
 
     def to(self, device: torch.device) -> None:
@@ -198,7 +201,7 @@ class CountHead:
 
 
 def _numbers(counted: list[cogd.heads.count.Counted]) -> NDArray[np.int64]:
-    return np.asarray([one.count for one in counted], dtype=np.int64)
+    return np.asarray([one.persons for one in counted], dtype=np.int64)
 
 
 def _calibrated(
@@ -210,14 +213,14 @@ def _calibrated(
     """
     persons = windows.persons[rows]
     learnt = np.where(np.isin(persons, classes), np.searchsorted(classes, persons), -1)
-    fitted: Calibration = {"temperature": np.float32([fit_temperature(outputs["count_logits"][:, classes], learnt)])}
-    fitted |= {"slope": np.float32([1]), "offset": np.float32([0])}
+    fitted = _floats(temperature=fit_temperature(outputs["count_logits"][:, classes], learnt))
+    fitted |= _floats(slope=1.0, offset=0.0)
     output = _output(classes, calibrated=True)
     counted = cogd.heads.count.CountHead(output, fitted).counted(outputs)
     line = fit_line(outputs["conf_logits"][:, 0].astype(np.float64), _numbers(counted) == persons)
     if not line.informative:
         return _output(classes, calibrated=False), {}
-    fitted |= {"slope": np.float32([line.slope]), "offset": np.float32([line.offset])}
+    fitted |= _floats(slope=line.slope, offset=line.offset)
     together = moments(windows, rows)
     if together:
         head = cogd.heads.count.CountHead(output, fitted)
@@ -226,11 +229,12 @@ def _calibrated(
         fused = fuse_moments(together, [one.probabilities for one in counted], confidences, head.numbers)
         fused_line = fit_line(fused.score, fused.count == persons[[rows_[0] for rows_ in together]])
         if fused_line.informative:
-            fitted |= {
-                "fused_slope": np.float32([fused_line.slope]),
-                "fused_offset": np.float32([fused_line.offset]),
-            }
+            fitted |= _floats(fused_slope=fused_line.slope, fused_offset=fused_line.offset)
     return output, fitted
+
+
+def _floats(**numbers: float) -> Calibration:
+    return {name: np.asarray([number], dtype=np.float32) for name, number in numbers.items()}
 
 
 def _output(classes: list[int], *, calibrated: bool) -> OutputSpec:

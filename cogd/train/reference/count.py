@@ -39,7 +39,8 @@ def _conv(values: Array, weight: Array, bias: Array, stride: int, dilation: int,
     starts = np.arange(0, padded.shape[2] - reach + 1, stride)
     taps = dilation * np.arange(weight.shape[2])
     seen = padded[:, :, starts[:, None] + taps]
-    return np.einsum("bict,oit->boc", seen, weight, optimize=True) + bias[:, None]
+    convolved: Array = np.einsum("bict,oit->boc", seen, weight, optimize=True) + bias[:, None]
+    return convolved
 
 
 def _perceptron(tensors: Mapping[str, Array], name: str, values: Array) -> Array:
