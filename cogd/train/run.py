@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import msgspec
+import numpy as np
 import safetensors.numpy
 import torch
 
@@ -23,6 +24,7 @@ from cogd.train.distributed import ALONE, join_world, leave_world
 from cogd.train.edge import export_for_edge
 from cogd.train.folds import Folds
 from cogd.train.fused import fused_predictions
+from cogd.train.gates import Gate, gates
 from cogd.train.heads import head_of
 from cogd.train.heads.base import Trained
 from cogd.train.history import History, tensorboard
@@ -223,7 +225,9 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
         golden_tolerance=rundir.GOLDEN_TOLERANCE,
         provenance=_provenance(run, head, split, metrics),
     )
-    _write_report(run, prepared, {"metrics": metrics, "parts": closely}, edge, parity)
+    rooms = {run.windows.names["room"][number] for number in np.unique(run.windows.room[split.train]) if number >= 0}
+    judged_by = gates(predictions, metrics, rooms)
+    _write_report(run, prepared, {"metrics": metrics, "parts": closely}, judged_by, edge, parity)
     rundir.write_description(run.out, description)
     _log(run, prepared, description)
     return metrics
@@ -246,7 +250,12 @@ def _predictions(run: Run, split: Split, judged: Judged) -> list[Predictions]:
 
 
 def _write_report(
-    run: Run, prepared: Prepared, figures: dict[str, list[Metric]], edge: EdgeModel, parity: float
+    run: Run,
+    prepared: Prepared,
+    figures: dict[str, list[Metric]],
+    judged_by: list[Gate],
+    edge: EdgeModel,
+    parity: float,
 ) -> None:
     split, device = prepared.split, prepared.device
     report = {
@@ -263,9 +272,10 @@ def _write_report(
         "device": _device_name(device),
         "threads": torch.get_num_threads(),
         **figures,
+        "gates": judged_by,
     }
     (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    text = format_report(figures["metrics"], split, edge.graph, parity)
+    text = format_report(figures["metrics"], judged_by, split, edge.graph, parity)
     (run.out / rundir.REPORT_TEXT).write_text(text, encoding="utf-8")
 
 
