@@ -45,7 +45,8 @@ class Counted(NamedTuple):
 class CountHead:
     """The number of persons among the trained ones; classes that were never trained are left out, not zero.
 
-    Calibration: `temperature` divides the class logits; the confidence is sigmoid(`slope` * logit + `offset`).
+    Calibration: `temperature` divides the class logits; the confidence is sigmoid(`slope` * logit + `odds` * log-odds
+    of the count's probability + `offset`), `odds` being 0 where there is none.
 
     Attributes:
         numbers: the trained numbers of persons, ascending.
@@ -60,10 +61,11 @@ class CountHead:
         self._trained = output.trained_classes or []
         self._temperature = 1.0
         self._line: Line | None = None
+        self._odds = 0.0
         self.fused_line: Line | None = None
         fitted = count_calibration(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
         if fitted is not None:
-            self._temperature, self._line, self.fused_line = fitted
+            self._temperature, self._line, self._odds, self.fused_line = fitted
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
         """One count for each row. A handful of numbers: plain floats are faster here than arrays."""
@@ -83,7 +85,10 @@ class CountHead:
         probabilities = [weight / total for weight in weights]
         middle = median(probabilities)
         known = logits.index(max(logits)) in self._trained
-        confidence = None if self._line is None else rounded(self._line.probability(conf_logit), _PARTS)
+        confidence = None
+        if self._line is not None:
+            extra = self._odds * log_odds(probabilities[middle]) if self._odds else 0.0
+            confidence = rounded(self._line.probability(conf_logit, extra), _PARTS)
         return Counted(probabilities, middle, self.numbers[middle], known, confidence)
 
     def _reading(self, counted: Counted, context: Context) -> Reading:

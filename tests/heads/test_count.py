@@ -144,6 +144,14 @@ class TestConfidence:
         fields = read([0.0, 1.0, 0.0, 0.0], conf=logit, head=calibrated())
         assert fields.confidence == pytest.approx(1 / (1 + math.exp(-(1.5 * logit - 0.25))), abs=1e-6)
 
+    @given(st.floats(-50, 50, width=32), LOGITS)
+    def test_may_be_of_the_counts_own_log_odds_too(self, logit, logits):
+        fields = read(logits, conf=logit, head=calibrated(odds=np.float32([0.5])))
+        probability = softmax([value / 2 for value in logits[:3]])[fields.count]
+        odds = math.log(max(probability, 1e-6) / max(1 - probability, 1e-6))
+        expected = 1 / (1 + math.exp(-(1.5 * logit + 0.5 * odds - 0.25)))
+        assert fields.confidence == pytest.approx(expected, abs=2e-6)
+
     @pytest.mark.parametrize(("logit", "expected"), [(-3e38, 0.0), (3e38, 1.0)])
     def test_of_a_huge_output_is_a_probability(self, logit, expected):
         assert read([0.0] * 4, conf=logit, head=calibrated()).confidence == expected
@@ -198,6 +206,8 @@ class TestABundleThatDoesNotSuit:
     @pytest.mark.parametrize(
         "fused",
         [
+            {"odds": np.float32([np.nan])},
+            {"odds": np.float32([1.0, 2.0])},
             {"fused_slope": np.float32([1.0])},
             {"fused_offset": np.float32([1.0])},
             {"fused_slope": np.float32([1.0, 2.0])},

@@ -53,8 +53,16 @@ class Medians:
 
     def __call__(self, count_logits: Tensor) -> Tensor:
         """Int64 `[n]`."""
-        up_to = functional.softmax(count_logits.masked_fill(self._untrained, -torch.inf), dim=1) @ self._up_to
+        up_to = self._probabilities(count_logits) @ self._up_to
         return (2 * up_to[:, :-1] < up_to[:, -1:]).sum(dim=1)
+
+    def log_odds(self, count_logits: Tensor) -> Tensor:
+        """Of the count's probability, `[n]` (`cogd.heads.count.log_odds`)."""
+        said = functional.one_hot(self(count_logits), count_logits.shape[1])
+        return torch.logit((self._probabilities(count_logits) * said).sum(dim=1), eps=1e-6)
+
+    def _probabilities(self, count_logits: Tensor) -> Tensor:
+        return functional.softmax(count_logits.masked_fill(self._untrained, -torch.inf), dim=1)
 
 
 class CountTask:
@@ -114,6 +122,10 @@ class CountTask:
         """Whether the count of each row is right, 1 or 0 `[n]`."""
         return (self._medians(outputs["count_logits"]) == self._persons[rows]).float()
 
+    def log_odds(self, outputs: Outputs) -> Tensor:
+        """Of each row's count, `[n]`; without a gradient."""
+        return self._medians.log_odds(outputs["count_logits"].detach())
+
     def confidence_task(self, right: Tensor) -> ConfidenceTask:
         """What makes the network's confidence learn how often it is right about what it was not trained on.
 
@@ -128,6 +140,8 @@ class CountTask:
 class ConfidenceTask:
     """A network's confidence alone, from answers that were given out of fold; all else of the network is kept.
 
+    What it learns is how far the log-odds of the count's probability are off: it begins with nothing to add to them.
+
     Args:
         counting: its network counts already; the confidence of that begins anew.
         right: float `[rows]`, see `CountTask.confidence_task`.
@@ -139,9 +153,13 @@ class ConfidenceTask:
         self.labels = (right,)
         for name, parameter in self.net.named_parameters():
             parameter.requires_grad_(name.startswith("conf_head."))
-        for module in self.net.modules():
-            if isinstance(module, torch.nn.Linear) and module.weight.requires_grad:
-                module.reset_parameters()
+        layers = [
+            layer for layer in self.net.modules() if isinstance(layer, torch.nn.Linear) and layer.weight.requires_grad
+        ]
+        for layer in layers:
+            layer.reset_parameters()
+        torch.nn.init.zeros_(layers[-1].weight)
+        torch.nn.init.zeros_(layers[-1].bias)
 
     def to(self, device: torch.device) -> None:
         """Move network and labels."""
@@ -155,12 +173,15 @@ class ConfidenceTask:
 
     def terms(self, outputs: Outputs, rows: Tensor) -> dict[str, Mean]:
         """Of the confidence alone."""
-        return _confidence_terms(outputs["conf_logits"][:, 0], self._right[rows], self.weights)
+        return _confidence_terms(self._said(outputs), self._right[rows], self.weights)
 
     def score(self, outputs: Outputs, rows: Tensor) -> float:
         """Minus the confidence's cross-entropy with whether the network itself is right, of rows that didn't train."""
         right = self._counting.right(outputs, rows)
-        return -float(losses.confidence(outputs["conf_logits"][:, 0], right).value)
+        return -float(losses.confidence(self._said(outputs), right).value)
+
+    def _said(self, outputs: Outputs) -> Tensor:
+        return outputs["conf_logits"][:, 0] + self._counting.log_odds(outputs)
 
 
 def _confidence_terms(conf_logits: Tensor, right: Tensor, weights: dict[str, float]) -> dict[str, Mean]:
@@ -183,7 +204,7 @@ class CountHead:
         windows, rows = trained.windows, trained.split.calibration
         classes = sorted({int(value) for value in windows.persons[trained.split.train]})
         outputs = trained.outputs(windows.csi[rows])
-        output, fitted = _calibrated(outputs, windows, rows, classes)
+        output, fitted = _calibrated(outputs, windows, rows, classes, with_odds=trained.config.train.folds > 0)
         if fitted:
             safetensors.numpy.save_file(fitted, trained.folder / rundir.CALIBRATION)
         head = cogd.heads.count.CountHead(output, fitted)
@@ -205,11 +226,17 @@ def _numbers(counted: list[cogd.heads.count.Counted]) -> NDArray[np.int64]:
 
 
 def _calibrated(
-    outputs: dict[str, NDArray[np.float32]], windows: Windows, rows: NDArray[np.int64], classes: list[int]
+    outputs: dict[str, NDArray[np.float32]],
+    windows: Windows,
+    rows: NDArray[np.int64],
+    classes: list[int],
+    *,
+    with_odds: bool,
 ) -> tuple[OutputSpec, Calibration]:
     """Temperature, the line of one node's confidence and that of several nodes', fitted on these rows one by one.
 
     Each is fitted on what the daemon's head makes of the calibration so far. Where a line tells nothing it is left out.
+    `with_odds`: the confidence is what is to be added to the log-odds of the count.
     """
     persons = windows.persons[rows]
     learnt = np.where(np.isin(persons, classes), np.searchsorted(classes, persons), -1)
@@ -217,10 +244,15 @@ def _calibrated(
     fitted |= _floats(slope=1.0, offset=0.0)
     output = _output(classes, calibrated=True)
     counted = cogd.heads.count.CountHead(output, fitted).counted(outputs)
-    line = fit_line(outputs["conf_logits"][:, 0].astype(np.float64), _numbers(counted) == persons)
+    score = outputs["conf_logits"][:, 0].astype(np.float64)
+    if with_odds:
+        score += [cogd.heads.count.log_odds(one.probabilities[one.middle]) for one in counted]
+    line = fit_line(score, _numbers(counted) == persons)
     if not line.informative:
         return _output(classes, calibrated=False), {}
     fitted |= _floats(slope=line.slope, offset=line.offset)
+    if with_odds:
+        fitted |= _floats(odds=line.slope)
     together = moments(windows, rows)
     if together:
         head = cogd.heads.count.CountHead(output, fitted)
