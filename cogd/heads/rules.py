@@ -29,6 +29,7 @@ The error's density is exp(-r / s) / (2 pi s^2), which is Laplace's in every dir
 _KEYPOINTS, _LOG_SCALE = ("keypoints", [2 * JOINT_COUNT]), ("log_scale", [JOINT_COUNT])
 _MOTION = ("slope", "offset", "baseline_slope", "baseline_offset")
 _FUSED = ("fused_slope", "fused_offset")
+_ODDS = "odds"
 
 
 def pose_calibration(output: Output, calibration: Calibration) -> tuple[list[float], Line] | None:
@@ -93,8 +94,10 @@ def count_classes(output: Output) -> list[int]:
     return counts
 
 
-def count_calibration(output: Output, calibration: Calibration) -> tuple[float, Line, Line | None] | None:
-    """Temperature, the line of the confidence, and that of several nodes together, if any; None: no confidence.
+def count_calibration(output: Output, calibration: Calibration) -> tuple[float, Line, float, Line | None] | None:
+    """Temperature, line and odds of the confidence, and the line of several nodes together, if any.
+
+    None: there is no confidence.
 
     Raises:
         ManifestError: the calibration does not suit the count head.
@@ -102,12 +105,13 @@ def count_calibration(output: Output, calibration: Calibration) -> tuple[float, 
     if output.confidence != "platt":
         return None
     names = ["temperature", "slope", "offset"]
+    odds = _numbers(calibration, [_ODDS])[0] if _ODDS in calibration else 0.0
     if not calibration.keys().isdisjoint(_FUSED):
         names += _FUSED
     temperature, slope, offset, *fused = _numbers(calibration, names)
     if temperature <= 0:
         raise ManifestError("the calibration must have a temperature above 0")
-    return temperature, Line(slope, offset), Line(*fused) if fused else None
+    return temperature, Line(slope, offset), odds, Line(*fused) if fused else None
 
 
 def _numbers(calibration: Calibration, names: Sequence[str]) -> list[float]:
@@ -115,7 +119,7 @@ def _numbers(calibration: Calibration, names: Sequence[str]) -> list[float]:
     try:
         numbers = [number for (number,) in (calibration[name] for name in names)]
     except (KeyError, ValueError) as error:
-        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
         raise ManifestError(f"the calibration must hold {listed}, one number each") from error
     if not all(map(isfinite, numbers)):
         raise ManifestError("the calibration's numbers must be finite")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from cogd.heads.rules import LOG_SCALE
 from cogd.train.calibration import fit_line
@@ -52,7 +51,7 @@ def calibrate_pose(log_scale: NDArray[np.float32], error: Array, right: NDArray[
     """
     # The most likely s of Gamma(2, s) is half the mean.
     joint_scale = (error / np.exp(clamped(log_scale))).mean(axis=0) / _SHAPE
-    line = fit_line(torch.from_numpy(score(log_scale)), torch.from_numpy(right).double())
+    line = fit_line(score(log_scale), right)
     return PoseCalibration(np.maximum(joint_scale, _LEAST_SCALE), line.slope, line.offset, line.informative)
 
 

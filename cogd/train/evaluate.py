@@ -9,9 +9,12 @@ import numpy as np
 
 from cogd.bundle.manifest import DataSource, Metric
 from cogd.errors import TrainError
+from cogd.heads.count import CountHead
 from cogd.inferred import Context, WindowInfo
 from cogd.runtime.app import MAX_BATCH
 from cogd.train.data.dataset import cut_windows
+from cogd.train.fused import fused_predictions
+from cogd.train.gates import Gate, gates, rooms_that_trained
 from cogd.train.metrics.confidence import Usual
 from cogd.train.metrics.count import confusion
 from cogd.train.metrics.uncertainty import RIGHT
@@ -48,6 +51,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         split: which part of the data: all of it.
         metrics: figures of the whole.
         parts: figures of each joint or class, and of each room and session.
+        gates: what such a model must reach, and whether it does on these data.
         confusion: windows by true (row) and said (column) class; None where there are no classes.
         labels: of joints or classes.
         limits: those that the bundle states of itself.
@@ -63,6 +67,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     split: str
     metrics: list[Metric]
     parts: list[Metric]
+    gates: list[Gate]
     confusion: list[list[int]] | None = None
     labels: list[str]
     limits: list[str]
@@ -70,10 +75,11 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def evaluate(
     app: App, dataset: Dataset, stride: int | None = None, progress: Callable[[int, int], None] | None = None
-) -> tuple[Evaluation, Predictions]:
+) -> tuple[Evaluation, list[Predictions]]:
     """Run an app on every labelled window of a data set.
 
-    Each window is one node's, as the daemon has it without fusion. Answers are the daemon's head's.
+    Each window is one node's; counts of several nodes in one moment are fused as the daemon does it, as a part of their
+    own. Answers are the daemon's head's.
 
     Args:
         app: verified and loaded.
@@ -97,9 +103,11 @@ def evaluate(
         raise TrainError(f"{dataset.name} has no window with a label for the head {head}")
     same_data, told = overlap(manifest.provenance.data, windows.origin)
     part = ("OVERLAP with what the bundle was trained or tested on: " if same_data else "") + windows.origin.name
-    predictions = Predictions.of_windows(head, part, windows, rows, answer_of(app, windows.csi[rows]))
+    answer = answer_of(app, windows.csi[rows])
+    alone = Predictions.of_windows(head, part, windows, rows, answer)
+    parts = [alone, *fused_predictions(alone, windows, rows, answer)]
     beside = baselines(head, windows, rows, "these very windows", _usual(manifest))
-    labels = list(predictions.labels)
+    metrics = [metric for predictions in parts for metric in score(predictions, beside)]
     return (
         Evaluation(
             title=f"{manifest.id} {manifest.version} on {windows.origin.name}",
@@ -117,13 +125,14 @@ def evaluate(
             same_data=same_data,
             notes=[told, *_notes(manifest, windows)],
             split="all labelled windows",
-            metrics=score(predictions, beside),
-            parts=score_closely(predictions, beside),
-            confusion=_confusion(predictions),
-            labels=labels,
+            metrics=metrics,
+            parts=[metric for predictions in parts for metric in score_closely(predictions, beside)],
+            gates=gates(parts, metrics, rooms_that_trained(manifest.provenance.data)),
+            confusion=_confusion(alone),
+            labels=list(alone.labels),
             limits=list(manifest.provenance.limits),
         ),
-        predictions,
+        parts,
     )
 
 
@@ -147,8 +156,9 @@ def answer_of(app: App, csi: NDArray[np.float32]) -> Answer:
         batch = csi[first : first + MAX_BATCH]
         outputs.append(dict(app.infer(batch)))
         readings += app.head.read(outputs[-1], [context] * len(batch))
+    line = app.head.fused_line if isinstance(app.head, CountHead) else None
     joined = {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]}
-    return SCORING[cast("HeadName", manifest.head)].answer(joined, readings, tuple(manifest.output.labels))
+    return SCORING[cast("HeadName", manifest.head)].answer(joined, readings, tuple(manifest.output.labels), line)
 
 
 def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]:
@@ -176,7 +186,7 @@ def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]
 
 
 def _notes(manifest: Manifest, windows: Windows) -> list[str]:
-    notes = ["each window is one node's alone"]
+    notes = ["each window is one node's alone, but where `fused` is said"]
     wanted = manifest.input.rate_hz
     if abs(windows.rate_hz - wanted) > _OTHER_RATE * wanted:
         notes.append(f"the windows are of {windows.rate_hz:g} frames a second, the model was made for {wanted:g}")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cogd.heads.platt import Line
     from cogd.train.data.windows import Windows
 
 FORMAT = "cogd.predictions/1"
@@ -117,7 +118,7 @@ class Predictions:
         kinds.append(Groups(number.ravel(), f"stretches of {BLOCK_S:g} s (which tell nothing of other recordings)"))
         return coarsest(kinds)
 
-    def take(self, rows: NDArray[np.bool_], part: str) -> Predictions:
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64], part: str) -> Predictions:
         """Some of the windows, as a part of that name."""
         mine = {name: tensor[rows] for name in _TENSORS if (tensor := getattr(self, name)) is not None}
         return replace(self, part=part, **mine)
@@ -133,14 +134,30 @@ class Predictions:
 
 
 @dataclass(frozen=True, eq=False)
+class Counted:
+    """What makes one count of those of several nodes.
+
+    Attributes:
+        probabilities: of each window, over the trained numbers.
+        numbers: the trained numbers of persons.
+        fused_line: makes a confidence of several nodes' log-odds; None where the model has none.
+    """
+
+    probabilities: Sequence[Sequence[float]]
+    numbers: Sequence[int]
+    fused_line: Line | None
+
+
+@dataclass(frozen=True, eq=False)
 class Answer:
-    """What a model says of windows, without the truth; see `Predictions`."""
+    """What a model says of windows, without the truth; see `Predictions`. `counted` is there if persons are counted."""
 
     predicted: NDArray[Any]
     labels: tuple[str, ...]
     confidence: NDArray[np.float64] | None = None
     score: NDArray[np.float64] | None = None
     radius: NDArray[np.float64] | None = None
+    counted: Counted | None = None
 
 
 TRUTH = {

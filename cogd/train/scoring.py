@@ -17,7 +17,7 @@ from cogd.train.metrics.figure import Sample
 from cogd.train.metrics.pose import Poses, joint_figures, pck_figure, pose_figures
 from cogd.train.metrics.skeleton import COCO
 from cogd.train.metrics.uncertainty import Doubts, is_right, right_figure
-from cogd.train.predictions import TRUTH, Answer
+from cogd.train.predictions import TRUTH, Answer, Counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from cogd.bundle.manifest import Metric
     from cogd.heads.base import Reading
+    from cogd.heads.platt import Line
     from cogd.train.data.windows import Windows
     from cogd.train.predictions import HeadName, Predictions
 
@@ -92,8 +93,10 @@ class Scoring(Protocol):
 
     headline: str
 
-    def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
-        """What the daemon's head made of a model's outputs."""
+    def answer(
+        self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...], fused_line: Line | None
+    ) -> Answer:
+        """What the daemon's head made of a model's outputs; `fused_line` is the count head's."""
 
     def constant(self, truth: NDArray[Any], of: str, usual: Usual | None) -> Baselines:
         """The best constant answer to labels `[n]`, those of `of`."""
@@ -111,8 +114,10 @@ class Scoring(Protocol):
 class _Pose:
     headline = COCO.tolerances[0].name
 
-    def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
-        del outputs
+    def answer(
+        self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...], fused_line: Line | None
+    ) -> Answer:
+        del outputs, fused_line
         persons = [_fields(reading)["persons"][0] for reading in readings]
         return Answer(
             np.asarray([person.keypoints for person in persons], dtype=np.float32),
@@ -154,10 +159,17 @@ class _Pose:
 class _Count:
     headline = count.ACCURACY.name
 
-    def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
+    def answer(
+        self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...], fused_line: Line | None
+    ) -> Answer:
         del outputs
-        counts = [_fields(reading)["count"] for reading in readings]
-        return Answer(np.asarray(counts, dtype=np.int64), labels, _known([one.confidence for one in readings]))
+        fields = [_fields(reading) for reading in readings]
+        return Answer(
+            np.asarray([one["count"] for one in fields], dtype=np.int64),
+            labels,
+            _known([one.confidence for one in readings]),
+            counted=Counted([one["probs"] for one in fields], fields[0]["classes"], fused_line),
+        )
 
     def constant(self, truth: NDArray[Any], of: str, usual: Usual | None) -> Baselines:
         majority = int(np.bincount(truth).argmax())
@@ -180,7 +192,10 @@ class _Count:
 class _Motion:
     headline = motion.BALANCED.name
 
-    def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
+    def answer(
+        self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...], fused_line: Line | None
+    ) -> Answer:
+        del fused_line
         moving = [_fields(reading)["moving"] for reading in readings]
         return Answer(
             np.asarray(moving, dtype=np.bool_),

@@ -68,7 +68,7 @@ def test_answers_are_the_daemons_for_batches_of_any_size(count_app):
 
 
 def test_a_bundle_is_scored_on_labelled_windows(count_app):
-    evaluation, predictions = evaluate(count_app, make_dataset())
+    evaluation, (predictions,) = evaluate(count_app, make_dataset())
     by_name = {metric.name: metric for metric in evaluation.metrics}
 
     assert evaluation.windows == {"cut": 5, "labelled": 5}

@@ -14,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from cogd.train.gates import gate_lines, numbers_of
 from cogd.train.metrics.figure import verdict
 from cogd.train.report import plots
 from cogd.train.report.text import baseline_lines
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
     from cogd.bundle.manifest import Metric
+    from cogd.train.gates import Gate
     from cogd.train.predictions import Predictions
     from cogd.train.report.source import Source
 
@@ -183,7 +185,7 @@ def _head_lines(source: Source) -> list[str]:
 def _foot_lines(source: Source) -> list[str]:
     """What the figures are and what the model can't do: a picture that is passed on takes them with it."""
     intervals = dict.fromkeys(metric.interval for metric in source.metrics if metric.interval)
-    texts = [*source.notes, *(f"limit: {limit}" for limit in source.limits)]
+    texts = [*gate_lines(source.gates), *source.notes, *(f"limit: {limit}" for limit in source.limits)]
     texts += [f"interval: {text}" for text in intervals]
     texts += baseline_lines(source.metrics)
     texts += [f"{name}: {text}" for name, text in _definitions(source.metrics).items()]
@@ -222,6 +224,7 @@ def render_html(source: Source) -> str:
     if source.leaky:
         lines.append(f'<p class="leaky">{escape(LEAKY)}</p>')
     lines += [f"<p>{escape(line)}</p>" for line in [*_head_lines(source), *source.notes]]
+    lines += _gates(source.gates)
     for section in sections(source):
         lines.append(f"<h2>{escape(section.title)}</h2>")
         mine = [metric for metric in source.metrics if _is_of(metric, section.title)]
@@ -251,6 +254,18 @@ def _table(metrics: Sequence[Metric]) -> list[str]:
     intervals = dict.fromkeys(metric.interval for metric in metrics if metric.interval)
     lines += [f'<p class="small">interval: {escape(text)}</p>' for text in intervals]
     return lines
+
+
+def _gates(found: Sequence[Gate]) -> list[str]:
+    if not found:
+        return []
+    lines = ["<h2>Gates</h2>", "<table><tr><th>gate<th>bar<th>figure<th>interval<th>met<th>on</tr>"]
+    for gate in found:
+        said = gate.met if gate.why is None else f"{gate.met}: {gate.why}"
+        cells = [gate.gate, gate.bar, *numbers_of(gate), said, gate.part]
+        kind = ' class="worse"' if gate.met == "not met" else ""
+        lines.append(f"<tr{kind}>" + "".join(f"<td>{escape(cell)}" for cell in cells) + "</tr>")
+    return [*lines, "</table>"]
 
 
 def _picture(panel: Panel, beside: int) -> str:
