@@ -40,8 +40,8 @@ class Baselines:
     """Trivial answers that figures are put beside.
 
     Attributes:
-        constant: one answer for every window: a pose `[17, 2]` or a number of persons; motion needs none.
-        name: what answer that is.
+        constant: one answer for every window: a pose `[17, 2]` or numbers of persons; motion needs none.
+        name: what answer that is; for counts, what it is the best of.
         usual: one confidence for every window; None where the model has no confidence.
     """
 
@@ -172,8 +172,7 @@ class _Count:
         )
 
     def constant(self, truth: NDArray[Any], of: str, usual: Usual | None) -> Baselines:
-        majority = int(np.bincount(truth).argmax())
-        return Baselines(majority, f"always {majority}, the most frequent count of {of}", usual)
+        return Baselines(count.Constants.best(truth), of, usual)
 
     def figures(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
         return count.count_figures(self._counts(predictions, beside), sample) + _confidence(predictions, beside, sample)
