@@ -38,6 +38,20 @@ COVERED: Final = 0.8
 _WRITE_LIMIT_S: Final = 20.0
 
 
+def too_little(times_s: Sequence[float], seconds: float) -> str | None:
+    """Why windows that ended at these times are not enough of so many seconds; None: they are."""
+    covered_s = times_s[-1] - times_s[0] if times_s else 0.0
+    if len(times_s) < MIN_WINDOWS or covered_s < COVERED * seconds:
+        return f"only {len(times_s)} windows came, over {covered_s:.1f} of {seconds:g} s"
+    return None
+
+
+def centre_of(scores: Sequence[float]) -> tuple[float, float]:
+    """Median of scores, and the median of their distances from it: a baseline and its spread."""
+    median = statistics.median(scores)
+    return round(median, 6), round(statistics.median([abs(score - median) for score in scores]), 6)
+
+
 class _Watched:
     """One node in the eyes of one app: the scores of its windows, and when they ended."""
 
@@ -57,20 +71,16 @@ class _Watched:
         """Why there is not enough to make a baseline of."""
         if serving is not self.app:
             return f"another version of {self.app.id} serves by now"
-        covered_s = self.times_s[-1] - self.times_s[0] if self.times_s else 0.0
-        if len(self.scores) < MIN_WINDOWS or covered_s < COVERED * seconds:
-            return f"only {len(self.scores)} windows came, over {covered_s:.1f} of {seconds:g} s"
-        return None
+        return too_little(self.times_s, seconds)
 
     def measured(self, seconds: float, now_unix_s: float) -> Measured:
-        median = statistics.median(self.scores)
-        spread = statistics.median([abs(score - median) for score in self.scores])
+        score, spread = centre_of(self.scores)
         return Measured(
             app=self.app.id,
             digest=self.app.bundle.digest,
             node=self.node,
-            score=round(median, 6),
-            spread=round(spread, 6),
+            score=score,
+            spread=spread,
             n=len(self.scores),
             seconds=seconds,
             time=round(now_unix_s, 3),

@@ -44,6 +44,8 @@ class Scene:
         rate_hz: packets a second and node.
         impairments: how bad all radios are; drawn from the domain, node by node, if None.
         domain: what room, people, radios and disturbances are drawn from.
+        radios: seed of the kinds and faults of the radios; the scene's seed if None. Scenes of one room that share it
+            are heard by the same devices.
     """
 
     nodes: int = 2
@@ -53,10 +55,12 @@ class Scene:
     rate_hz: float = 20.0
     impairments: Impairments | None = None
     domain: Domain = KIT
+    radios: int | None = None
 
     def radio(self, node: int) -> Impairments:
         """What kind of radio a node (counted from 0) has, and how bad it is."""
-        return self.impairments or draw_impairments(self.domain, np.random.default_rng([self.seed, 5, node]))
+        seed = self.seed if self.radios is None else self.radios
+        return self.impairments or draw_impairments(self.domain, np.random.default_rng([seed, 5, node]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,31 @@ def fit_line(score: NDArray[np.float64], right: NDArray[np.bool_]) -> FittedLine
     return FittedLine(slope, offset, informative=slope > 0 and told > math.log(len(target)))
 
 
+def fit_balanced_line(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> FittedLine:
+    """The line of scores `[n]`, as if positive and negative ones were equally frequent; both must occur."""
+    standard = torch.from_numpy(scores).double()
+    centre, width = standard.mean(), standard.std(correction=0).clamp(min=1e-6)
+    standard = (standard - centre) / width
+    target = torch.from_numpy(positive).double()
+    weight = torch.where(target > 0, 0.5 / target.sum(), 0.5 / (1 - target).sum())
+    line = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+
+    # A faint pull to zero keeps the fit finite where the scores part both kinds.
+    def said() -> torch.Tensor:
+        return functional.binary_cross_entropy_with_logits(
+            line[0] * standard + line[1], target, weight, reduction="sum"
+        )
+
+    _minimise(line, lambda: said() + 1e-4 * (line**2).sum())
+    slope, offset = (float(number) for number in line.detach())
+    told = 2 * len(target) * (math.log(2) - float(said().detach()))
+    return FittedLine(
+        slope / float(width),
+        offset - slope * float(centre / width),
+        informative=slope > 0 and told > math.log(len(target)),
+    )
+
+
 def _minimise(parameter: torch.Tensor, loss: Callable[[], torch.Tensor]) -> None:
     optimiser = torch.optim.LBFGS([parameter], lr=0.5, max_iter=200, line_search_fn="strong_wolfe")
 

@@ -33,6 +33,9 @@ class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     also: Annotated[
         tuple[str, ...], Meta(description="further data sets, as in spec, of which no window calibrates or tests")
     ] = ()
+    also_stride: Annotated[
+        _Count, Meta(description="columns from window to window of further data; 0: as data.stride")
+    ] = 0
     licence: Annotated[str, Meta(min_length=1, description="licence of recorded data, for the bundle")] = "not stated"
     rooms: Annotated[int, Meta(ge=1, le=1000, description="simulated rooms to train on")] = 40
     held_out_rooms: Annotated[int, Meta(ge=0, le=1000, description="simulated rooms only to test on")] = 8
@@ -207,9 +210,13 @@ class CountLoss(_ClassLoss, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class MotionLoss(_ClassLoss, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Terms of the motion loss, each a weight."""
+    """Terms of the motion loss, each a weight, and what is learnt from."""
 
     cross_entropy: Annotated[_Weight, Meta(description="of moving against quiet")] = 1.0
+    learn_from: Annotated[
+        Literal["heard", "all"],
+        Meta(description="heard: where a node's empty room is known, only that and motion that stands out of it"),
+    ] = "heard"
 
     def weights(self) -> dict[str, float]:
         """The weight of each term."""

@@ -84,7 +84,10 @@ def rewrite(plain: bytes, model_input: ModelInput, frames: int) -> EdgeModel:
     try:
         if model_input.mean is not None and model_input.std is not None:
             proto = fold_normaliser(proto, model_input.mean, model_input.std)
-        model = two_dimensional(proto).SerializeToString()
+        rewritten = two_dimensional(proto)
+        if rewritten == proto and not inside:
+            return EdgeModel(plain, normaliser_inside=False, graph="as exported: there is nothing to rewrite")
+        model = rewritten.SerializeToString()
         check_self_contained(model, "the rewritten model")
     except ModelError as error:
         return EdgeModel(plain, normaliser_inside=False, graph=f"as exported: {error}")

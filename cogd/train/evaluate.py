@@ -9,6 +9,7 @@ import numpy as np
 
 from cogd.bundle.manifest import DataSource, Metric
 from cogd.errors import TrainError
+from cogd.heads.base import BaselineHead
 from cogd.heads.count import CountHead
 from cogd.inferred import Context, WindowInfo
 from cogd.runtime.app import MAX_BATCH
@@ -19,6 +20,7 @@ from cogd.train.metrics.confidence import Usual
 from cogd.train.metrics.count import confusion
 from cogd.train.metrics.uncertainty import RIGHT
 from cogd.train.predictions import HeadName, Predictions, usable_rows
+from cogd.train.quiet import QuietRooms, watch
 from cogd.train.scoring import SCORING, baselines, score, score_closely
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import Manifest
-    from cogd.heads.base import Reading
+    from cogd.heads.base import Baseline, Reading
     from cogd.runtime.app import App
     from cogd.train.data.dataset import Dataset
     from cogd.train.data.windows import DataOrigin, Windows
@@ -74,7 +76,11 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def evaluate(
-    app: App, dataset: Dataset, stride: int | None = None, progress: Callable[[int, int], None] | None = None
+    app: App,
+    dataset: Dataset,
+    stride: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    calibrate_s: float | None = None,
 ) -> tuple[Evaluation, list[Predictions]]:
     """Run an app on every labelled window of a data set.
 
@@ -86,9 +92,11 @@ def evaluate(
         dataset: labelled.
         stride: frames from one window to the next; None: as many as a window has, so that windows share no frame.
         progress: told how many recordings are read, and of how many.
+        calibrate_s: first watch each setup's quiet room for so long (`cogd.train.quiet`), and judge what is left.
 
     Raises:
-        TrainError: the data can't be read, has no label for this head, or the head is not scored.
+        TrainError: the data can't be read, has no label for this head, no quiet room to watch, or the head has no use
+            for it or is not scored.
         BundleError: the model fails.
     """
     manifest = app.bundle.manifest
@@ -103,7 +111,14 @@ def evaluate(
         raise TrainError(f"{dataset.name} has no window with a label for the head {head}")
     same_data, told = overlap(manifest.provenance.data, windows.origin)
     part = ("OVERLAP with what the bundle was trained or tested on: " if same_data else "") + windows.origin.name
-    answer = answer_of(app, windows.csi[rows])
+    notes = [told, *_notes(manifest, windows)]
+    baselines_of_rows: list[Baseline | None] | None = None
+    if calibrate_s is not None:
+        quiet = _watch(app, dataset, calibrate_s)
+        rows, baselines_of_rows = _after_calibration(quiet, windows, rows)
+        part += f"; calibrated for {calibrate_s:g} s"
+        notes += quiet.notes()
+    answer = answer_of(app, windows.csi[rows], baselines_of_rows)
     alone = Predictions.of_windows(head, part, windows, rows, answer)
     parts = [alone, *fused_predictions(alone, windows, rows, answer)]
     beside = baselines(head, windows, rows, "these very windows", _usual(manifest))
@@ -123,10 +138,13 @@ def evaluate(
             windows={"cut": len(windows), "labelled": len(rows)},
             stride=stride,
             same_data=same_data,
-            notes=[told, *_notes(manifest, windows)],
-            split="all labelled windows",
+            notes=notes,
+            split="all labelled windows" if calibrate_s is None else "labelled windows but those that calibrated",
             metrics=metrics,
-            parts=[metric for predictions in parts for metric in score_closely(predictions, beside)],
+            parts=[
+                *score_closely(alone, beside, {"chip": _chips(dataset, windows, rows)}),
+                *(metric for predictions in parts[1:] for metric in score_closely(predictions, beside)),
+            ],
             gates=gates(parts, metrics, rooms_that_trained(manifest.provenance.data)),
             confusion=_confusion(alone),
             labels=list(alone.labels),
@@ -136,8 +154,57 @@ def evaluate(
     )
 
 
-def answer_of(app: App, csi: NDArray[np.float32]) -> Answer:
-    """What the app says of raw windows `[n, 56, frames]`, in batches no larger than the daemon's."""
+def _watch(app: App, dataset: Dataset, seconds: float) -> QuietRooms:
+    head = app.head
+    if not isinstance(head, BaselineHead):
+        raise TrainError(f"the head {app.bundle.manifest.head} has no use for a baseline")
+
+    def scores(csi: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.asarray([reading.score for reading in _read(app, csi, None)[1]], dtype=np.float64)
+
+    return watch(dataset, app.window, head, scores, seconds)
+
+
+def _after_calibration(
+    quiet: QuietRooms, windows: Windows, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], list[Baseline | None]]:
+    """The rows that made no baseline, and the baseline of each one's node, if it has one."""
+    names = windows.names["session"]
+    kept: list[int] = []
+    baselines_of_rows: list[Baseline | None] = []
+    for row, watched in zip(rows.tolist(), quiet.of(windows, rows), strict=True):
+        if watched is not None and watched.holds(names[windows.session[row]], windows.start_s[row], windows.end_s[row]):
+            continue
+        kept.append(row)
+        baselines_of_rows.append(None if watched is None else watched.baseline)
+    return np.asarray(kept, dtype=np.int64), baselines_of_rows
+
+
+def _chips(dataset: Dataset, windows: Windows, rows: NDArray[np.int64]) -> list[str | None]:
+    """The chip that heard each row."""
+    chips = {(one.session, one.node): one.chip for one in dataset.listed}
+    names = windows.names["session"]
+    return [chips[names[windows.session[row]], int(windows.node[row])] for row in rows]
+
+
+def answer_of(app: App, csi: NDArray[np.float32], baselines_of_rows: Sequence[Baseline | None] | None = None) -> Answer:
+    """What the app says of raw windows `[n, 56, frames]`, in batches no larger than the daemon's.
+
+    Args:
+        app: verified and loaded.
+        csi: the windows.
+        baselines_of_rows: that of each row's node; for heads that have a use for them.
+    """
+    outputs, readings = _read(app, csi, baselines_of_rows)
+    manifest = app.bundle.manifest
+    line = app.head.fused_line if isinstance(app.head, CountHead) else None
+    return SCORING[cast("HeadName", manifest.head)].answer(outputs, readings, tuple(manifest.output.labels), line)
+
+
+def _read(
+    app: App, csi: NDArray[np.float32], baselines_of_rows: Sequence[Baseline | None] | None
+) -> tuple[dict[str, NDArray[np.float32]], list[Reading]]:
+    """The model's outputs by name, and what the head makes of them."""
     manifest = app.bundle.manifest
     context = Context(
         tick=1,
@@ -155,10 +222,12 @@ def answer_of(app: App, csi: NDArray[np.float32]) -> Answer:
     for first in range(0, len(csi), MAX_BATCH):
         batch = csi[first : first + MAX_BATCH]
         outputs.append(dict(app.infer(batch)))
-        readings += app.head.read(outputs[-1], [context] * len(batch))
-    line = app.head.fused_line if isinstance(app.head, CountHead) else None
-    joined = {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]}
-    return SCORING[cast("HeadName", manifest.head)].answer(joined, readings, tuple(manifest.output.labels), line)
+        contexts = [context] * len(batch)
+        if baselines_of_rows is not None and isinstance(app.head, BaselineHead):
+            readings += app.head.read_against(outputs[-1], contexts, baselines_of_rows[first : first + MAX_BATCH])
+        else:
+            readings += app.head.read(outputs[-1], contexts)
+    return {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]}, readings
 
 
 def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]:

@@ -60,7 +60,8 @@ def load_windows(config: Config, progress: Progress) -> Loaded:
     """
     data, seed = config.data, config.train.seed
     windows = _load(data.spec, config, _TRAINING_ROOM + seed * 1000, data.rooms, ("simulating", progress))
-    also = [_load(spec, config, _TRAINING_ROOM, 0, ("further data", progress)) for spec in data.also]
+    finer = changed(config, {"data.stride": data.also_stride or data.stride})
+    also = [_load(spec, finer, _TRAINING_ROOM, 0, ("further data", progress)) for spec in data.also]
     held_out = None
     if data.held_out:
         held_out = _load(data.held_out, config, _HELD_OUT_ROOM, 0, ("held-out data", progress))
@@ -127,7 +128,7 @@ def split_windows(windows: Windows, rows: NDArray[np.int64], split: SplitConfig,
 
 def _load(spec: str, config: Config, first: int, rooms: int, label: tuple[str, Progress], most: int = 0) -> Windows:
     """Cut a data set; `most`: no more recordings than that, evenly spread."""
-    data = config.data
+    data, motion = config.data, config.model.head == "motion"
 
     def tell(done: int, total: int) -> None:
         label[1](label[0], done, total)
@@ -142,6 +143,7 @@ def _load(spec: str, config: Config, first: int, rooms: int, label: tuple[str, P
         seed=config.train.seed,
         domain=DOMAINS[data.domain],
         rates_hz=data.rates_hz,
+        same_radios=motion,  # what moves is judged beside the empty room as the same node hears it
     )
     dataset = simulated_rooms(plan) if spec == "sim" else open_dataset(spec)
     if 0 < most < len(dataset.listed):
@@ -149,12 +151,11 @@ def _load(spec: str, config: Config, first: int, rooms: int, label: tuple[str, P
     window = WindowSpec(
         dataset.tones, data.frames, 0.0 if data.cell_s else data.min_gap_s, data.max_gap_s, data.cell_s or None
     )
-    motion = config.model.head == "motion"  # the other heads learn from windows in which motion begins or ends, too
     windows = cut_windows(
         dataset,
         window,
         data.stride,
-        transitions="leave_out" if motion else "unknown",
+        transitions="leave_out" if motion else "unknown",  # the others learn from windows in which motion begins, too
         progress=tell,
         processes=data.processes or os.cpu_count() or 1,
     )

@@ -44,13 +44,15 @@ COUNT: Final = CountConfig(
 """Cross-entropy with class weights + 0.3 BCE of the confidence + 0.1 Brier score, batches of 64, best epoch."""
 
 MOTION: Final = MotionConfig(
-    data=DataConfig(persons=(0, 1)),
-    split=SplitConfig(),
+    data=DataConfig(
+        domain="homes", persons=(0, 1, 2), rooms=200, minutes=0.25, rates_hz=(12.0, 140.0), cell_s=0.05, stride=10
+    ),
+    split=SplitConfig(kind="room"),
     model=ModelConfig(head="motion", net="motion_v1"),
-    train=TrainConfig(epochs=100, batch_size=64, keep="best"),
+    train=TrainConfig(epochs=30, batch_size=512, learning_rate=0.01, restart_epochs=30, weight_decay=0.1),
     loss=MotionLoss(),
     output=OutputConfig(),
 )
-"""Cross-entropy with class weights, batches of 64, best epoch."""
+"""Columns of 50 ms; many rooms for a short time each, at all rates; cross-entropy with class weights."""
 
 RECIPES: Final[Mapping[str, Config]] = {"pose": POSE, "count": COUNT, "motion": MOTION}

@@ -28,6 +28,7 @@ from cogd.train.gates import Gate, gates
 from cogd.train.heads import head_of
 from cogd.train.heads.base import Trained
 from cogd.train.history import History, tensorboard
+from cogd.train.learnable import HEARD, learnable_rows
 from cogd.train.load import split_windows
 from cogd.train.loop import Loop
 from cogd.train.predictions import Predictions, usable_rows, write_predictions
@@ -157,6 +158,9 @@ def prepare(
         check_bf16(device)
     head = head_of(config.model.head)
     split = split_windows(windows, usable_rows(config.model.head, windows), config.split, only_train)
+    learnt = learnable_rows(windows, split.train, config)
+    if len(learnt) < len(split.train):
+        split = replace(split, name=f"{split.name}; {len(learnt)} windows learnt from", train=learnt)
     task = head.make_task(windows, split.train, config)
     # A cell's frames were divided by their root mean square already.
     model_input = ModelInput("subcarrier_major", "window_rms" if windows.cell_s is None else "none")
@@ -241,6 +245,10 @@ def _predictions(run: Run, split: Split, judged: Judged) -> list[Predictions]:
         simulated = run.config.data.spec == "sim" and not run.config.data.held_out
         name = "held-out rooms: no part of them trained" if simulated else "other data: no part of them trained"
         parts.append((name, run.held_out, usable_rows(head, run.held_out), False))
+    for number, (name, windows, rows, leaky) in reversed([*enumerate(parts)]):
+        heard = learnable_rows(windows, rows, run.config)
+        if 0 < len(heard) < len(rows):
+            parts.insert(number + 1, (f"{name}; {HEARD}", windows, heard, leaky))
     found: list[Predictions] = []
     for name, windows, rows, leaky in parts:
         answer = judged.answer(windows.csi[rows])

@@ -62,12 +62,25 @@ def score(predictions: Predictions, beside: Baselines) -> list[Metric]:
     return SCORING[predictions.head].figures(predictions, beside, _sample(predictions))
 
 
-def score_closely(predictions: Predictions, beside: Baselines) -> list[Metric]:
-    """The figures of each joint or class, and the first one of each room and session: what reports add."""
+def score_closely(
+    predictions: Predictions, beside: Baselines, further: Mapping[str, Sequence[str | None]] | None = None
+) -> list[Metric]:
+    """The figures of each joint or class, and the first one of each room and session: what reports add.
+
+    Args:
+        predictions: of the part.
+        beside: trivial answers.
+        further: other groupings by name, such as `chip`: the group of each window, None where it isn't known.
+    """
     head = SCORING[predictions.head]
     figures = head.parts(predictions, beside, _sample(predictions))
     for group in ("room", "session"):
         for part in predictions.by(group):
+            figures += head.first(part, beside, _sample(part))
+    for name, groups in (further or {}).items():
+        known = sorted({group for group in groups if group is not None})
+        for group in known if len(known) > 1 else ():
+            part = predictions.take(np.asarray([one == group for one in groups]), f"{predictions.part}; {name} {group}")
             figures += head.first(part, beside, _sample(part))
     return figures
 

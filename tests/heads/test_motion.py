@@ -10,7 +10,7 @@ from cogd.bundle.manifest import Tensor
 from cogd.errors import ManifestError
 from cogd.heads.base import Baseline, BaselineHead
 from cogd.heads.count import CountHead
-from cogd.heads.motion import MOVING_SHARE, MotionHead
+from cogd.heads.motion import MOST_SHARE, MOVING_SHARE, ONE_MOMENT, MotionHead
 from cogd.heads.pose import PoseHead
 
 from .factory import MOTION, POSE, contexts, count_output, shared_fields
@@ -84,26 +84,35 @@ def test_only_this_head_wants_a_baseline():
 
 
 class TestAQuietRoom:
-    @given(st.lists(st.floats(-1, 1), min_size=1, max_size=200), st.floats(-20, 4))
+    @given(st.lists(st.floats(-1, 1), min_size=1, max_size=200), st.floats(-20, 1))
     def test_is_one_whose_scores_stay_together(self, noise, level):
-        """With these lines a score 1.5 above the baseline is moving, and one above 6.4 without a baseline surely is."""
+        """With these lines a score 1.5 above the baseline is moving, and so is one above 2 without a baseline."""
         noise = [value / 2 for value in noise]
         assert HEAD.why_not_quiet([level + value for value in noise]) is None
 
-    @pytest.mark.parametrize(("moving", "objects"), [(0, False), (20, False), (21, True), (90, True)])
-    def test_is_none_where_a_tenth_stands_out(self, moving, objects):
-        scores = [-4.0 + 0.001 * n for n in range(200 - moving)] + [3.0] * moving
+    @pytest.mark.parametrize(
+        ("moving", "of", "objects"),
+        [
+            (0, 200, False), (20, 200, False), (21, 200, True), (90, 200, True),
+            (20, 81, False), (21, 81, True),  # one moment, of 5 s
+            (60, 600, False), (61, 600, True),  # a tenth
+            (5, 20, False), (6, 20, True),  # a quarter
+        ],
+    )  # fmt: skip
+    def test_is_none_where_more_than_a_moment_and_a_tenth_stand_out(self, moving, of, objects):
+        scores = [-4.0 + 0.001 * n for n in range(of - moving)] + [3.0] * moving
         why = HEAD.why_not_quiet(scores)
         assert (why is not None) == objects
         if why:
-            assert why.startswith(f"something moved: {moving} of 200 windows")
-        assert MOVING_SHARE == 0.1
+            assert why.startswith(f"something moved: {moving} of {of} windows")
+        assert (MOVING_SHARE, ONE_MOMENT, MOST_SHARE) == (0.1, 20, 0.25)
 
-    def test_is_none_where_all_the_time_something_moves(self):
-        why = HEAD.why_not_quiet([8.0] * 100)
+    @pytest.mark.parametrize("score", [2.0, 8.0])
+    def test_is_none_where_all_the_time_something_moves(self, score):
+        why = HEAD.why_not_quiet([score] * 100)
         assert why is not None
         assert "something moves" in why
-        assert f"{sigmoid(3.0):.2f}" in why
+        assert f"{sigmoid(0.5 * score - 1):.2f}" in why
 
 
 class TestABundleThatDoesNotSuit:

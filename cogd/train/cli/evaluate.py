@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="bundle.tar, or the folder of an app")
     parser.add_argument("dataset", help="KIND:PLACE, as `cogd-train data inspect` takes it")
     parser.add_argument("--stride", type=int, metavar="N", help="frames from window to window (a window's length)")
+    parser.add_argument(
+        "--calibrate-s", type=float, metavar="S", help="first watch each setup's quiet room for S s, as cogd calibrate"
+    )
     parser.add_argument("--trust-dir", type=Path, default=Path(TRUST_DIR), metavar="DIR", help="(%(default)s)")
     add_trust_argument(parser)
     add_demo_argument(parser)
@@ -41,8 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.stride is not None and arguments.stride < 1:
         raise ConfigError(f"a stride of {arguments.stride} frames", hint="1 or more")
+    if arguments.calibrate_s is not None and not 0 < arguments.calibrate_s < math.inf:
+        raise ConfigError(f"calibrating for {arguments.calibrate_s:g} s", hint="more than a second")
     app = load_app(_verified(arguments))
-    evaluation, parts = evaluate(app, open_dataset(arguments.dataset), arguments.stride)
+    evaluation, parts = evaluate(
+        app, open_dataset(arguments.dataset), arguments.stride, calibrate_s=arguments.calibrate_s
+    )
     encoded = msgspec.json.format(msgspec.json.encode(evaluation), indent=2)
     if arguments.out is not None:
         from cogd.train import rundir

@@ -19,6 +19,7 @@ import numpy as np
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data.cut import TrackWindows
+from cogd.train.data.thin import parse_rates, thinned
 from cogd.train.data.windows import GROUPS, DataOrigin, Windows, unknown
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class Recording:
         timing: how the frames' times are known.
         files: what it is read from; none for a simulation.
         load: reads it.
+        setup: what was put up once: recordings of one setup were made on end, in one place, by the same devices. None
+            where that isn't known: then a session is one.
     """
 
     name: str
@@ -123,6 +126,7 @@ class Recording:
     timing: Timing
     files: tuple[Path, ...]
     load: Callable[[], Track]
+    setup: str | None = None
 
     def track(self) -> Track:
         """Read the frames.
@@ -203,7 +207,8 @@ def open_dataset(text: str) -> Dataset:
     """Open a data set by its specification, `KIND:PLACE?option=value&...`.
 
     Every kind takes the options `session`, `room`, `subject` and `chip`: only recordings of these names, separated by
-    commas, `*` standing for anything. The kind's own options are documented in its module.
+    commas, `*` standing for anything; and `thin`: each recording thinned to these rates in hertz (`all`: as it is). The
+    kind's own options are documented in its module.
 
     Raises:
         ConfigError: the specification is not one.
@@ -215,9 +220,11 @@ def open_dataset(text: str) -> Dataset:
     place, _, query = rest.partition("?") if kind != "sim" else ("", "", rest)
     options = dict(parse_qsl(query, keep_blank_values=True))
     filters = {name: tuple(options.pop(name).split(",")) for name in _FILTERS if name in options}
+    rates_hz = parse_rates(options.pop("thin")) if "thin" in options else None
     module = {"esp32-csv": "esp32_csi_tool", "recording": "recorded", "sim": "simulated"}.get(kind, kind)
     reader = cast("_Reader", importlib.import_module(f"cogd.train.data.{module.replace('-', '_')}"))
-    return _filtered(reader.open_recordings(place, options), filters)
+    dataset = _filtered(reader.open_recordings(place, options), filters)
+    return dataset if rates_hz is None else thinned(dataset, rates_hz)
 
 
 def _filtered(dataset: Dataset, filters: Mapping[str, tuple[str, ...]]) -> Dataset:
@@ -248,7 +255,7 @@ def refuse_other_options(kind: str, options: Mapping[str, str], known: Sequence[
     """Raise ConfigError for an option that a kind doesn't have."""
     for name in options:
         if name not in known:
-            raise ConfigError(f"{kind} has no option {name!r}", hint="it has " + ", ".join([*known, *_FILTERS]))
+            raise ConfigError(f"{kind} has no option {name!r}", hint="it has " + ", ".join([*known, *_FILTERS, "thin"]))
 
 
 def cut_windows(

@@ -5,12 +5,15 @@
 over the file's measured duration. `baseline` is a quiet room, which need not be an empty one, so persons stay
 unknown.
 
+Receivers are numbered by chip, the same in all sessions; a setup is what one chip recorded on end in one room.
+
 Some frames of a C6 are of another kind (L-LTF, at half the gain); windows leave them out, as the daemon's do.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +27,15 @@ from cogd.train.data.files import npz_arrays
 from cogd.train.data.frames import track_of_bins
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LICENCE = "GPL-3.0"
 MOVING = {"baseline": 0, "movement": 1}
 """What the folders' names mean."""
+
+
+_ON_END = timedelta(minutes=5)
+"""Files of one room and chip that were begun within so much of each other are of one setup."""
 
 
 class _File(msgspec.Struct):
@@ -37,6 +44,7 @@ class _File(msgspec.Struct):
     duration_ms: float
     num_packets: int
     environment: str
+    collected_at: datetime
 
 
 class _Info(msgspec.Struct):
@@ -63,11 +71,31 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
     unknown = info.files.keys() - MOVING.keys()
     if unknown:
         raise TrainError(f"{index} has files of the unknown label {min(unknown)!r}", hint=f"known are {list(MOVING)}")
-    listed = tuple(_recording(root, label, file) for label, files in info.files.items() for file in files)
+    known = [file for files in info.files.values() for file in files]
+    chips, setups = sorted({file.chip for file in known}), _setups(known)
+    listed = tuple(
+        _recording(root, label, file, chips.index(file.chip), setups[file.filename])
+        for label, files in info.files.items()
+        for file in files
+    )
     return Dataset(f"espectre {root.name}", LICENCE, "ht56", listed, root, (index,))
 
 
-def _recording(root: Path, label: str, file: _File) -> Recording:
+def _setups(files: Sequence[_File]) -> dict[str, str]:
+    """The setup of each file: room, chip, and when its first file was made."""
+    setups: dict[str, str] = {}
+    newest: dict[tuple[str, str], tuple[datetime, str]] = {}
+    for file in sorted(files, key=lambda file: file.collected_at):
+        place = (file.environment, file.chip)
+        name = f"{file.environment}, {file.chip}, {file.collected_at:%Y-%m-%d %H:%M}"
+        if place in newest and file.collected_at - newest[place][0] < _ON_END:
+            name = newest[place][1]
+        newest[place] = file.collected_at, name
+        setups[file.filename] = name
+    return setups
+
+
+def _recording(root: Path, label: str, file: _File, node: int, setup: str) -> Recording:
     path = root / label / file.filename
     return Recording(
         name=path.stem,
@@ -75,11 +103,12 @@ def _recording(root: Path, label: str, file: _File) -> Recording:
         room=file.environment,
         subject=None,
         chip=file.chip,
-        node=0,
+        node=node,
         rate_hz=round(1000 * file.num_packets / file.duration_ms, 3),
         timing=Timing.DURATION,
         files=(path,),
         load=partial(_load, path, MOVING[label]),
+        setup=setup,
     )
 
 

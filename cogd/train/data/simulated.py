@@ -49,6 +49,7 @@ class SimulatedRooms:
         rates_hz: packets a second and node, lowest and highest: each room's lies between, drawn on a logarithmic scale.
         stride: frames from one window to the next.
         domain: what rooms, people, radios and disturbances are drawn from.
+        same_radios: all scenes of a room are heard by the same devices, and not by others each time.
     """
 
     rooms: tuple[int, ...]
@@ -59,6 +60,7 @@ class SimulatedRooms:
     rates_hz: tuple[float, float] = (20.0, 20.0)
     stride: int = 10
     domain: Domain = KIT
+    same_radios: bool = False
 
 
 def simulate_windows(plan: SimulatedRooms, progress: Callable[[int, int], None] | None = None) -> Windows:
@@ -82,19 +84,23 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
     """Open `sim:rooms=2&persons=0,1&minutes=0.5&nodes=2&seed=1&rate=20&first_room=0&domain=kit`.
 
     `rooms` is how many rooms, beginning with number `first_room`; of a `rate` such as `12-140` each room has its own;
-    `domain` is one of
-    `cogd.sim.domain.DOMAINS`. `cache` is a folder, or `on`, to keep what was simulated.
+    `domain` is one of `cogd.sim.domain.DOMAINS`; with `radios=room` all scenes of a room are heard by the same devices.
+    `cache` is a folder, or `on`, to keep what was simulated.
 
     Raises:
         ConfigError: an option has no usable value.
     """
     del place
     refuse_other_options(
-        "sim", options, ("rooms", "persons", "minutes", "nodes", "seed", "rate", "first_room", "domain", "cache")
+        "sim",
+        options,
+        ("rooms", "persons", "minutes", "nodes", "seed", "rate", "first_room", "domain", "radios", "cache"),
     )
     domain = DOMAINS.get(options.get("domain", KIT.name))
     if domain is None:
         raise ConfigError(f"sim: there is no domain {options['domain']!r}", hint="one of " + ", ".join(DOMAINS))
+    if options.get("radios", "scene") not in {"scene", "room"}:
+        raise ConfigError(f"sim: radios is {options['radios']!r}", hint="room or scene")
     try:
         first = int(options.get("first_room", "0"))
         low, _, high = options.get("rate", "20").partition("-")
@@ -106,6 +112,7 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
             seed=int(options.get("seed", "1")),
             rates_hz=(float(low), float(high or low)),
             domain=domain,
+            same_radios=options.get("radios") == "room",
         )
     except ValueError as error:
         raise ConfigError(f"sim: {error}", hint="sim:rooms=2&persons=0,1&minutes=0.5") from error
@@ -132,7 +139,8 @@ def simulated_rooms(plan: SimulatedRooms, folder: Path | None = None) -> Dataset
         rate_hz = _rate_hz(plan, room)
         for persons in plan.persons:
             seed = plan.seed * 1_000_003 + room * 101 + persons
-            scene = Scene(plan.nodes, persons, seed, room, rate_hz, domain=plan.domain)
+            radios = plan.seed * 1_000_003 + room * 101 if plan.same_radios else None
+            scene = Scene(plan.nodes, persons, seed, room, rate_hz, domain=plan.domain, radios=radios)
             session = f"room {room}, {persons} persons, seed {plan.seed}"
             listed += [
                 Recording(
@@ -146,6 +154,7 @@ def simulated_rooms(plan: SimulatedRooms, folder: Path | None = None) -> Dataset
                     timing=Timing.MEASURED,
                     files=(),
                     load=partial(_track, scene, plan.minutes, node, folder),
+                    setup=f"simulated room {room}" if plan.same_radios else None,
                 )
                 for node in range(1, plan.nodes + 1)
             ]
@@ -153,6 +162,7 @@ def simulated_rooms(plan: SimulatedRooms, folder: Path | None = None) -> Dataset
     name = (
         f"cogd simulator: rooms {_listed(plan.rooms)}, persons {list(plan.persons)}, {plan.minutes:g} min each, "
         f"{plan.nodes} nodes, {rates} Hz, seed {plan.seed}, domain {plan.domain}"
+        + (", the same radios in all scenes of a room" if plan.same_radios else "")
     )
     return Dataset(name, "Apache-2.0", "ht56", tuple(listed), Path())
 

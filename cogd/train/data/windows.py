@@ -156,7 +156,7 @@ def _join_origins(origins: Sequence[DataOrigin]) -> DataOrigin:
         return origins[0]
     digests = [origin.sha256 for origin in origins if origin.sha256 is not None]
     return DataOrigin(
-        "; ".join(origin.name for origin in origins),
+        "; ".join(origin.name + (f" (sha256 {origin.sha256})" if origin.sha256 else "") for origin in origins),
         hashlib.sha256("\n".join(digests).encode()).hexdigest() if digests else None,
         "; ".join(dict.fromkeys(origin.licence for origin in origins)),
     )

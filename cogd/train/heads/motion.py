@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import safetensors.numpy
 import torch
 from torch import Tensor
 
 from cogd.bundle.manifest import OutputSpec
 from cogd.bundle.manifest import Tensor as TensorSpec
 from cogd.errors import TrainError
-from cogd.train import losses
+from cogd.train import losses, rundir
+from cogd.train.calibration import fit_balanced_line
 from cogd.train.heads.base import Judged, active, make_net
+from cogd.train.learnable import HEARD, learnable_rows, links_of
+from cogd.train.metrics.confidence import Usual
 from cogd.train.predictions import Answer
 
 if TYPE_CHECKING:
@@ -66,6 +70,38 @@ class MotionTask:
         return float(torch.stack([kind.float().mean() for kind in kinds if len(kind)]).mean())
 
 
+def fit_motion(windows: Windows, rows: NDArray[np.int64], scores: NDArray[np.float64]) -> dict[str, float]:
+    """What the daemon's head applies, fitted on these rows' scores, by name.
+
+    Both kinds count as equally frequent: how often something moves is for whoever uses the probability to know. A
+    node's baseline is what `cogd calibrate` would measure: the median score of its quiet windows. Nodes without any
+    fit only the line that goes without.
+
+    Raises:
+        TrainError: no node has both quiet and moving windows, or scores don't rise with motion.
+    """
+    moving, links = windows.moving[rows] == 1, links_of(windows, rows)
+    above = np.full(len(rows), np.nan)
+    for link in np.unique(links[~moving]):
+        mine = links == link
+        above[mine] = scores[mine] - np.median(scores[mine & ~moving])
+    known = np.isfinite(above)
+    if not (moving & known).any():
+        raise TrainError(
+            "no node of the calibration part has both quiet and moving windows: a baseline's line can't be fitted",
+            hint="let more rooms or sessions calibrate",
+        )
+    line, baseline = fit_balanced_line(scores, moving), fit_balanced_line(above[known], moving[known])
+    if min(line.slope, baseline.slope) <= 0:
+        raise TrainError("the calibration part's scores do not rise with motion", hint="train for longer")
+    return {
+        "slope": line.slope,
+        "offset": line.offset,
+        "baseline_slope": baseline.slope,
+        "baseline_offset": baseline.offset,
+    }
+
+
 class MotionHead:
     """Moving or quiet."""
 
@@ -77,21 +113,38 @@ class MotionHead:
         return MotionTask(windows, train_rows, config)
 
     def judge(self, trained: Trained) -> Judged:
-        """Moving where the logit is above 0; nothing is calibrated."""
+        """Moving where that is more probable than not; probabilities are calibrated first, on what can be heard."""
+        windows = trained.windows
+        rows = learnable_rows(windows, trained.split.calibration, trained.config)
+        logits = _logits(trained, windows.csi[rows])
+        fitted = fit_motion(windows, rows, logits)
+        tensors = {name: np.asarray([number], dtype=np.float32) for name, number in fitted.items()}
+        safetensors.numpy.save_file(tensors, trained.folder / rundir.CALIBRATION)
+        slope, offset = (float(tensors[name][0]) for name in ("slope", "offset"))
+        right = (slope * logits + offset > 0) == (windows.moving[rows] == 1)
+        usual = Usual("the calibration part's accuracy, for every window", float(right.mean()))
         output = OutputSpec(
             tensors=[TensorSpec(name="motion_logits", shape=[1])],
             labels=list(_LABELS),
             trained_classes=[0, 1],
-            confidence="none",
-            calibration=None,
-            confidence_note="the logit is not calibrated; above 0 it means moving",
+            confidence="platt",
+            calibration=rundir.CALIBRATION,
+            confidence_note=(
+                "probability that moving or quiet is right where both are equally frequent, fitted on windows that "
+                f"neither trained nor tested; of these {HEARD}, wherever that is known"
+            ),
         )
 
         def answer(csi: NDArray[np.float32]) -> Answer:
-            logits = trained.outputs(csi)["motion_logits"][:, 0].astype(np.float64)
-            return Answer(logits > 0, _LABELS, score=logits)
+            logits = _logits(trained, csi)
+            probability = 1 / (1 + np.exp(-(slope * logits + offset)))
+            return Answer(probability >= 0.5, _LABELS, np.maximum(probability, 1 - probability), logits)
 
-        return Judged(output, answer)
+        return Judged(output, answer, usual)
+
+
+def _logits(trained: Trained, csi: NDArray[np.float32]) -> NDArray[np.float64]:
+    return trained.outputs(csi)["motion_logits"][:, 0].astype(np.float64)
 
 
 HEAD = MotionHead()

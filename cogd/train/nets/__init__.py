@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from cogd.train.nets.base import CLASS_COUNT, JOINT_COUNT, Net
 from cogd.train.nets.count import StridedCountNet
+from cogd.train.nets.motion import MotionNet
 from cogd.train.nets.pose import PoseNetV2
 from cogd.train.nets.published import CountNet, PoseNet
 
@@ -19,5 +20,6 @@ NETS: Final[Mapping[str, Callable[[], Net]]] = {
     "pose_v2": PoseNetV2,
     "count_v1": CountNet,
     "count_v2": StridedCountNet,
+    "motion_v1": MotionNet,
 }
 """What `model.net` of a configuration may be."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cogd.train.reference import count, pose, published
+from cogd.train.reference import count, motion, pose, published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +22,7 @@ _BY_WEIGHT: Final[Mapping[str, Forward]] = {
     "head.fc1.weight": published.forward,
     "count_head.fc1.weight": published.forward,
     "pose.fc1.weight": pose.forward,
+    "motion.weight": motion.forward,
 }
 """By a weight that only this family has; of several that fit, the first."""
 

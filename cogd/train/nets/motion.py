@@ -1,0 +1,82 @@
+"""The motion network: robust energies of slow shapes over the tones, and one linear layer.
+
+Everything before the layer is fixed. What moves bends the amplitudes over the tones slowly, for its path is not much
+longer than the direct one, and it goes on doing so over several columns; noise does neither, and single bad frames
+stand alone. A linear layer over logarithms can tell how much there is of each and in what ratio, and little else:
+networks that learnt more knew rooms and radios of the training better and all others worse (docs/motion.md).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from cogd.train.nets.base import Net
+
+TONES: Final = 56
+SHAPES: Final = 8
+"""Cosines over the tones, of half a period to four; a constant would be the gain, which is divided out."""
+
+LAGS: Final = (1, 2, 5)
+"""Columns: 50, 100 and 250 ms."""
+
+LEAST_RMS: Final = 1e-6
+LEAST_ENERGY: Final = 1e-6
+USUAL_LOG_ENERGY: Final = (-8.0, 1.5)
+"""About the mean and the standard deviation of the features, so that the layer's inputs are near standard."""
+
+
+class MotionNet(Net):
+    """`csi_window [batch, 56, frames]` to `motion_logits [batch, 1]`. 65 parameters.
+
+    Each column is divided by its root mean square. Twice, once of the columns and once of their running median over
+    five, each of eight cosines over the tones (DCT-II, orthonormal) gives a series in time. Of each series, centred,
+    come four energies: of itself, and half of that of its differences over 1, 2 and 5 columns. An energy is the fourth
+    power of the mean root of the magnitude, on which one bad column in twenty has little hold.
+    """
+
+    output_names = ("motion_logits",)
+    wants_normaliser = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        tone = torch.arange(TONES, dtype=torch.float64) + 0.5
+        shape = torch.arange(1, SHAPES + 1, dtype=torch.float64)
+        cosines = torch.cos(math.pi / TONES * shape[:, None] * tone) * math.sqrt(2 / TONES)
+        self.register_buffer("cosines", cosines.float(), persistent=False)
+        self.motion = nn.Linear(2 * SHAPES * (1 + len(LAGS)), 1)
+
+    def forward(self, csi_window: Tensor) -> tuple[Tensor]:
+        """Estimate how much speaks for motion."""
+        power = (csi_window * csi_window).mean(dim=1, keepdim=True)
+        columns = csi_window / power.sqrt().clamp(min=LEAST_RMS)
+        energies = [*self._energies(columns), *self._energies(running_median_of_5(columns))]
+        centre, spread = USUAL_LOG_ENERGY
+        features = (torch.log(torch.cat(energies, dim=1) + LEAST_ENERGY) - centre) / spread
+        return (self.motion(features),)
+
+    def _energies(self, columns: Tensor) -> list[Tensor]:
+        series = torch.matmul(self.get_buffer("cosines"), columns)
+        series = series - series.mean(dim=2, keepdim=True)
+        return [_energy(series), *(_energy(series[:, :, lag:] - series[:, :, :-lag]) / 2 for lag in LAGS)]
+
+
+def _energy(series: Tensor) -> Tensor:
+    root = series.abs().sqrt().mean(dim=2)
+    return (root * root) * (root * root)
+
+
+def running_median_of_5(values: Tensor) -> Tensor:
+    """The median of each five neighbours in time: `[batch, tones, n]` to `[batch, tones, n - 4]`.
+
+    Of two pairs the smallest and the largest of the four can't be the median; of the other two and the fifth it is the
+    median. In minima and maxima, which every runtime has.
+    """
+    count = values.shape[2] - 4
+    a, b, c, d, e = (values[:, :, first : first + count] for first in range(5))
+    low = torch.maximum(torch.minimum(a, b), torch.minimum(c, d))
+    high = torch.minimum(torch.maximum(a, b), torch.maximum(c, d))
+    return torch.maximum(torch.minimum(low, high), torch.minimum(torch.maximum(low, high), e))
