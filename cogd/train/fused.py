@@ -113,6 +113,6 @@ def fused_predictions(
     nodes = sorted({len(places) for places in together})
     many = f"{nodes[0]}" if len(nodes) == 1 else f"{nodes[0]} to {nodes[-1]}"
     chosen = predictions.take(
-        np.asarray([places[0] for places in together]), f"{predictions.part}; fused: moments counted by {many} nodes"
+        np.asarray([places[0] for places in together]), f"fused counts of {many} nodes; {predictions.part}"
     )
     return [replace(chosen, predicted=fused.count, confidence=confidence)]

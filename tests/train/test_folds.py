@@ -94,6 +94,27 @@ def test_the_networks_answers_are_the_medians_of_what_was_trained():
     assert Medians(trained)(logits).tolist() == [int(classes[median(row)]) for row in probabilities]
 
 
+def test_the_log_odds_are_the_daemons():
+    from cogd.heads.count import log_odds, median
+
+    logits = torch.randn(200, 8, generator=torch.Generator().manual_seed(1)) * 6
+    probabilities = torch.softmax(logits.double(), dim=1).tolist()
+    expected = [log_odds(row[median(row)]) for row in probabilities]
+
+    np.testing.assert_allclose(
+        Medians(torch.ones(8, dtype=torch.bool)).log_odds(logits), expected, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_the_confidence_begins_with_nothing_to_add():
+    task = CountTask(rooms(), np.arange(ROOMS * EACH), config_of())
+    confident = task.confidence_task(torch.ones(ROOMS * EACH))
+    said = confident.net(torch.from_numpy(rooms().csi))[1]
+    assert torch.equal(said, torch.zeros_like(said))
+    learnt = {name for name, parameter in task.net.named_parameters() if parameter.requires_grad}
+    assert {name.split(".")[0] for name in learnt} == {"conf_head"}
+
+
 def test_with_folds_the_counting_does_not_teach_the_confidence():
     task = CountTask(rooms(), np.arange(ROOMS * EACH), config_of())
     assert set(task.weights) == {"cross_entropy"}

@@ -58,7 +58,7 @@ def test_counts_are_fused_as_the_daemon_does_it():
     assert fused.truth.tolist() == [1, 2]
     odds = [np.log(p[middle] / (1 - p[middle])) for p, middle in zip(together, said, strict=True)]
     np.testing.assert_allclose(fused.confidence, 1 / (1 + np.exp(-(0.5 * np.asarray(odds) - 0.1))), atol=1e-9)
-    assert fused.part == "rooms; fused: moments counted by 2 nodes"
+    assert fused.part == "fused counts of 2 nodes; rooms"
     assert (fused.session.tolist(), fused.end_s.tolist()) == ([0, 0], [5.0, 7.05])
 
 

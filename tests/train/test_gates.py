@@ -86,7 +86,7 @@ def test_a_figure_that_is_not_there_is_not_measured():
 
 def test_parts_that_fulfil_the_condition_are_judged_and_the_others_left_out():
     other = part(name="seen rooms", rooms=(1,))
-    together = part(name="held-out rooms; fused: moments counted by 2 nodes", rooms=(0,))
+    together = part(name="fused counts of 2 nodes; held-out rooms", rooms=(0,))
     metrics = [*METRICS, metric("within_1", 0.9, together.part)]
 
     found = gates([part(rooms=(0,)), together, other], metrics, {"simulated room 6"})

@@ -45,11 +45,13 @@ class Medians:
 
     def __init__(self, trained: Tensor) -> None:
         self._untrained = ~trained
+        self._classes = torch.arange(len(trained))
         self._up_to = torch.ones(len(trained), len(trained)).triu()  # for a sum: cumsum has no fixed order on CUDA
 
     def to(self, device: torch.device) -> None:
         """Work there."""
-        self._untrained, self._up_to = self._untrained.to(device), self._up_to.to(device)
+        self._untrained, self._classes = self._untrained.to(device), self._classes.to(device)
+        self._up_to = self._up_to.to(device)
 
     def __call__(self, count_logits: Tensor) -> Tensor:
         """Int64 `[n]`."""
@@ -58,7 +60,7 @@ class Medians:
 
     def log_odds(self, count_logits: Tensor) -> Tensor:
         """Of the count's probability, `[n]` (`cogd.heads.count.log_odds`)."""
-        said = functional.one_hot(self(count_logits), count_logits.shape[1])
+        said = self._classes == self(count_logits)[:, None]
         return torch.logit((self._probabilities(count_logits) * said).sum(dim=1), eps=1e-6)
 
     def _probabilities(self, count_logits: Tensor) -> Tensor:

@@ -111,12 +111,16 @@ def _grouped(source: Source, predictions: Predictions, headline: str) -> Panel |
     """The first figure for each room, or for each session where there is one room; at most forty."""
     for group in ("room", "session"):
         prefix = f"{predictions.part}; {group} "
-        mine = [m for m in source.parts if m.name == headline and prefix in m.split][:40]
+        mine = [m for m in source.parts if m.name == headline and _begins(m, prefix)][:40]
         if mine:
             names = [metric.split.partition(prefix)[2] for metric in mine]
             drawn = partial(plots.of_parts, metrics=mine, names=names, label=headline)
             return Panel(f"Each {group}", 1, 1.2 + 0.25 * max(8, len(mine)), drawn)
     return None
+
+
+def _begins(metric: Metric, prefix: str) -> bool:
+    return metric.split.startswith(prefix) or f": {prefix}" in metric.split
 
 
 def _is_of(metric: Metric, part: str) -> bool:
