@@ -195,3 +195,16 @@ def test_several_folders_can_not_go_into_one(count_run, pose_run, tmp_path):
 
     assert ran.status == 30
     assert "one folder" in ran.err
+
+
+def test_the_gates_are_on_the_page(finished):
+    folder = finished("count")
+    source = read_source(folder)
+    assert {gate.met for gate in source.gates} == {"not measured"}
+
+    page = Page(render_html(source))
+
+    assert "Gates" in page.text
+    assert "mae_persons in simulated rooms of which nothing trained, with 0 to 7 persons" in page.text
+    assert "not measured: " in page.text
+    assert "gates on" in (folder / rundir.REPORT_TEXT).read_text()
