@@ -220,3 +220,16 @@ def test_a_pose_that_says_how_far_off_it_may_be_is_drawn_with_that(tmp_path):
         svg = base64.b64decode(skeletons.partition("base64,")[2].partition('"')[0]).decode()
         circles[name] = svg.count('<g id="patch_')
     assert circles["with"] - circles["without"] == 5 * 17
+
+
+def test_the_gates_are_on_the_page(finished):
+    folder = finished("count")
+    source = read_source(folder)
+    assert {gate.met for gate in source.gates} == {"not measured"}
+
+    page = Page(render_html(source))
+
+    assert "Gates" in page.text
+    assert "mae_persons in simulated rooms of which nothing trained, with 0 to 7 persons" in page.text
+    assert "not measured: " in page.text
+    assert "gates on" in (folder / rundir.REPORT_TEXT).read_text()
