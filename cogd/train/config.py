@@ -215,7 +215,7 @@ class MotionLoss(_ClassLoss, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cross_entropy: Annotated[_Weight, Meta(description="of moving against quiet")] = 1.0
     learn_from: Annotated[
         Literal["heard", "all"],
-        Meta(description="heard: where a node's empty room is known, only that and motion that stands out of it"),
+        Meta(description="heard: where a data set has the empty room, only that and motion that stands out of it"),
     ] = "heard"
 
     def weights(self) -> dict[str, float]:

@@ -81,13 +81,12 @@ def rewrite(plain: bytes, model_input: ModelInput, frames: int) -> EdgeModel:
     """
     proto = onnx.load_model_from_string(plain)
     inside = model_input.mean is not None and model_input.std is not None
+    if not inside and not any(node.op_type == "Conv" for node in proto.graph.node):
+        return EdgeModel(plain, normaliser_inside=False, graph="as exported: there is nothing to rewrite")
     try:
         if model_input.mean is not None and model_input.std is not None:
             proto = fold_normaliser(proto, model_input.mean, model_input.std)
-        rewritten = two_dimensional(proto)
-        if rewritten == proto and not inside:
-            return EdgeModel(plain, normaliser_inside=False, graph="as exported: there is nothing to rewrite")
-        model = rewritten.SerializeToString()
+        model = two_dimensional(proto).SerializeToString()
         check_self_contained(model, "the rewritten model")
     except ModelError as error:
         return EdgeModel(plain, normaliser_inside=False, graph=f"as exported: {error}")

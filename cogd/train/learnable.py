@@ -30,24 +30,25 @@ _CHUNK: Final = 4096
 def learnable_rows(windows: Windows, rows: Rows, config: Config) -> Rows:
     """Of rows that have a label, those that are learnt from.
 
+    For rows of one data set, or of one run's further data together.
+
     Somebody may move where a node can't hear it: far from the link, behind a wall. What such a window holds is that of
     an empty room, and to learn from it is to learn that noise is motion. And somebody who stands is called quiet
-    though he sways. So where a data set also has the empty room as the same node hears it, quiet windows are those of
-    the empty room, and moving ones those that stand out of it. Of other nodes, and for other heads, all windows are
-    learnt from.
+    though he sways. So where a data set has empty rooms, quiet windows are those of the empty room, and moving ones
+    those that stand out of it as the same node hears it; a node that never heard the room empty is left out. Of data
+    without empty rooms, and for other heads, all windows are learnt from.
     """
     if not isinstance(config.loss, MotionLoss) or config.loss.learn_from == "all":
         return rows
-    empty = (windows.moving[rows] == 0) & (windows.persons[rows] == 0)
-    links = links_of(windows, rows)
-    with_empty = np.isin(links, links[empty])
-    learnt = ~with_empty | empty
-    among = np.flatnonzero(with_empty)
-    spreads = spread(windows.csi[rows[among]])
+    moving, empty = windows.moving[rows] == 1, (windows.moving[rows] == 0) & (windows.persons[rows] == 0)
+    if not empty.any():
+        return rows
+    links, spreads = links_of(windows, rows), spread(windows.csi[rows])
+    learnt = empty.copy()
     for link in np.unique(links[empty]):
-        mine = links[among] == link
-        level = np.quantile(spreads[mine & empty[among]], OF_THE_EMPTY_ROOM) + STANDS_OUT_BY
-        learnt[among[mine & (windows.moving[rows[among]] == 1) & (spreads > level)]] = True
+        mine = links == link
+        level = np.quantile(spreads[mine & empty], OF_THE_EMPTY_ROOM) + STANDS_OUT_BY
+        learnt |= mine & moving & (spreads > level)
     found: Rows = rows[learnt]
     return found
 

@@ -158,7 +158,8 @@ def prepare(
         check_bf16(device)
     head = head_of(config.model.head)
     split = split_windows(windows, usable_rows(config.model.head, windows), config.split, only_train)
-    learnt = learnable_rows(windows, split.train, config)
+    further = split.train >= len(windows) - only_train
+    learnt = np.concatenate([learnable_rows(windows, split.train[own], config) for own in (~further, further)])
     if len(learnt) < len(split.train):
         split = replace(split, name=f"{split.name}; {len(learnt)} windows learnt from", train=learnt)
     task = head.make_task(windows, split.train, config)

@@ -52,7 +52,9 @@ MOVING = np.arange(80) // 4 % 2
 
 
 def config_of(**changes):
-    return make_config("motion", **{"epochs": 30, "learning_rate": 0.1, "model.net": "spread", **changes})
+    return make_config(
+        "motion", **{"epochs": 30, "learning_rate": 0.1, "model.net": "spread", "split.kind": "time", **changes}
+    )
 
 
 def test_windows_whose_motion_is_unknown_are_left_out():
@@ -115,7 +117,14 @@ def test_a_motion_network_learns_and_is_described(tmp_path, monkeypatch):
     predictions = read_predictions(tmp_path / rundir.PREDICTIONS)[0]
     split = temporal_split(windows, np.arange(80))
     assert predictions.predicted.tolist() == (MOVING[split.test] == 1).tolist()
-    assert ((predictions.score > 0) == predictions.predicted).all()
+    fitted = {
+        name: float(value[0]) for name, value in safetensors.numpy.load_file(tmp_path / rundir.CALIBRATION).items()
+    }
+    probability = 1 / (1 + np.exp(-(fitted["slope"] * predictions.score + fitted["offset"])))
+    assert ((probability >= 0.5) == predictions.predicted).all()
+    np.testing.assert_allclose(predictions.confidence, np.maximum(probability, 1 - probability), atol=1e-6)
+    assert (description.output.confidence, description.output.calibration) == ("platt", rundir.CALIBRATION)
+    assert set(fitted) == {"slope", "offset", "baseline_slope", "baseline_offset"}
     assert json.loads((tmp_path / rundir.REPORT).read_bytes())["config"]["model"]["net"] == "spread"
     assert set(safetensors.numpy.load_file(tmp_path / rundir.WEIGHTS)) == {"line.weight", "line.bias"}
 
@@ -133,4 +142,9 @@ def test_motion_that_was_labelled_at_random_is_not_learnt(tmp_path, monkeypatch)
 
 
 def test_the_loss_keys_are_the_heads_own():
-    assert msgspec.structs.asdict(config_of().loss).keys() == {"class_weights", "label_smoothing", "cross_entropy"}
+    assert msgspec.structs.asdict(config_of().loss).keys() == {
+        "class_weights",
+        "label_smoothing",
+        "cross_entropy",
+        "learn_from",
+    }

@@ -17,6 +17,7 @@ from cogd.train.calibration import fit_balanced_line
 from cogd.train.heads.base import Judged, active, make_net
 from cogd.train.learnable import HEARD, learnable_rows, links_of
 from cogd.train.metrics.confidence import Usual
+from cogd.train.nets.motion import MotionNet
 from cogd.train.predictions import Answer
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class MotionTask:
                 "the training part holds only moving windows, or only quiet ones: a model of it could say nothing else",
                 hint="record or simulate both",
             )
+        if isinstance(self.net, MotionNet):
+            self.net.standardise(torch.from_numpy(windows.csi[train_rows]))
         weight = losses.class_weights(self._moving[torch.from_numpy(train_rows)], len(_LABELS))
         self._class_weight = weight if self._loss.class_weights else torch.ones_like(weight)
 

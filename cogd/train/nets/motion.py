@@ -25,8 +25,9 @@ LAGS: Final = (1, 2, 5)
 
 LEAST_RMS: Final = 1e-6
 LEAST_ENERGY: Final = 1e-6
-USUAL_LOG_ENERGY: Final = (-8.0, 1.5)
-"""About the mean and the standard deviation of the features, so that the layer's inputs are near standard."""
+FEATURES: Final = 2 * SHAPES * (1 + len(LAGS))
+LEAST_DEVIATION: Final = 1e-3
+_CHUNK: Final = 4096
 
 
 class MotionNet(Net):
@@ -35,7 +36,8 @@ class MotionNet(Net):
     Each column is divided by its root mean square. Twice, once of the columns and once of their running median over
     five, each of eight cosines over the tones (DCT-II, orthonormal) gives a series in time. Of each series, centred,
     come four energies: of itself, and half of that of its differences over 1, 2 and 5 columns. An energy is the fourth
-    power of the mean root of the magnitude, on which one bad column in twenty has little hold.
+    power of the mean root of the magnitude, on which one bad column in twenty has little hold. Their logarithms are
+    shifted and scaled by what `standardise` measured.
     """
 
     output_names = ("motion_logits",)
@@ -47,20 +49,30 @@ class MotionNet(Net):
         shape = torch.arange(1, SHAPES + 1, dtype=torch.float64)
         cosines = torch.cos(math.pi / TONES * shape[:, None] * tone) * math.sqrt(2 / TONES)
         self.register_buffer("cosines", cosines.float(), persistent=False)
-        self.motion = nn.Linear(2 * SHAPES * (1 + len(LAGS)), 1)
+        self.register_buffer("mean", torch.zeros(FEATURES))
+        self.register_buffer("deviation", torch.ones(FEATURES))
+        self.motion = nn.Linear(FEATURES, 1)
+
+    def standardise(self, csi_window: Tensor) -> None:
+        """Take the features' mean and standard deviation from windows that train, `[n, 56, frames]`."""
+        features = torch.cat([self._features(part) for part in torch.split(csi_window, _CHUNK)]).double()
+        self.get_buffer("mean").copy_(features.mean(dim=0))
+        self.get_buffer("deviation").copy_(features.std(dim=0, correction=0).clamp(min=LEAST_DEVIATION))
 
     def forward(self, csi_window: Tensor) -> tuple[Tensor]:
         """Estimate how much speaks for motion."""
+        features = (self._features(csi_window) - self.get_buffer("mean")) / self.get_buffer("deviation")
+        return (self.motion(features),)
+
+    def _features(self, csi_window: Tensor) -> Tensor:
         power = (csi_window * csi_window).mean(dim=1, keepdim=True)
         columns = csi_window / power.sqrt().clamp(min=LEAST_RMS)
         energies = [*self._energies(columns), *self._energies(running_median_of_5(columns))]
-        centre, spread = USUAL_LOG_ENERGY
-        features = (torch.log(torch.cat(energies, dim=1) + LEAST_ENERGY) - centre) / spread
-        return (self.motion(features),)
+        return torch.log(torch.cat(energies, dim=1) + LEAST_ENERGY)
 
     def _energies(self, columns: Tensor) -> list[Tensor]:
-        series = torch.matmul(self.get_buffer("cosines"), columns)
-        series = series - series.mean(dim=2, keepdim=True)
+        # Centred before it is summed over the tones: what varies is small beside what does not.
+        series = torch.matmul(self.get_buffer("cosines"), columns - columns.mean(dim=2, keepdim=True))
         return [_energy(series), *(_energy(series[:, :, lag:] - series[:, :, :-lag]) / 2 for lag in LAGS)]
 
 

@@ -22,7 +22,8 @@ def forward(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]
     columns = columns / np.maximum(np.sqrt(np.mean(columns**2, axis=1, keepdims=True)), 1e-6)
     neighbours = np.lib.stride_tricks.sliding_window_view(columns, 5, axis=2)
     energies = _energies(columns) + _energies(np.median(neighbours, axis=3))
-    features = (np.log(np.concatenate(energies, axis=1) + 1e-6) + 8.0) / 1.5
+    features = np.log(np.concatenate(energies, axis=1) + 1e-6)
+    features = (features - weights["mean"].astype(np.float64)) / weights["deviation"].astype(np.float64)
     logits = features @ weights["motion.weight"].astype(np.float64).T + weights["motion.bias"]
     return {"motion_logits": logits.astype(np.float32)}
 

@@ -1,0 +1,161 @@
+"""The motion head on real recordings: the packaged bundle, and networks that were trained on one room to know another.
+
+    python bench/motion.py [--bundle FILE --trust NAME.pub] [--cross] [--seconds 5] [--json]
+
+Needs the recordings that COGD_DATA names (default ../shared/data): `espectre` and `geotec`. Each line is one data set
+at one rate: `all` frames or thinned to 20 a second, without a baseline and, where quiet stretches are long enough, with
+the one that `cogd calibrate` makes of the first seconds of each setup's quiet room. Figures are balanced accuracies of
+windows of 1 s, four a second, by room (or session) and by chip.
+
+`--cross` also trains: on espectre's one room, tested in the other, both ways; on geotec's first session, tested in the
+two later ones. By the recipe of `cogd-train motion` on these recordings alone, at six rates; one chip of the training
+room, or three tenths of the first session, only calibrate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cogd import demo
+from cogd.bundle.archive import read_archive
+from cogd.bundle.keys import generate, load_public
+from cogd.bundle.load import load_bundle
+from cogd.bundle.trust import TrustStore
+from cogd.bundle.verify import verify_bundle
+from cogd.runtime.app import load_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cogd.runtime.app import App
+
+STRIDE = 5
+RATES = "all,50,25,20,15,10"
+ROOMS = ("bedroom", "living_room")
+
+Line = dict[str, object]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, default=demo.APPS / "demo-motion.tar", help="(the packaged one)")
+    parser.add_argument("--trust", type=Path, default=demo.PUBLIC_KEY, metavar="NAME.pub", help="(the packaged one's)")
+    parser.add_argument("--cross", action="store_true", help="train on one room or session, test in the others")
+    parser.add_argument("--seconds", type=float, default=5.0, help="that a quiet room is watched (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    arguments = parser.parse_args()
+    data = Path(os.environ.get("COGD_DATA", "../shared/data"))
+    trust = TrustStore([(load_public(arguments.trust), arguments.trust)])
+    app = load_app(load_bundle(arguments.bundle, trust))
+    for line in measure(app, arguments.bundle.name, data, arguments.seconds):
+        show(line, as_json=arguments.json)
+    if arguments.cross:
+        for line in cross(data, arguments.seconds):
+            show(line, as_json=arguments.json)
+
+
+def measure(app: App, name: str, data: Path, seconds: float) -> Iterator[Line]:
+    """The app on everything that its training did not see."""
+    for rate in ("all", "20"):
+        for calibrate_s in (None, seconds):
+            yield judged(app, name, f"espectre:{data / 'espectre'}?thin={rate}", calibrate_s)
+        for session in ("D2", "D3"):
+            yield judged(app, name, f"geotec:{data / 'geotec'}?session={session}/*&thin={rate}", None)
+
+
+def cross(data: Path, seconds: float) -> Iterator[Line]:
+    """Trained on one room or session, judged in the others."""
+    espectre, geotec = f"espectre:{data / 'espectre'}", f"geotec:{data / 'geotec'}"
+    for test in ROOMS:
+        (trains,) = set(ROOMS) - {test}
+        split: dict[str, object] = {
+            "split.kind": "room",
+            "split.test": [test],
+            "split.calibration_by": "session",
+            "split.calibration": ["*_c6_*"],
+        }
+        app = trained(f"{espectre}?thin={RATES}", split)
+        for rate in ("all", "20"):
+            for calibrate_s in (None, seconds):
+                yield judged(app, f"trained in the {trains}", f"{espectre}?room={test}&thin={rate}", calibrate_s)
+    split = {
+        "split.kind": "session",
+        "split.test": ["D1/e10*"],
+        "split.calibration": ["D1/e07*", "D1/e08*", "D1/e09*"],
+    }
+    app = trained(f"{geotec}?session=D1/*&thin={RATES}", split)
+    for session in ("D2", "D3"):
+        for rate in ("all", "20"):
+            yield judged(app, "trained on D1", f"{geotec}?session={session}/*&thin={rate}", None)
+
+
+def trained(spec: str, split: dict[str, object]) -> App:
+    """An app of a network that was trained on a data set by the recipe."""
+    from cogd.train.configfile import read_config
+    from cogd.train.load import load_windows
+    from cogd.train.package import Naming, package
+    from cogd.train.run import Run, train
+    from cogd.train.rundir import MODEL
+
+    config = read_config("motion", None, {"data.spec": spec, "data.stride": 2, "train.device": "cpu", **split})
+    key = generate()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        train(Run(config, load_windows(config, lambda *_: None).windows, None, out))
+        archive = package(out / MODEL, Naming("cross", "0.0.0"), [key])
+    return load_app(verify_bundle(read_archive(archive), TrustStore.of(key.public)))
+
+
+def judged(app: App, name: str, spec: str, calibrate_s: float | None) -> Line:
+    """One line: the balanced accuracy of the whole, and of each room and chip."""
+    from cogd.train.data.dataset import open_dataset
+    from cogd.train.evaluate import evaluate
+
+    evaluation, _ = evaluate(app, open_dataset(spec), STRIDE, calibrate_s=calibrate_s)
+    figures = {metric.name: metric for metric in evaluation.metrics}
+    parts = {
+        metric.split.rpartition("; ")[2]: round(metric.value, 4)
+        for metric in evaluation.parts
+        if metric.name == "balanced_accuracy" and metric.split.rpartition("; ")[2].startswith(("room ", "chip "))
+    }
+    balanced = figures["balanced_accuracy"]
+    return {
+        "model": name,
+        "data": spec.partition("?")[0].partition(":")[0] + " " + spec.partition("?")[2],
+        "calibrated_s": calibrate_s,
+        "windows": balanced.n,
+        "balanced_accuracy": round(balanced.value, 4),
+        "low": balanced.low,
+        "high": balanced.high,
+        "auroc": round(figures["motion_auroc"].value, 4),
+        "confidence_ece": round(figures["confidence_ece"].value, 4),
+        "parts": parts,
+        "without_baseline": [note for note in evaluation.notes if note.startswith("no baseline")],
+    }
+
+
+def show(line: Line, *, as_json: bool) -> None:
+    """Print it."""
+    if as_json:
+        print(json.dumps(line), flush=True)
+        return
+    calibrated = f", calibrated {line['calibrated_s']:g} s" if line["calibrated_s"] else ""
+    interval = f" ({line['low']:.3f} to {line['high']:.3f})" if line["low"] is not None else ""
+    print(f"{line['model']} | {line['data']}{calibrated} | {line['balanced_accuracy']:.4f}{interval}", end=" | ")
+    print(f"AUROC {line['auroc']:.4f} | ECE {line['confidence_ece']:.4f} | {line['windows']} windows")
+    parts = line["parts"]
+    if isinstance(parts, dict) and parts:
+        print("    " + ", ".join(f"{name} {value:.3f}" for name, value in parts.items()))
+    notes = line["without_baseline"]
+    if isinstance(notes, list):
+        print("".join(f"    {note}\n" for note in notes), end="", flush=True)
+
+
+if __name__ == "__main__":
+    main()
