@@ -119,7 +119,7 @@ def test_every_command_of_the_readme_works(workplace, sensing_server):
             assert [events[0]["event"], events[-1]["event"]] == ["run.started", "run.stopped"], command
 
 
-def test_make_run_shows_both_events_and_ends_on_ctrl_c():
+def test_make_run_shows_all_events_and_ends_on_ctrl_c():
     assert "make run" in commands()
     daemon = subprocess.Popen(
         ["make", "--silent", "run", f"VENV={sys.prefix}"], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True
@@ -128,12 +128,12 @@ def test_make_run_shows_both_events_and_ends_on_ctrl_c():
     try:
         for line in daemon.stdout:
             seen.add(json.loads(line)["event"])
-            if {"pose.frame", "count"} <= seen:
+            if {"pose.frame", "motion", "count"} <= seen:
                 break
     finally:
         os.killpg(daemon.pid, signal.SIGINT)
         rest = daemon.communicate(timeout=20)[0]
-    assert {"pose.frame", "count"} <= seen
+    assert {"pose.frame", "motion", "count"} <= seen
     assert json.loads(rest.splitlines()[-1])["event"] == "run.stopped"
 
 
@@ -154,6 +154,6 @@ def test_the_readme_shows_real_events():
     from cogd.events import EVENTS
 
     lines = [json.loads(line) for line in README.splitlines() if line.startswith('{"ts"')]
-    assert {"run.started", "pose.frame", "count", "run.stopped"} <= {line["event"] for line in lines}
+    assert {"run.started", "pose.frame", "motion", "count", "count.fused", "run.stopped"} <= {line["event"] for line in lines}
     for line in lines:
         assert set(line["fields"]) == set(EVENTS[line["event"]].__struct_fields__)

@@ -19,17 +19,17 @@ from cogd.train.nets.published import Perceptron
 GAIN: Final = 10.0
 """A change by a tenth of a column's root mean square is in the middle of that range."""
 
-_WIDTH: Final = 96
+_WIDTH: Final = 112
 
 
 class StridedEncoder(nn.Module):
-    """Changes over time, every fourth column of them kept: `[batch, 56, frames]` to `[batch, 96]`."""
+    """Changes over time, every fourth column of them kept: `[batch, 56, frames]` to `[batch, 112]`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.c1 = nn.Conv1d(56, 48, 5, stride=2, padding=2)
-        self.c2 = nn.Conv1d(48, 80, 5, stride=2, padding=2)
-        self.c3 = nn.Conv1d(80, _WIDTH, 3, padding=2, dilation=2)
+        self.c2 = nn.Conv1d(48, 96, 5, stride=2, padding=2)
+        self.c3 = nn.Conv1d(96, _WIDTH, 3, padding=2, dilation=2)
 
     def forward(self, csi_window: Tensor) -> Tensor:
         """Take the mean away, compress, encode, average over time."""
@@ -40,7 +40,7 @@ class StridedEncoder(nn.Module):
 
 
 class StridedCountNet(Net):
-    """`csi_window [batch, 56, frames]` to `count_logits [batch, 8]`, `conf_logits [batch, 1]`. 65,769 parameters.
+    """`csi_window [batch, 56, frames]` to `count_logits [batch, 8]`, `conf_logits [batch, 1]`. 80,393 parameters.
 
     Columns are of unit root mean square; made for windows of 100 cells of 50 ms.
     """
