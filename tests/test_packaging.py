@@ -42,6 +42,7 @@ def test_the_wheel_holds_the_packages_and_the_demo_and_nothing_else(wheel):
     for shipped in (
         "cogd/demo/apps/demo-pose.tar",
         "cogd/demo/apps/demo-count.tar",
+        "cogd/demo/apps/demo-motion.tar",
         "cogd/demo/demo.pub",
         "cogd/py.typed",
     ):
@@ -62,7 +63,7 @@ def test_the_unpacked_wheel_runs_the_demo_from_elsewhere(wheel, tmp_path):
         timeout=60,
     )
     events = {json.loads(line)["event"] for line in done.stdout.splitlines()}
-    assert {"run.started", "pose.frame", "count", "run.stopped"} <= events
+    assert {"run.started", "pose.frame", "count", "motion", "run.stopped"} <= events
 
 
 def test_the_packaged_bundles_are_small():

@@ -50,9 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, add, print, compare."""
     _check(arguments)
     settings = read_settings(arguments).settings
-    apps, rejected = load_all(catalogue(arguments, settings))
-    if not apps:
+    loaded, rejected = load_all(catalogue(arguments, settings))
+    if not loaded:
         raise no_app(settings, rejected)
+    apps = [app for app in loaded if app.window.cell_s is None]
+    if not apps:
+        raise ConfigError("no app has an event for every frame", hint="apps whose columns are cells are not measured")
 
     from cogd import log
     from cogd.bench.results import LOG, append, read
@@ -62,6 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     log.configure("warn")
     for item in rejected:
         print(f"cogd: left out: {item.path}: {item.error}", file=sys.stderr)
+    for app in loaded:
+        if app not in apps:
+            print(f"cogd: left out: {app.id}: its columns are cells, so not every frame has an event", file=sys.stderr)
     earlier = read(arguments.against) if arguments.against else None
     if earlier == []:
         raise ResultsError(f"{arguments.against}: there is no run in it", hint="add one with `cogd bench --append`")

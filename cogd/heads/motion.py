@@ -31,9 +31,9 @@ ONE_MOMENT: Final = 20
 MOST_SHARE: Final = 0.25
 """... but never more than this."""
 
-MOSTLY_MOVING: Final = 0.5
-"""Where half of the windows are moving without any baseline, something moves all the time: the scores' own median,
-which is as high, would hide it."""
+SURELY_MOVING: Final = 0.75
+"""Where half of the windows are moving with this probability without any baseline, something moves all the time: the
+scores' own median, which is as high, would hide it. A half would refuse noisy links, which need a baseline most."""
 
 
 class MotionHead:
@@ -70,7 +70,7 @@ class MotionHead:
         if moving > min(max(MOVING_SHARE * len(scores), ONE_MOMENT), MOST_SHARE * len(scores)):
             return f"something moved: {moving} of {len(scores)} windows stand out from the others"
         probability = self._line.probability(median)
-        if probability >= MOSTLY_MOVING:
+        if probability >= SURELY_MOVING:
             return f"something moves: half of the windows are moving with a probability of {probability:.2f} or more"
         return None
 

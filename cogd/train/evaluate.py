@@ -240,7 +240,7 @@ def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]
         if origin.sha256 is None:
             same = source.sha256 is None and source.name == origin.name
         else:
-            same = origin.sha256 in (source.sha256 or source.name)  # several joined ones have theirs in the name
+            same = origin.sha256 == source.sha256 or origin.sha256 in source.name  # joined ones have theirs there
         if same:
             how = "the same simulation" if origin.sha256 is None else f"sha256 {origin.sha256}"
             return True, (

@@ -154,6 +154,8 @@ def test_the_readme_shows_real_events():
     from cogd.events import EVENTS
 
     lines = [json.loads(line) for line in README.splitlines() if line.startswith('{"ts"')]
-    assert {"run.started", "pose.frame", "motion", "count", "count.fused", "run.stopped"} <= {line["event"] for line in lines}
+    assert {"run.started", "pose.frame", "motion", "count", "count.fused", "run.stopped"} <= {
+        line["event"] for line in lines
+    }
     for line in lines:
         assert set(line["fields"]) == set(EVENTS[line["event"]].__struct_fields__)

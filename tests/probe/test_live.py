@@ -66,6 +66,7 @@ def test_a_daemon_that_is_well_says_so(daemons):
     *results, live = daemons.ask_until(0)
     assert [(r["event"], r["fields"]["app"], r["fields"]["way"]) for r in results] == [
         ("health.ok", "demo-count", "live"),
+        ("health.ok", "demo-motion", "live"),
         ("health.ok", "demo-pose", "live"),
     ]
     assert live["fields"]["pid"] == daemons.running[0].pid

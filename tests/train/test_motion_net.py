@@ -121,4 +121,5 @@ def test_the_exported_network_is_the_reference_at_every_batch():
     for batch in (1, 2, 7, 64):
         csi = room(batch, seed=batch)
         expected = forward(weights_of(net), csi)["motion_logits"]
-        np.testing.assert_allclose(run(csi)["motion_logits"], expected, rtol=0, atol=1e-5)
+        # In single precision what varies by a hundredth of the rest is known to a few parts in a hundred thousand.
+        np.testing.assert_allclose(run(csi)["motion_logits"], expected, rtol=0, atol=5e-5)
