@@ -180,7 +180,7 @@ def test_a_damaged_app_is_told_and_the_good_ones_run(start, tmp_path):
     assert first["event"] == "run.started"
     assert [app["id"] for app in first["fields"]["apps"]] == ["demo-count", "demo-motion"]
     assert running.named("app.rejected")["fields"]["code"] == "bad-digest"
-    Node(running).frames(25)
+    Node(running).frames(80)
     running.named("motion")
 
 
