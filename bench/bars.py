@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cogd import demo, log
+from cogd import log
 from cogd.bench.compare import compare, table
 from cogd.bench.idle import measure_idle, program
 from cogd.bench.live import measure_live
@@ -30,11 +30,10 @@ from cogd.bench.machine import split_cores
 from cogd.bench.nodes import NODES, growth
 from cogd.bench.results import LOG, Bar, Result, append, read, write_page
 from cogd.bench.saturation import MISSED, overload, sustained
+from cogd.bench.standard import standard_catalogue
 from cogd.bench.tables import bars_table, columns, text
-from cogd.bundle.load import load_archives
-from cogd.bundle.trust import TrustStore
+from cogd.cli.common import load_all
 from cogd.errors import ResultsError
-from cogd.runtime.app import load_app
 from cogd.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,9 +97,7 @@ def measure(idle_s: float, many_s: float) -> Result:
         beside[name] = other(HERE / f"{name}.py", arguments, limit_s)
     say("cogd bench")
     result = bench(["--frames", "10000", "--seconds", f"{SWEEP_S:g}", "--nodes", ",".join(map(str, NODES))])
-    apps = [
-        load_app(found.bundle) for found in load_archives(demo.archives(), TrustStore.load(files=[demo.PUBLIC_KEY]))[0]
-    ]
+    apps = load_all(standard_catalogue())[0]
     pose, cores = next(app for app in apps if app.head.event == "pose.frame"), split_cores()
     say(f"300 nodes, {many_s:g} s")
     many, _ = measure_live([pose], Settings(), 300, many_s, cores)

@@ -3,6 +3,7 @@
     python bench/export.py [--json] [--rounds N]
 
 Both run as the daemon runs them: the backend `ort`, one thread, bound buffers, the copies in and out included;
+`count_v2` is held against `count_v1` as both are shipped, in the same way.
 `prepare` adds what is done to a window in NumPy before, which with the plain model is more: the edge model has the
 normaliser inside. Beside them, on the plain model with its batch fixed to 1, with one thread and in float32 too, tract
 and OpenVINO where the extra `bench` is installed. Every round runs each of them a number of times, the order turning;
@@ -28,6 +29,7 @@ from cogd.csi.model_input import ModelInput
 from cogd.runtime.backend import ModelShape
 from cogd.train.edge import rewrite
 from cogd.train.export import difference, export_onnx, runner
+from cogd.train.nets import NETS
 from cogd.train.nets.published import CountNet, PoseNet
 from cogd_ort import OrtBackend
 
@@ -43,7 +45,11 @@ if TYPE_CHECKING:
 BAR = 0.80
 """Of the plain pose model's median at batch 1."""
 
+COUNT_BAR = 1.3
+"""Of the median of `count_v1`, for `count_v2`."""
+
 FRAMES = 20
+CELLS = 100
 BATCHES = {1: 200, 64: 20}
 """Sizes of a batch, and runs of each model a round."""
 
@@ -60,6 +66,7 @@ def main() -> None:
     torch.manual_seed(0)
     for head, net in (("pose", PoseNet()), ("count", CountNet())):
         figures |= measure_head(head, net, arguments.rounds)
+    figures |= measure_count_v2(arguments.rounds)
     figures["ratio"] = figures["pose_ratio"]
     figures["met"] = figures["ratio"] <= BAR
     print(json.dumps(figures) if arguments.json else table(figures))
@@ -103,6 +110,30 @@ def measure_head(head: str, net: PoseNet | CountNet, rounds: int) -> dict[str, f
             figures[f"{head}{kind}_ratio{suffix}"] = round(new / old, 3)
     if head == "pose":
         figures |= {f"{name}_p50_us": None for name in OTHERS if f"{name}_p50_us" not in figures}
+    return figures
+
+
+def measure_count_v2(rounds: int) -> dict[str, float | bool | None]:
+    """The count network on 100 cells beside the published one on 20 frames, both rewritten."""
+    rng = np.random.default_rng(0)
+    ones = np.ones(56, np.float32)
+    sessions: dict[str, Session] = {}
+    shapes = {"count_v1": FRAMES, "count_v2": CELLS}
+    for name, frames in shapes.items():
+        net = NETS[name]()
+        model_input = ModelInput("subcarrier_major", "none", *((ones, ones) if net.wants_normaliser else ()))
+        edge = rewrite(export_onnx(net, net.output_names, frames), model_input, frames)
+        sessions[name] = OrtBackend().load(edge.model, ModelShape((56, frames), OUTPUTS["count"], max(BATCHES)))
+    figures: dict[str, float | bool | None] = {"count_v2_bar": COUNT_BAR}
+    for batch, runs in BATCHES.items():
+        candidates: dict[str, Run] = {
+            name: partial(session.run, rng.normal(1, 0.1, (batch, 56, shapes[name])).astype(np.float32))
+            for name, session in sessions.items()
+        }
+        medians = {name: float(np.median(took)) for name, took in in_turn(candidates, rounds, runs).items()}
+        suffix = "" if batch == 1 else f"_batch{batch}"
+        figures[f"count_v2_run_p50_us{suffix}"] = round(medians["count_v2"], 1)
+        figures[f"count_v2_of_v1{suffix}"] = round(medians["count_v2"] / medians["count_v1"], 3)
     return figures
 
 
@@ -185,6 +216,10 @@ def table(figures: Mapping[str, float | bool | None]) -> str:
                 ratio = figures[f"{head}{kind}_ratio{suffix}"]
                 lines.append(f"{label:24} {old[0]:10} {old[1]:8} {new[0]:10} {new[1]:8} {ratio:7}")
         lines.append(f"{'':24} largest difference {figures[f'{head}_parity']:.1e}")
+    for batch in BATCHES:
+        suffix = "" if batch == 1 else f"_batch{batch}"
+        took, ratio = figures[f"count_v2_run_p50_us{suffix}"], figures[f"count_v2_of_v1{suffix}"]
+        lines.append(f"{f'count_v2 run, {batch}':24} {took:>30} {ratio:>16} of count_v1, bar {COUNT_BAR}")
     for name in OTHERS:
         median = figures[f"{name}_p50_us"]
         said = (

@@ -66,10 +66,19 @@ class InferenceFields(Context, kw_only=True):
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """One skeleton: 17 keypoints (x, y) in picture coordinates 0..1, COCO order; confidence calibrated or null."""
+    """One skeleton.
+
+    Attributes:
+        keypoints: 17 (x, y) in picture coordinates 0..1, COCO order.
+        confidence: calibrated probability that the pose is right, the joints off by no more than half a torso's length
+            on average; or null.
+        error_50: for each joint the radius around it, in picture coordinates, that holds the true joint with a
+            probability of 50 %; or null.
+    """
 
     keypoints: list[list[float]]
     confidence: float | None
+    error_50: list[float] | None
 
 
 class PoseFields(InferenceFields, kw_only=True):
@@ -83,8 +92,9 @@ class CountFields(InferenceFields, kw_only=True):
     """`count`.
 
     Attributes:
-        count: the most probable number of persons among the trained ones.
-        raw_count: the same; null where the model's largest output was of a number that it was never trained on.
+        count: the median of `probs`: the number of persons with the least expected error.
+        raw_count: the most probable number; null where the model's largest output was of one that it was never trained
+            on.
         confidence: calibrated probability that `count` is right, or null.
         low_confidence: true where `raw_count` is null: the input is unlike the training data.
         count_p95_low: least number of a range that holds 95 % of the probability.
@@ -118,7 +128,7 @@ class FusedCountFields(msgspec.Struct, frozen=True, kw_only=True):
         n_nodes: how many.
         time: of the newest frame, unix seconds on the source's clock; the others' are at most a second apart.
         origin: `live`, `replayed` or `simulated`.
-        count: the most probable number of persons among the trained ones.
+        count: the median of `probs`: the number of persons with the least expected error.
         confidence: calibrated probability that `count` is right, or null where the bundle has no calibration for it.
         count_p95_low: least number of a range that holds 95 % of the probability.
         count_p95_high: greatest number of that range.

@@ -29,7 +29,7 @@ def line_of(fields: msgspec.Struct, name: str) -> dict:
 
 
 def pose(text: str = "a/1") -> PoseFields:
-    person = Person(keypoints=[[0.5, 0.25]] * 17, confidence=None)
+    person = Person(keypoints=[[0.5, 0.25]] * 17, confidence=None, error_50=None)
     return PoseFields(**(CONTEXT | {"node": text}), latency_ms=1.5, n_persons=1, persons=[person])
 
 
@@ -46,7 +46,7 @@ def test_a_newline_in_a_name_does_not_break_the_line():
 def test_a_pose_frame_has_the_published_fields():
     fields = line_of(pose(), "pose.frame")["fields"]
     assert {"tick", "n_persons", "persons"} <= set(fields)
-    assert set(fields["persons"][0]) == {"keypoints", "confidence"}
+    assert set(fields["persons"][0]) == {"keypoints", "confidence", "error_50"}
     assert len(fields["persons"][0]["keypoints"]) == 17
 
 
@@ -69,7 +69,8 @@ def test_a_context_gives_its_fields_to_an_event():
 
 
 def test_what_can_not_be_known_is_null_and_not_left_out():
-    assert line_of(pose(), "pose.frame")["fields"]["persons"][0]["confidence"] is None
+    person = line_of(pose(), "pose.frame")["fields"]["persons"][0]
+    assert (person["confidence"], person["error_50"]) == (None, None)
 
 
 def test_every_event_type_has_its_name_in_the_list_and_in_the_union():

@@ -55,7 +55,7 @@ def test_the_unpacked_wheel_runs_the_demo_from_elsewhere(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     done = subprocess.run(
-        [sys.executable, "-m", "cogd", "run", "--demo", "--duration", "2"],
+        [sys.executable, "-m", "cogd", "run", "--demo", "--duration", "7"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,

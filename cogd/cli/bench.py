@@ -50,7 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, add, print, compare."""
     _check(arguments)
     settings = read_settings(arguments).settings
-    loaded, rejected = load_all(catalogue(arguments, settings))
+    from cogd.bench.standard import standard_catalogue
+
+    loaded, rejected = load_all(standard_catalogue() if arguments.demo else catalogue(arguments, settings))
     if not loaded:
         raise no_app(settings, rejected)
     apps = [app for app in loaded if app.window.cell_s is None]

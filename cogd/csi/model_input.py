@@ -38,6 +38,11 @@ class ModelInput:
     mean: NDArray[np.float32] | None = None
     std: NDArray[np.float32] | None = None
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether a window is the model's input as it is."""
+        return self.layout == "subcarrier_major" and self.gain == "none" and self.mean is None
+
     def prepare(
         self, windows: Sequence[NDArray[np.float32]] | NDArray[np.float32], out: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cogd.heads.base import Reading
 from cogd.heads.rules import count_calibration, count_classes
@@ -24,66 +24,114 @@ _PARTS = 1_000_000
 _MASS = 0.95
 
 
+class Counted(NamedTuple):
+    """What the head makes of one window.
+
+    Attributes:
+        probabilities: of each trained number.
+        middle: the place of the count among them.
+        persons: the number that has this place: the median.
+        known: whether the model's largest output was of a trained number.
+        confidence: calibrated probability that the count is right; None where the bundle has no calibration.
+    """
+
+    probabilities: list[float]
+    middle: int
+    persons: int
+    known: bool
+    confidence: float | None
+
+
 class CountHead:
     """The number of persons among the trained ones; classes that were never trained are left out, not zero.
 
-    Calibration: `temperature` divides the class logits; the confidence is sigmoid(`slope` * logit + `offset`).
+    Calibration: `temperature` divides the class logits; the confidence is sigmoid(`slope` * logit + `odds` * log-odds
+    of the count's probability + `offset`), `odds` being 0 where there is none.
 
     Attributes:
-        fused_line: makes a confidence of the log-odds that several nodes together give to the most probable number;
-            of the calibration's `fused_slope` and `fused_offset`, None where it has none.
+        numbers: the trained numbers of persons, ascending.
+        fused_line: makes a confidence of the log-odds (`log_odds`) that several nodes together give to their count; of
+            the calibration's `fused_slope` and `fused_offset`, None where it has none.
     """
 
     event = "count"
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
-        self._counts = count_classes(output)
+        self.numbers = count_classes(output)
         self._trained = output.trained_classes or []
         self._temperature = 1.0
         self._line: Line | None = None
+        self._odds = 0.0
         self.fused_line: Line | None = None
         fitted = count_calibration(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
         if fitted is not None:
-            self._temperature, self._line, self.fused_line = fitted
+            self._temperature, self._line, self._odds, self.fused_line = fitted
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
         """One count for each row. A handful of numbers: plain floats are faster here than arrays."""
+        return [self._reading(*row) for row in zip(self.counted(outputs), contexts, strict=True)]
+
+    def counted(self, outputs: Mapping[str, NDArray[np.float32]]) -> list[Counted]:
+        """What each row says, without where it comes from."""
         rows = outputs["count_logits"].tolist()
         sure = outputs["conf_logits"].ravel().tolist()
-        return [self._reading(*row) for row in zip(rows, sure, contexts, strict=True)]
+        return [self._count(*row) for row in zip(rows, sure, strict=True)]
 
-    def _confidence(self, logit: float) -> float | None:
-        return None if self._line is None else rounded(self._line.probability(logit), _PARTS)
-
-    def _reading(self, logits: list[float], conf_logit: float, context: Context) -> Reading:
+    def _count(self, logits: list[float], conf_logit: float) -> Counted:
         trained = [logits[index] for index in self._trained]
         highest = max(trained)
         weights = [math.exp((logit - highest) / self._temperature) for logit in trained]
         total = sum(weights)
         probabilities = [weight / total for weight in weights]
-        best = probabilities.index(max(probabilities))
+        middle = median(probabilities)
         known = logits.index(max(logits)) in self._trained
-        confidence = self._confidence(conf_logit)
-        low, high = p95_range(probabilities, best)
+        confidence = None
+        if self._line is not None:
+            extra = self._odds * log_odds(probabilities[middle]) if self._odds else 0.0
+            confidence = rounded(self._line.probability(conf_logit, extra), _PARTS)
+        return Counted(probabilities, middle, self.numbers[middle], known, confidence)
+
+    def _reading(self, counted: Counted, context: Context) -> Reading:
+        probabilities, middle, persons, known, confidence = counted
+        low, high = p95_range(probabilities, middle)
         fields = CountFields(
             **context.fields(),
-            count=self._counts[best],
-            raw_count=self._counts[best] if known else None,
+            count=persons,
+            raw_count=self.numbers[probabilities.index(max(probabilities))] if known else None,
             confidence=confidence,
             low_confidence=not known,
-            count_p95_low=self._counts[low],
-            count_p95_high=self._counts[high],
+            count_p95_low=self.numbers[low],
+            count_p95_high=self.numbers[high],
             n_nodes=1,
             probs=[rounded(probability, _PARTS) for probability in probabilities],
-            classes=self._counts,
+            classes=self.numbers,
         )
         return Reading("info" if known else "warn", fields, confidence)
 
 
-def p95_range(probabilities: Sequence[float], best: int) -> tuple[int, int]:
-    """Widen from the most probable class, always by the more probable neighbour (the lower one at a tie)."""
-    low = high = best
-    mass = probabilities[best]
+def median(probabilities: Sequence[float]) -> int:
+    """The class that is off by the least on average: the first one that, with those below it, outweighs those above.
+
+    The median has the least expected absolute error of all answers. Of two classes it is the more probable one, the
+    lower one at a tie.
+    """
+    last = len(probabilities) - 1
+    return next(
+        (n for n in range(last) if math.fsum(probabilities[: n + 1]) >= math.fsum(probabilities[n + 1 :])), last
+    )
+
+
+def log_odds(probability: float) -> float:
+    """Of what is all but sure, those of the last digit of an emitted probability."""
+    least = 1 / _PARTS
+    clipped = min(max(probability, least), 1 - least)
+    return math.log(clipped / (1 - clipped))
+
+
+def p95_range(probabilities: Sequence[float], middle: int) -> tuple[int, int]:
+    """Widen from the median, always by the more probable neighbour (the lower one at a tie)."""
+    low = high = middle
+    mass = probabilities[middle]
     while mass < _MASS and (low > 0 or high < len(probabilities) - 1):
         below = probabilities[low - 1] if low > 0 else -1.0
         above = probabilities[high + 1] if high < len(probabilities) - 1 else -1.0

@@ -16,7 +16,7 @@ class Line:
     def __init__(self, slope: float, offset: float) -> None:
         self.slope, self.offset = slope, offset
 
-    def probability(self, score: float) -> float:
-        """Of a finite score, 0..1."""
-        exponent = -(self.slope * score + self.offset)
+    def probability(self, score: float, extra: float = 0.0) -> float:
+        """Of a finite score, 0..1; `extra` is added to the line."""
+        exponent = -(self.slope * score + self.offset + extra)
         return 1 / (1 + math.exp(min(max(exponent, -_MOST), _MOST)))

@@ -1,4 +1,4 @@
-"""The pose head: `keypoints [batch, 34]` to `pose.frame`."""
+"""The pose head: `keypoints [batch, 34]` and perhaps `log_scale [batch, 17]` to `pose.frame`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cogd.heads.base import Reading
-from cogd.heads.rules import check_pose
+from cogd.heads.rules import JOINT_COUNT, LOG_SCALE, RADIUS_50, pose_calibration
 from cogd.inferred import Person, PoseFields
+from cogd.rounding import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,31 +17,58 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
+    from cogd.heads.platt import Line
     from cogd.inferred import Context
+
+    Outputs = Mapping[str, NDArray[np.float32]]
 
 DECIMALS = 6
 """Of emitted coordinates: finer than the models are, and short."""
 
+_PARTS = 1_000_000
+
 
 class PoseHead:
-    """One skeleton a window. The known models have no confidence, so it is null."""
+    """One skeleton a window, and where the bundle is calibrated how far off it may be.
+
+    Calibration: the scale of a joint's error is `joint_scale` * exp(its `log_scale`), and half of the errors are within
+    `RADIUS_50` of it; the confidence is sigmoid(`slope` * score + `offset`) of the score -mean(`log_scale`). Without
+    one both are null.
+    """
 
     event = "pose.frame"
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
-        check_pose(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
+        fitted = pose_calibration(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
+        self._radii: NDArray[np.float64] | None = None
+        self._line: Line | None = None
+        if fitted is not None:
+            scales, self._line = fitted
+            self._radii = RADIUS_50 * np.asarray(scales)
 
-    def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
+    def read(self, outputs: Outputs, contexts: Sequence[Context]) -> list[Reading]:
         """One skeleton for each row."""
-        rows = outputs["keypoints"].astype(np.float64).round(DECIMALS).reshape(len(contexts), 17, 2).tolist()
+        rows = outputs["keypoints"].astype(np.float64).round(DECIMALS).reshape(len(contexts), JOINT_COUNT, 2).tolist()
         return [
             Reading(
                 "info",
                 PoseFields(
                     **context.fields(),
                     n_persons=1,
-                    persons=[Person(keypoints=keypoints, confidence=None)],
+                    persons=[Person(keypoints=keypoints, confidence=confidence, error_50=error_50)],
                 ),
+                confidence,
             )
-            for keypoints, context in zip(rows, contexts, strict=True)
+            for keypoints, (confidence, error_50), context in zip(rows, self._doubts(outputs), contexts, strict=True)
+        ]
+
+    def _doubts(self, outputs: Outputs) -> list[tuple[float | None, list[float] | None]]:
+        """Confidence and radii of each row."""
+        if self._line is None or self._radii is None:
+            return [(None, None)] * len(outputs["keypoints"])
+        logs = outputs["log_scale"].astype(np.float64).clip(*LOG_SCALE)
+        radii = (np.exp(logs) * self._radii).round(DECIMALS).tolist()
+        return [
+            (rounded(self._line.probability(score), _PARTS), row)
+            for score, row in zip((-logs.mean(axis=1)).tolist(), radii, strict=True)
         ]

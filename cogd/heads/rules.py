@@ -17,21 +17,43 @@ if TYPE_CHECKING:
     Output = OutputSpec | OutputFacts
     Calibration = Mapping[str, Sequence[float]]
 
+JOINT_COUNT = 17
+LOG_SCALE = -7.0, 3.0
+"""What the pose model's scales are taken to lie between: so it was trained, and so radii are finite."""
 
+RADIUS_50, RADIUS_90 = 1.6783469900166612, 3.889720169867429
+"""In units of its scale, the radii that hold a joint with those probabilities: where (1 + r) exp(-r) is 0.5 and 0.1.
+
+The error's density is exp(-r / s) / (2 pi s^2), which is Laplace's in every direction alike: r is Gamma(2, s)."""
+
+_KEYPOINTS, _LOG_SCALE = ("keypoints", [2 * JOINT_COUNT]), ("log_scale", [JOINT_COUNT])
 _MOTION = ("slope", "offset", "baseline_slope", "baseline_offset")
 _FUSED = ("fused_slope", "fused_offset")
+_ODDS = "odds"
 
 
-def check_pose(output: Output, calibration: Calibration) -> None:
-    """See that the output suits the pose head.
+def pose_calibration(output: Output, calibration: Calibration) -> tuple[list[float], Line] | None:
+    """The factor on each joint's scale, and the line of the confidence; None: neither is known.
 
     Raises:
-        ManifestError: it does not.
+        ManifestError: the output, or the calibration, does not suit the pose head.
     """
-    if [(tensor.name, tensor.shape) for tensor in output.tensors] != [("keypoints", [34])]:
-        raise ManifestError("the pose head wants one output `keypoints` of 34 values")
-    if output.confidence != "none" or calibration:
-        raise ManifestError("the pose head knows no calibration")
+    shapes = [(tensor.name, tensor.shape) for tensor in output.tensors]
+    if shapes not in ([_KEYPOINTS], [_KEYPOINTS, _LOG_SCALE]):
+        raise ManifestError("the pose head wants one output `keypoints` of 34 values, or `log_scale` of 17 behind it")
+    if output.confidence != "platt" and not calibration:
+        return None
+    if output.confidence != "platt" or _LOG_SCALE not in shapes:
+        raise ManifestError("the pose head knows no calibration but that of a confidence made of `log_scale`")
+    scales = calibration.get("joint_scale", ())
+    if len(scales) != JOINT_COUNT or not all(isfinite(scale) and scale > 0 for scale in scales):
+        raise ManifestError("the calibration must hold joint_scale, 17 numbers above 0")
+    slope, offset = _numbers(calibration, ("slope", "offset"))
+    if slope <= 0:
+        raise ManifestError(
+            "the calibration's slope must be above 0: the less a pose may be off, the likelier it is right"
+        )
+    return list(scales), Line(slope, offset)
 
 
 def motion_calibration(output: Output, calibration: Calibration) -> tuple[Line, Line]:
@@ -72,8 +94,10 @@ def count_classes(output: Output) -> list[int]:
     return counts
 
 
-def count_calibration(output: Output, calibration: Calibration) -> tuple[float, Line, Line | None] | None:
-    """Temperature, the line of the confidence, and that of several nodes together, if any; None: no confidence.
+def count_calibration(output: Output, calibration: Calibration) -> tuple[float, Line, float, Line | None] | None:
+    """Temperature, line and odds of the confidence, and the line of several nodes together, if any.
+
+    None: there is no confidence.
 
     Raises:
         ManifestError: the calibration does not suit the count head.
@@ -81,12 +105,13 @@ def count_calibration(output: Output, calibration: Calibration) -> tuple[float, 
     if output.confidence != "platt":
         return None
     names = ["temperature", "slope", "offset"]
+    odds = _numbers(calibration, [_ODDS])[0] if _ODDS in calibration else 0.0
     if not calibration.keys().isdisjoint(_FUSED):
         names += _FUSED
     temperature, slope, offset, *fused = _numbers(calibration, names)
     if temperature <= 0:
         raise ManifestError("the calibration must have a temperature above 0")
-    return temperature, Line(slope, offset), Line(*fused) if fused else None
+    return temperature, Line(slope, offset), odds, Line(*fused) if fused else None
 
 
 def _numbers(calibration: Calibration, names: Sequence[str]) -> list[float]:
@@ -94,7 +119,7 @@ def _numbers(calibration: Calibration, names: Sequence[str]) -> list[float]:
     try:
         numbers = [number for (number,) in (calibration[name] for name in names)]
     except (KeyError, ValueError) as error:
-        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
         raise ManifestError(f"the calibration must hold {listed}, one number each") from error
     if not all(map(isfinite, numbers)):
         raise ManifestError("the calibration's numbers must be finite")

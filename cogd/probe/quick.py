@@ -222,7 +222,7 @@ def _check_head(facts: Facts, files: Mapping[str, bytes]) -> None:
     tensors = read_tensors(output.calibration, files[output.calibration]) if output.calibration else {}
     calibration = {name: tensor.values for name, tensor in tensors.items()}
     if facts.head == "pose":
-        rules.check_pose(output, calibration)
+        rules.pose_calibration(output, calibration)
     elif facts.head == "count":
         if any(index >= len(output.labels) for index in output.trained_classes or ()):
             raise NotQuick("a trained class has no label")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
-from cogd.heads.count import CountHead, p95_range
+from cogd.heads.count import CountHead, log_odds, median, p95_range
 from cogd.heads.fusion import fuse
 from cogd.inferred import CountFields, FusedCountFields
 from cogd.rounding import rounded
@@ -80,8 +79,8 @@ class Fusion:
 def _fused(source: str, fresh: list[CountFields], newest: CountFields, app: App) -> FusedCountFields:
     fresh.sort(key=lambda each: each.node)
     probabilities = fuse([each.probs for each in fresh], [each.confidence for each in fresh])
-    best = probabilities.index(max(probabilities))
-    low, high = p95_range(probabilities, best)
+    middle = median(probabilities)
+    low, high = p95_range(probabilities, middle)
     line = app.head.fused_line if isinstance(app.head, CountHead) else None
     return FusedCountFields(
         tick=newest.tick,
@@ -93,18 +92,11 @@ def _fused(source: str, fresh: list[CountFields], newest: CountFields, app: App)
         n_nodes=len(fresh),
         time=newest.time,
         origin=newest.origin,
-        count=newest.classes[best],
-        confidence=None if line is None else rounded(line.probability(_logit(probabilities[best])), _PARTS),
+        count=newest.classes[middle],
+        confidence=None if line is None else rounded(line.probability(log_odds(probabilities[middle])), _PARTS),
         count_p95_low=newest.classes[low],
         count_p95_high=newest.classes[high],
         probs=[rounded(probability, _PARTS) for probability in probabilities],
         classes=newest.classes,
         latency_ms=newest.latency_ms,
     )
-
-
-def _logit(probability: float) -> float:
-    """Log-odds; of what is all but sure, those of the last digit of a probability."""
-    least = 1 / _PARTS
-    clipped = min(max(probability, least), 1 - least)
-    return math.log(clipped / (1 - clipped))

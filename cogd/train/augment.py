@@ -26,6 +26,9 @@ heard    bool `[n, frames]`       frames that are not set to zero
 shift    int64 `[n]`              how many frames later everything is
 partner  int64 `[n]`              rows of the data that are mixed in
 share    float32 `[n]`            of the window itself in the mixture, the same for all of a batch
+tones    bool `[n]`               whether its last subcarrier becomes its first
+time     bool `[n]`               whether its last frame becomes its first
+change   bool `[n]`               whether each subcarrier's values are mirrored at their mean
 """
 
 
@@ -72,6 +75,8 @@ class Augmentation:
             seed = int(torch.randint(0, 2**62, (1,), generator=rng))  # torch's own Beta takes no generator
             share = np.random.default_rng(seed).beta(train.mixup_alpha, train.mixup_alpha)
             draw["share"] = torch.full((count,), share, dtype=torch.float32)
+        for flip in train.flips:
+            draw[flip] = torch.rand(count, generator=rng) < 0.5
         return draw
 
     def state(self) -> dict[str, Tensor]:
@@ -94,6 +99,11 @@ def apply(csi: Tensor, draw: Draw, partners: Tensor | None = None) -> Tensor:
     if partners is not None and "share" in draw:
         share = draw["share"][:, None, None]
         csi = share * csi + (1 - share) * partners
+    for name, axis in (("tones", 1), ("time", 2)):
+        if name in draw:
+            csi = torch.where(draw[name][:, None, None], csi.flip(axis), csi)
+    if "change" in draw:
+        csi = torch.where(draw["change"][:, None, None], 2 * csi.mean(dim=2, keepdim=True) - csi, csi)
     if "shift" in draw:
         frames = csi.shape[2]
         source = (torch.arange(frames, device=csi.device) - draw["shift"][:, None]) % frames

@@ -1,78 +1,69 @@
-"""Calibration on data that neither trained nor tests: temperature of the classes, Platt scaling of the confidence."""
+"""Calibration on data that neither trained nor tests: temperature of the classes, Platt scaling of a confidence."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class CountCalibration:
-    """What the count head applies.
+class FittedLine:
+    """Platt's line (1999): a score and it make the probability of being right, sigmoid(slope * score + offset).
 
     Attributes:
-        temperature: divides the class logits (Guo et al. 2017).
-        slope: of the confidence logit (Platt 1999).
+        slope: of the score.
         offset: added to it.
-        informative: whether a larger logit means a right count, by more than chance would have it (the line must beat
+        informative: whether a larger score means a right answer, by more than chance would have it (the line must beat
             a constant by Schwarz's criterion, 1978); where not, there is no confidence to emit.
     """
 
-    temperature: float
     slope: float
     offset: float
     informative: bool
 
 
-def calibrate_count(
-    count_logits: NDArray[np.float32], conf_logits: NDArray[np.float32], persons: NDArray[np.int64]
-) -> CountCalibration:
-    """Fit on the calibration part: logits `[n, classes]` and `[n, 1]`, true classes `[n]`, -1 for untrained ones."""
-    logits, labels = torch.from_numpy(count_logits).double(), torch.from_numpy(persons)
-    right = (logits.argmax(dim=1) == labels).double()
-    confidence = torch.from_numpy(conf_logits[:, 0]).double()
+def fit_temperature(count_logits: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
+    """What to divide logits `[n, classes]` by (Guo et al. 2017); true classes `[n]`, -1 for untrained ones."""
+    logits, labels = torch.from_numpy(count_logits).double(), torch.from_numpy(classes)
     log_temperature = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     if (labels >= 0).any():
         _minimise(
-            [log_temperature],
+            log_temperature,
             lambda: functional.cross_entropy(logits / log_temperature.exp(), labels, ignore_index=-1),
         )
-    centre, width = confidence.mean(), confidence.std(correction=0).clamp(min=1e-6)
+    return float(log_temperature.detach().exp())
+
+
+def fit_line(score: NDArray[np.float64], right: NDArray[np.bool_]) -> FittedLine:
+    """The line through scores `[n]` of answers that are right or not `[n]`."""
+    scores, target = torch.from_numpy(score), torch.from_numpy(right).double()
+    centre, width = scores.mean(), scores.std(correction=0).clamp(min=1e-6)
     line = torch.zeros(2, dtype=torch.float64, requires_grad=True)
-    standard = (confidence - centre) / width
+    standard = (scores - centre) / width
+
+    def said() -> torch.Tensor:
+        return functional.binary_cross_entropy_with_logits(line[0] * standard + line[1], target)
+
     # A faint pull to zero keeps the fit finite where every count of the part is right.
-    _minimise(
-        [line],
-        lambda: (
-            functional.binary_cross_entropy_with_logits(line[0] * standard + line[1], right) + 1e-4 * (line**2).sum()
-        ),
-    )
+    _minimise(line, lambda: said() + 1e-4 * (line**2).sum())
     slope = float(line[0].detach() / width)
     offset = float(line[1].detach() - line[0].detach() * centre / width)
-    said = functional.binary_cross_entropy_with_logits((line[0] * standard + line[1]).detach(), right)
-    constant = functional.binary_cross_entropy(right.mean().expand_as(right), right)
-    told = 2 * len(right) * float(constant - said)
-    return CountCalibration(
-        float(log_temperature.detach().exp()), slope, offset, informative=slope > 0 and told > math.log(len(right))
-    )
+    constant = functional.binary_cross_entropy(target.mean().expand_as(target), target)
+    told = 2 * len(target) * float(constant - said().detach())
+    return FittedLine(slope, offset, informative=slope > 0 and told > math.log(len(target)))
 
 
-class LineFit(NamedTuple):
-    """sigmoid(slope * score + offset) (Platt 1999)."""
-
-    slope: float
-    offset: float
-
-
-def fit_line(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> LineFit:
+def fit_balanced_line(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> FittedLine:
     """The line of scores `[n]`, as if positive and negative ones were equally frequent; both must occur."""
     standard = torch.from_numpy(scores).double()
     centre, width = standard.mean(), standard.std(correction=0).clamp(min=1e-6)
@@ -80,24 +71,29 @@ def fit_line(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> LineFi
     target = torch.from_numpy(positive).double()
     weight = torch.where(target > 0, 0.5 / target.sum(), 0.5 / (1 - target).sum())
     line = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+
     # A faint pull to zero keeps the fit finite where the scores part both kinds.
-    _minimise(
-        [line],
-        lambda: (
-            (functional.binary_cross_entropy_with_logits(line[0] * standard + line[1], target, weight, reduction="sum"))
-            + 1e-4 * (line**2).sum()
-        ),
-    )
+    def said() -> torch.Tensor:
+        return functional.binary_cross_entropy_with_logits(
+            line[0] * standard + line[1], target, weight, reduction="sum"
+        )
+
+    _minimise(line, lambda: said() + 1e-4 * (line**2).sum())
     slope, offset = (float(number) for number in line.detach())
-    return LineFit(slope / float(width), offset - slope * float(centre / width))
+    told = 2 * len(target) * (math.log(2) - float(said().detach()))
+    return FittedLine(
+        slope / float(width),
+        offset - slope * float(centre / width),
+        informative=slope > 0 and told > math.log(len(target)),
+    )
 
 
-def _minimise(parameters: list[torch.Tensor], loss: object) -> None:
-    optimiser = torch.optim.LBFGS(parameters, lr=0.5, max_iter=200, line_search_fn="strong_wolfe")
+def _minimise(parameter: torch.Tensor, loss: Callable[[], torch.Tensor]) -> None:
+    optimiser = torch.optim.LBFGS([parameter], lr=0.5, max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        value: torch.Tensor = loss()  # type: ignore[operator]
+        value = loss()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 

@@ -130,6 +130,15 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     patience: Annotated[
         _Count, Meta(description="stop after so many epochs without a better calibration score; 0: never")
     ] = 0
+    folds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=20,
+            description="count: networks on so many folds of the rooms teach the confidence what counts right that was "
+            "not trained on; 0: it learns from the network's own counts of its training part",
+        ),
+    ] = 0
     subcarrier_dropout: Annotated[_Share, Meta(description="share of subcarriers set to zero, per window")] = 0.0
     dropout_epochs: Annotated[_Count, Meta(description="in how many of the last epochs that is done")] = 0
     noise_std: Annotated[float, Meta(ge=0, le=10, description="Gaussian noise on the normalised input")] = 0.0
@@ -138,6 +147,10 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = 0.0
     mask_frames: Annotated[_Count, Meta(description="up to so many frames in a row set to zero, per window")] = 0
     roll_frames: Annotated[_Count, Meta(description="windows are rolled in time by up to so many frames")] = 0
+    flips: Annotated[
+        tuple[Literal["tones", "time", "change"], ...],
+        Meta(description="turned round in every other window: the order of tones, that of frames, the sign of changes"),
+    ] = ()
     mixup_alpha: Annotated[
         float, Meta(ge=0, le=10, description="windows and their losses are mixed in pairs, by Beta(alpha, alpha)")
     ] = 0.0

@@ -111,6 +111,10 @@ def check(config: Config, origin: str = "the configuration") -> Config:
         "split.kind = 'random' is leaky and needs split.allow_leaky (--allow-leaky)": (
             split.kind != "random" or split.allow_leaky
         ),
+        "train.folds are 2 or more, or 0, and for the head count alone": train.folds == 0
+        or (train.folds > 1 and config.model.head == "count"),
+        "train.folds need loss.cross_entropy, and loss.confidence or loss.brier": train.folds == 0
+        or (weights.get("cross_entropy", 0) > 0 and weights.get("confidence", 0) + weights.get("brier", 0) > 0),
         "data.persons must name each number once": len(set(config.data.persons)) == len(config.data.persons),
         "data.rates_hz must be the lowest, then the highest": config.data.rates_hz[0] <= config.data.rates_hz[1],
         "data.cell_s must be at most data.max_gap_s": config.data.cell_s <= config.data.max_gap_s,

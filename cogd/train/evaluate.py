@@ -10,11 +10,15 @@ import numpy as np
 from cogd.bundle.manifest import DataSource, Metric
 from cogd.errors import TrainError
 from cogd.heads.base import BaselineHead
+from cogd.heads.count import CountHead
 from cogd.inferred import Context, WindowInfo
 from cogd.runtime.app import MAX_BATCH
 from cogd.train.data.dataset import cut_windows
+from cogd.train.fused import fused_predictions
+from cogd.train.gates import Gate, gates, rooms_that_trained
 from cogd.train.metrics.confidence import Usual
 from cogd.train.metrics.count import confusion
+from cogd.train.metrics.uncertainty import RIGHT
 from cogd.train.predictions import HeadName, Predictions, usable_rows
 from cogd.train.quiet import QuietRooms, watch
 from cogd.train.scoring import SCORING, baselines, score, score_closely
@@ -49,6 +53,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         split: which part of the data: all of it.
         metrics: figures of the whole.
         parts: figures of each joint or class, and of each room and session.
+        gates: what such a model must reach, and whether it does on these data.
         confusion: windows by true (row) and said (column) class; None where there are no classes.
         labels: of joints or classes.
         limits: those that the bundle states of itself.
@@ -64,6 +69,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     split: str
     metrics: list[Metric]
     parts: list[Metric]
+    gates: list[Gate]
     confusion: list[list[int]] | None = None
     labels: list[str]
     limits: list[str]
@@ -75,10 +81,11 @@ def evaluate(
     stride: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     calibrate_s: float | None = None,
-) -> tuple[Evaluation, Predictions]:
+) -> tuple[Evaluation, list[Predictions]]:
     """Run an app on every labelled window of a data set.
 
-    Each window is one node's, as the daemon has it without fusion. Answers are the daemon's head's.
+    Each window is one node's; counts of several nodes in one moment are fused as the daemon does it, as a part of their
+    own. Answers are the daemon's head's.
 
     Args:
         app: verified and loaded.
@@ -112,9 +119,10 @@ def evaluate(
         part += f"; calibrated for {calibrate_s:g} s"
         notes += quiet.notes()
     answer = answer_of(app, windows.csi[rows], baselines_of_rows)
-    predictions = Predictions.of_windows(head, part, windows, rows, answer)
+    alone = Predictions.of_windows(head, part, windows, rows, answer)
+    parts = [alone, *fused_predictions(alone, windows, rows, answer)]
     beside = baselines(head, windows, rows, "these very windows", _usual(manifest))
-    labels = list(predictions.labels)
+    metrics = [metric for predictions in parts for metric in score(predictions, beside)]
     return (
         Evaluation(
             title=f"{manifest.id} {manifest.version} on {windows.origin.name}",
@@ -132,13 +140,17 @@ def evaluate(
             same_data=same_data,
             notes=notes,
             split="all labelled windows" if calibrate_s is None else "labelled windows but those that calibrated",
-            metrics=score(predictions, beside),
-            parts=score_closely(predictions, beside, {"chip": _chips(dataset, windows, rows)}),
-            confusion=_confusion(predictions),
-            labels=labels,
+            metrics=metrics,
+            parts=[
+                *score_closely(alone, beside, {"chip": _chips(dataset, windows, rows)}),
+                *(metric for predictions in parts[1:] for metric in score_closely(predictions, beside)),
+            ],
+            gates=gates(parts, metrics, rooms_that_trained(manifest.provenance.data)),
+            confusion=_confusion(alone),
+            labels=list(alone.labels),
             limits=list(manifest.provenance.limits),
         ),
-        predictions,
+        parts,
     )
 
 
@@ -185,7 +197,8 @@ def answer_of(app: App, csi: NDArray[np.float32], baselines_of_rows: Sequence[Ba
     """
     outputs, readings = _read(app, csi, baselines_of_rows)
     manifest = app.bundle.manifest
-    return SCORING[cast("HeadName", manifest.head)].answer(outputs, readings, tuple(manifest.output.labels))
+    line = app.head.fused_line if isinstance(app.head, CountHead) else None
+    return SCORING[cast("HeadName", manifest.head)].answer(outputs, readings, tuple(manifest.output.labels), line)
 
 
 def _read(
@@ -242,7 +255,7 @@ def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]
 
 
 def _notes(manifest: Manifest, windows: Windows) -> list[str]:
-    notes = ["each window is one node's alone"]
+    notes = ["each window is one node's alone, but where `fused` is said"]
     wanted = manifest.input.rate_hz
     if abs(windows.rate_hz - wanted) > _OTHER_RATE * wanted:
         notes.append(f"the windows are of {windows.rate_hz:g} frames a second, the model was made for {wanted:g}")
@@ -252,7 +265,7 @@ def _notes(manifest: Manifest, windows: Windows) -> list[str]:
 def _usual(manifest: Manifest) -> Usual:
     """One confidence for every window: the accuracy that the bundle states, or chance where it states none."""
     for metric in manifest.provenance.metrics:
-        if metric.name in {"accuracy", "balanced_accuracy"}:
+        if metric.name in {"accuracy", "balanced_accuracy", RIGHT.name}:
             return Usual(f"the {metric.name} that the bundle states ({metric.split}), for every window", metric.value)
     classes = len(manifest.output.trained_classes or manifest.output.labels) or 1
     return Usual(f"one in {classes}, for every window: the bundle states no accuracy", 1 / classes)

@@ -146,11 +146,17 @@ class Loop:
 
     def score(self, rows: Tensor) -> float:
         """The task's score over rows, whose outputs are computed in parts that fit into memory."""
-        self._task.net.eval()
         rows = rows.to(self._device)
         with torch.no_grad():
-            parts = [outputs_of(self._task.net, self._csi[part]) for part in torch.split(rows, _EVALUATION_BATCH)]
-            return self._task.score({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, rows)
+            return self._task.score(self.outputs(rows), rows)
+
+    def outputs(self, rows: Tensor) -> dict[str, Tensor]:
+        """The network's outputs for rows, on its device."""
+        self._task.net.eval()
+        with torch.no_grad():
+            split = torch.split(rows.to(self._device), _EVALUATION_BATCH)
+            parts = [outputs_of(self._task.net, self._csi[part]) for part in split]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _is_stale(self) -> bool:
         return bool(self._recipe.patience) and self._epoch - self._best_epoch >= self._recipe.patience

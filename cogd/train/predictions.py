@@ -7,6 +7,7 @@ tensors of part number `i` are
 i.truth       pose: float32 [n, joints, 2], NaN where not known; count: int64 [n]; motion: bool [n]
 i.predicted   the same
 i.confidence  float64 [n], the calibrated probability that it is right; absent where the model has none
+i.radius      pose: float64 [n, joints], what holds a joint's error with a probability of 50 %; absent where not known
 i.score       motion: float64 [n], the higher the more it looks like motion; absent elsewhere
 i.session     int64 [n], and so are i.room (-1 unknown); `names` has their names
 i.end_s       float64 [n], time of the window's newest frame, within its session
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cogd.heads.platt import Line
     from cogd.train.data.windows import Windows
 
 FORMAT = "cogd.predictions/1"
@@ -51,6 +53,7 @@ class Predictions:
         predicted: what was said.
         confidence: probability that it is right, or None.
         score: what ranks windows by motion, or None.
+        radius: of poses, within which each joint's error is with a probability of 50 %, or None.
         session: number of the recording.
         room: number of the room, -1 unknown.
         end_s: when.
@@ -71,6 +74,7 @@ class Predictions:
     names: Mapping[str, tuple[str, ...]]
     labels: tuple[str, ...]
     leaky: bool = False
+    radius: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -100,6 +104,7 @@ class Predictions:
             names={group: windows.names[group] for group in ("session", "room")},
             labels=answer.labels,
             leaky=leaky,
+            radius=answer.radius,
         )
 
     def groups(self) -> Groups | None:
@@ -113,7 +118,7 @@ class Predictions:
         kinds.append(Groups(number.ravel(), f"stretches of {BLOCK_S:g} s (which tell nothing of other recordings)"))
         return coarsest(kinds)
 
-    def take(self, rows: NDArray[np.bool_], part: str) -> Predictions:
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64], part: str) -> Predictions:
         """Some of the windows, as a part of that name."""
         mine = {name: tensor[rows] for name in _TENSORS if (tensor := getattr(self, name)) is not None}
         return replace(self, part=part, **mine)
@@ -129,13 +134,30 @@ class Predictions:
 
 
 @dataclass(frozen=True, eq=False)
+class Counted:
+    """What makes one count of those of several nodes.
+
+    Attributes:
+        probabilities: of each window, over the trained numbers.
+        numbers: the trained numbers of persons.
+        fused_line: makes a confidence of several nodes' log-odds; None where the model has none.
+    """
+
+    probabilities: Sequence[Sequence[float]]
+    numbers: Sequence[int]
+    fused_line: Line | None
+
+
+@dataclass(frozen=True, eq=False)
 class Answer:
-    """What a model says of windows, without the truth; see `Predictions`."""
+    """What a model says of windows, without the truth; see `Predictions`. `counted` is there if persons are counted."""
 
     predicted: NDArray[Any]
     labels: tuple[str, ...]
     confidence: NDArray[np.float64] | None = None
     score: NDArray[np.float64] | None = None
+    radius: NDArray[np.float64] | None = None
+    counted: Counted | None = None
 
 
 TRUTH = {
@@ -164,8 +186,8 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: dict[str, tuple[str, ...]]
 
 
-_TENSORS = ("truth", "predicted", "confidence", "score", "session", "room", "end_s")
-_OPTIONAL = frozenset({"confidence", "score"})
+_TENSORS = ("truth", "predicted", "confidence", "score", "radius", "session", "room", "end_s")
+_OPTIONAL = frozenset({"confidence", "score", "radius"})
 
 
 def write_predictions(path: Path, parts: Sequence[Predictions]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import numpy as np
@@ -21,6 +22,9 @@ from cogd.train.configfile import template
 from cogd.train.device import capture_on, check_bf16, choose_device
 from cogd.train.distributed import ALONE, join_world, leave_world
 from cogd.train.edge import export_for_edge
+from cogd.train.folds import Folds
+from cogd.train.fused import fused_predictions
+from cogd.train.gates import Gate, gates
 from cogd.train.heads import head_of
 from cogd.train.heads.base import Trained
 from cogd.train.history import History, tensorboard
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from cogd.train.data.windows import Windows
     from cogd.train.distributed import World
     from cogd.train.edge import EdgeModel
+    from cogd.train.folds import ConfidentTask, MakeTask
     from cogd.train.heads.base import Head, Judged
     from cogd.train.loop import Epoch
     from cogd.train.tasks import Task
@@ -85,10 +90,14 @@ class Prepared:
     task: Task
     loop: Loop
     device: torch.device
+    folds: Folds | None
 
 
 def train(
-    run: Run, progress: Callable[[Epoch], None] | None = None, stop: Callable[[], bool] = lambda: False
+    run: Run,
+    progress: Callable[[Epoch], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    progress_after: Callable[[str, Epoch], None] = lambda *_: None,
 ) -> list[Metric] | None:
     """Train, export, measure and write everything that a bundle needs.
 
@@ -96,6 +105,7 @@ def train(
         run: what.
         progress: told of each epoch.
         stop: asked after each step whether to stop there.
+        progress_after: told of the epochs of the trainings that follow (`cogd.train.folds`), and which one it is.
 
     Returns:
         The figures; None: it was stopped, and its checkpoint is what it goes on from. Of several processes that train
@@ -112,9 +122,14 @@ def train(
             run.out.mkdir(parents=True, exist_ok=True)
             # First away, last written: a directory with a description holds the files of one run.
             (run.out / rundir.DESCRIPTION).unlink(missing_ok=True)
-        prepared = prepare(run.config, run.windows, device, run.out / rundir.CHECKPOINT, world, run.only_train)
+        prepared = prepare(run.config, run.windows, device, run.out, world, run.only_train)
         if not _learn(run, prepared, world, progress, stop):
             return None
+        if prepared.folds is not None:
+            tell = progress_after if world.rank == 0 else lambda *_: None
+            task = cast("ConfidentTask", prepared.task)  # the configuration was checked: folds are for the count alone
+            if not prepared.folds.learn_confidence(task, tell, stop, resume=run.resume):
+                return None
         return _finish(run, prepared) if world.rank == 0 else []
     except OSError as error:
         raise TrainError(f"{run.out} can't be written: {error}") from error
@@ -126,11 +141,13 @@ def prepare(
     config: Config,
     windows: Windows,
     device: torch.device,
-    checkpoint: Path | None = None,
+    folder: Path | None = None,
     world: World = ALONE,
     only_train: int = 0,
 ) -> Prepared:
     """Split the windows, fit the normaliser on the training part, make network and loop.
+
+    Checkpoints are written into the folder, if there is one.
 
     Raises:
         ConfigError, TrainError: as `train`.
@@ -151,9 +168,14 @@ def prepare(
     if task.net.wants_normaliser:
         mean, std = fit_normaliser(model_input.lay_out(windows.csi[split.train]))
         model_input = replace(model_input, mean=mean, std=std)
-    inputs = model_input.prepare(windows.csi)
+    inputs = windows.csi if model_input.changes_nothing else model_input.prepare(windows.csi)
+    checkpoint = None if folder is None else folder / rundir.CHECKPOINT
     loop = Loop(task, inputs, split, config, checkpoint, device=device, capture=capture_on(device), world=world)
-    return Prepared(head, split, model_input, task, loop, device)
+    folds = None
+    if config.train.folds:
+        make_task = cast("MakeTask", functools.partial(head.make_task, windows, config=config))
+        folds = Folds(config, windows, inputs, split, make_task, folder, device, world)
+    return Prepared(head, split, model_input, task, loop, device, folds)
 
 
 def _learn(
@@ -208,7 +230,9 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
         golden_tolerance=rundir.GOLDEN_TOLERANCE,
         provenance=_provenance(run, head, split, metrics),
     )
-    _write_report(run, prepared, {"metrics": metrics, "parts": closely}, edge, parity)
+    rooms = {run.windows.names["room"][number] for number in np.unique(run.windows.room[split.train]) if number >= 0}
+    judged_by = gates(predictions, metrics, rooms)
+    _write_report(run, prepared, {"metrics": metrics, "parts": closely}, judged_by, edge, parity)
     rundir.write_description(run.out, description)
     _log(run, prepared, description)
     return metrics
@@ -226,14 +250,21 @@ def _predictions(run: Run, split: Split, judged: Judged) -> list[Predictions]:
         heard = learnable_rows(windows, rows, run.config)
         if 0 < len(heard) < len(rows):
             parts.insert(number + 1, (f"{name}; {HEARD}", windows, heard, leaky))
-    return [
-        Predictions.of_windows(head, name, windows, rows, judged.answer(windows.csi[rows]), leaky=leaky)
-        for name, windows, rows, leaky in parts
-    ]
+    found: list[Predictions] = []
+    for name, windows, rows, leaky in parts:
+        answer = judged.answer(windows.csi[rows])
+        alone = Predictions.of_windows(head, name, windows, rows, answer, leaky=leaky)
+        found += [alone, *fused_predictions(alone, windows, rows, answer)]
+    return found
 
 
 def _write_report(
-    run: Run, prepared: Prepared, figures: dict[str, list[Metric]], edge: EdgeModel, parity: float
+    run: Run,
+    prepared: Prepared,
+    figures: dict[str, list[Metric]],
+    judged_by: list[Gate],
+    edge: EdgeModel,
+    parity: float,
 ) -> None:
     split, device = prepared.split, prepared.device
     report = {
@@ -250,9 +281,10 @@ def _write_report(
         "device": _device_name(device),
         "threads": torch.get_num_threads(),
         **figures,
+        "gates": judged_by,
     }
     (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    text = format_report(figures["metrics"], split, edge.graph, parity)
+    text = format_report(figures["metrics"], judged_by, split, edge.graph, parity)
     (run.out / rundir.REPORT_TEXT).write_text(text, encoding="utf-8")
 
 
@@ -303,7 +335,7 @@ def _provenance(run: Run, head: Head, split: Split, metrics: Sequence[Metric]) -
     sources = [run.windows.origin] + ([run.held_out.origin] if run.held_out else [])
     limits = [
         "Measured only on the data named here; nothing is known about any other room, chip or placement.",
-        "One node's window at a time; nothing is combined across nodes.",
+        "The model hears one node's window at a time; of several nodes only counts are combined, after it.",
         *head.limits,
     ]
     if split.leaky:

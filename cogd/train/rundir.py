@@ -7,11 +7,12 @@ normaliser.safetensors   `mean`, `std` of each row of what the weights were trai
                          does not have them inside (`input.normaliser` of the description)
 calibration.safetensors  what the head applies, if there is a calibration
 golden.safetensors       `window` and the expected outputs by name
-report.json, report.txt  the figures
+report.json, report.txt  the figures, and the gates
 predictions.safetensors  what was said of the test part, beside the truth: `cogd-train report` draws it
 history.jsonl            one JSON object an epoch: `epoch`, `loss`, `terms`, `score`, `learning_rate`, `seconds`
 tensorboard/             the same for TensorBoard, if asked for
 checkpoint.pt            to go on training
+fold-1.pt ...            the same of each fold's network, with `train.folds`
 config.toml              every key of the configuration that the run was given
 """
 

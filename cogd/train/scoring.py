@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import numpy as np
 
-from cogd.errors import TrainError
 from cogd.train.metrics import count, motion
 from cogd.train.metrics.confidence import Usual, confidence_figures
 from cogd.train.metrics.figure import Sample
 from cogd.train.metrics.pose import Poses, joint_figures, pck_figure, pose_figures
 from cogd.train.metrics.skeleton import COCO
-from cogd.train.predictions import TRUTH, Answer
+from cogd.train.metrics.uncertainty import Doubts, is_right, right_figure
+from cogd.train.predictions import TRUTH, Answer, Counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from cogd.bundle.manifest import Metric
     from cogd.heads.base import Reading
+    from cogd.heads.platt import Line
     from cogd.train.data.windows import Windows
     from cogd.train.predictions import HeadName, Predictions
 
@@ -39,8 +40,8 @@ class Baselines:
     """Trivial answers that figures are put beside.
 
     Attributes:
-        constant: one answer for every window: a pose `[17, 2]` or a number of persons; motion needs none.
-        name: what answer that is.
+        constant: one answer for every window: a pose `[17, 2]` or numbers of persons; motion needs none.
+        name: what answer that is; for counts, what it is the best of.
         usual: one confidence for every window; None where the model has no confidence.
     """
 
@@ -85,13 +86,9 @@ def score_closely(
 
 
 def right(predictions: Predictions) -> NDArray[np.bool_]:
-    """Which answers are right, as the confidence is the probability of.
-
-    Raises:
-        TrainError: that is not defined for this head.
-    """
+    """Which answers are right, as the confidence is the probability of: exactly, or a pose as `RIGHT` has it."""
     if predictions.head == "pose":
-        raise TrainError("a pose is not right or wrong: its confidence is judged by its average precision")
+        return is_right(predictions.predicted.astype(np.float64), predictions.truth.astype(np.float64))
     return np.asarray(predictions.predicted == predictions.truth)
 
 
@@ -109,8 +106,10 @@ class Scoring(Protocol):
 
     headline: str
 
-    def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
-        """What the daemon's head made of a model's outputs."""
+    def answer(
+        self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...], fused_line: Line | None
+    ) -> Answer:
+        """What the daemon's head made of a model's outputs; `fused_line` is the count head's."""
 
     def constant(self, truth: NDArray[Any], of: str, usual: Usual | None) -> Baselines:
         """The best constant answer to labels `[n]`, those of `of`."""
@@ -128,26 +127,34 @@ class Scoring(Protocol):
 class _Pose:
     headline = COCO.tolerances[0].name
 
-    def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
-        del outputs
+    def answer(
+        self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...], fused_line: Line | None
+    ) -> Answer:
+        del outputs, fused_line
         persons = [_fields(reading)["persons"][0] for reading in readings]
         return Answer(
             np.asarray([person.keypoints for person in persons], dtype=np.float32),
             labels,
-            _confidences([person.confidence for person in persons]),
+            _known([person.confidence for person in persons]),
+            radius=_known([person.error_50 for person in persons]),
         )
 
     def constant(self, truth: NDArray[Any], of: str, usual: Usual | None) -> Baselines:
         return Baselines(truth.mean(axis=0, dtype=np.float64), f"mean pose of {of}", usual)
 
     def figures(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
-        return pose_figures(self._poses(predictions, beside), sample)
+        poses = self._poses(predictions, beside)
+        figures = pose_figures(poses, sample)
+        figures += right_figure(poses.predicted, poses.truth, beside.constant, beside.name, sample)
+        figures += _confidence(predictions, beside, sample)
+        return figures + [figure for doubts in _doubts(predictions) for figure in doubts.figures(sample)]
 
     def first(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
         return pck_figure(self._poses(predictions, beside), sample, COCO.tolerances[0])
 
     def parts(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
-        return joint_figures(self._poses(predictions, beside), sample)
+        figures = joint_figures(self._poses(predictions, beside), sample)
+        return figures + [figure for doubts in _doubts(predictions) for figure in doubts.of_joints(sample)]
 
     @staticmethod
     def _poses(predictions: Predictions, beside: Baselines) -> Poses:
@@ -165,14 +172,20 @@ class _Pose:
 class _Count:
     headline = count.ACCURACY.name
 
-    def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
+    def answer(
+        self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...], fused_line: Line | None
+    ) -> Answer:
         del outputs
-        counts = [_fields(reading)["count"] for reading in readings]
-        return Answer(np.asarray(counts, dtype=np.int64), labels, _confidences([one.confidence for one in readings]))
+        fields = [_fields(reading) for reading in readings]
+        return Answer(
+            np.asarray([one["count"] for one in fields], dtype=np.int64),
+            labels,
+            _known([one.confidence for one in readings]),
+            counted=Counted([one["probs"] for one in fields], fields[0]["classes"], fused_line),
+        )
 
     def constant(self, truth: NDArray[Any], of: str, usual: Usual | None) -> Baselines:
-        majority = int(np.bincount(truth).argmax())
-        return Baselines(majority, f"always {majority}, the most frequent count of {of}", usual)
+        return Baselines(count.Constants.best(truth), of, usual)
 
     def figures(self, predictions: Predictions, beside: Baselines, sample: Sample) -> list[Metric]:
         return count.count_figures(self._counts(predictions, beside), sample) + _confidence(predictions, beside, sample)
@@ -191,12 +204,15 @@ class _Count:
 class _Motion:
     headline = motion.BALANCED.name
 
-    def answer(self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...]) -> Answer:
+    def answer(
+        self, outputs: Outputs, readings: Sequence[Reading], labels: tuple[str, ...], fused_line: Line | None
+    ) -> Answer:
+        del fused_line
         moving = [_fields(reading)["moving"] for reading in readings]
         return Answer(
             np.asarray(moving, dtype=np.bool_),
             labels,
-            _confidences([one.confidence for one in readings]),
+            _known([one.confidence for one in readings]),
             outputs["motion_logits"].reshape(-1).astype(np.float64),
         )
 
@@ -230,7 +246,14 @@ def _confidence(predictions: Predictions, beside: Baselines, sample: Sample) -> 
     return confidence_figures(predictions.confidence, right(predictions), beside.usual, sample)
 
 
-def _confidences(said: Sequence[float | None]) -> NDArray[np.float64] | None:
+def _doubts(predictions: Predictions) -> list[Doubts]:
+    """What poses say of their errors; nothing where they say nothing."""
+    if predictions.radius is None:
+        return []
+    return [Doubts(np.linalg.norm(predictions.predicted - predictions.truth, axis=-1), predictions.radius)]
+
+
+def _known(said: Sequence[float | Sequence[float] | None]) -> NDArray[np.float64] | None:
     """All of them; None where one is missing, which is where the model has none."""
     known = [one for one in said if one is not None]
     return np.asarray(known) if len(known) == len(said) else None

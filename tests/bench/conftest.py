@@ -1,20 +1,18 @@
 import pytest
 
-from cogd import demo
 from cogd.bench.figures import Figure, Idle, Latency, Live, Overload, Sustained, Tight
 from cogd.bench.machine import Machine
 from cogd.bench.results import Result
-from cogd.bundle.load import load_archives
-from cogd.bundle.trust import TrustStore
-from cogd.runtime.app import load_app
+from cogd.bench.standard import standard_catalogue
+from cogd.cli.common import load_all
 from cogd.settings import Settings
 
 
 @pytest.fixture(scope="session")
 def apps():
-    found, rejected = load_archives(demo.archives(), TrustStore.load(files=[demo.PUBLIC_KEY]))
+    loaded, rejected = load_all(standard_catalogue())
     assert not rejected
-    return [app for app in (load_app(one.bundle) for one in found) if app.window.cell_s is None]
+    return loaded
 
 
 @pytest.fixture(scope="session")

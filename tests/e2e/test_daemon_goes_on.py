@@ -108,7 +108,6 @@ def test_a_node_that_freezes_changes_its_width_and_starts_again_is_told_and_hear
     node = Node(running)
     node.frames(25)
     running.named("link.state", state="live")
-    running.named("count", node="udp/1")
     running.named("pose.frame", node="udp/1")
 
     frozen = next(node._frames)
@@ -117,18 +116,18 @@ def test_a_node_that_freezes_changes_its_width_and_starts_again_is_told_and_hear
     running.named("link.state", state="frozen", previous="live")
     node.frames(25)
     running.named("link.state", state="live", previous="frozen")
-    running.named("count")
+    running.named("pose.frame")
 
     for _ in range(45):
         node.frame(wide(next(node._frames)))
     assert running.named("window.reset")["fields"]["reason"] == "width_changed"
-    running.named("count")
+    running.named("pose.frame")
 
     node.sequence = 0
     for _ in range(30):
         node.frame(wide(next(node._frames)))
     assert running.named("window.reset")["fields"]["reason"] == "restarted"
-    running.named("count")
+    running.named("pose.frame")
 
     running.process.send_signal(signal.SIGTERM)
     stopped_s = time.monotonic()
@@ -150,7 +149,7 @@ def test_every_kind_of_datagram_is_counted_and_hurts_nobody(start):
         running.send(datagram)
     node = Node(running)
     node.frames(25)
-    running.named("count", node="udp/1")
+    running.named("pose.frame", node="udp/1")
     running.process.send_signal(signal.SIGINT)
     stopped = running.named("run.stopped")["fields"]
     assert running.process.wait(PATIENCE_S) == 0
@@ -181,14 +180,14 @@ def test_a_damaged_app_is_told_and_the_good_ones_run(start, tmp_path):
     assert first["event"] == "run.started"
     assert [app["id"] for app in first["fields"]["apps"]] == ["demo-count", "demo-motion"]
     assert running.named("app.rejected")["fields"]["code"] == "bad-digest"
-    Node(running).frames(25)
-    running.named("count")
+    Node(running).frames(80)
+    running.named("motion")
 
 
 def test_no_app_that_can_run_ends_with_the_apps_own_error(tmp_path):
     install_demo(tmp_path)
-    shutil.rmtree(tmp_path / "demo-count")
-    shutil.rmtree(tmp_path / "demo-motion")
+    for app in ("demo-count", "demo-motion"):
+        shutil.rmtree(tmp_path / app)
     flip_a_bit(tmp_path / "demo-pose" / "current" / "model.onnx")
     done = subprocess.run(
         [BIN / "cogd", "run", "--demo", "--apps-dir", tmp_path, "--source", "sim:"],

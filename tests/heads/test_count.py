@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cogd.bundle.manifest import Tensor
 from cogd.errors import ManifestError
-from cogd.heads.count import CountHead
+from cogd.heads.count import CountHead, median
 
 from .factory import contexts, count_output, shared_fields
 
@@ -39,7 +39,7 @@ class TestProbabilities:
         fields = read(logits)
         np.testing.assert_allclose(fields.probs, softmax(logits[:3]), atol=1e-6)
         assert fields.classes == [0, 1, 2]
-        assert fields.count == fields.classes[int(np.argmax(softmax(logits[:3])))]
+        assert fields.raw_count in {fields.classes[int(np.argmax(softmax(logits[:3])))], None}
 
     def test_are_softened_by_the_temperature(self):
         fields = read([4.0, 2.0, 0.0, 0.0], head=calibrated())
@@ -72,12 +72,30 @@ class TestProbabilities:
         assert (fields.classes, fields.count, fields.count_p95_low) == ([2, 5], 5, 5)
 
 
+class TestTheCount:
+    @given(st.lists(st.floats(0, 1), min_size=2, max_size=8).filter(lambda weights: sum(weights) > 0.1))
+    def test_is_off_by_the_least_that_can_be_expected(self, weights):
+        expected = [
+            sum(weight * abs(index - said) for index, weight in enumerate(weights)) for said in range(len(weights))
+        ]
+        assert expected[median(weights)] <= min(expected) + 1e-9
+
+    @given(st.floats(0, 1), st.floats(0, 1))
+    def test_of_two_numbers_is_the_more_probable_one(self, one, other):
+        assert median([one, other]) == (0 if one >= other else 1)
+
+    def test_may_be_another_than_the_most_probable_one(self):
+        fields = read(np.log([0.4, 0.15, 0.2, 0.25]), trained=(0, 1, 2, 3))
+        assert (fields.count, fields.raw_count) == (1, 0)
+        assert (fields.count_p95_low, fields.count_p95_high) == (0, 3)
+
+
 class TestTheRange:
-    """The docs' definition: contains the most probable number, at least 95 %, grown by its more probable neighbour."""
+    """The docs' definition: contains the count, at least 95 %, grown by its more probable neighbour."""
 
     @staticmethod
     def brute_force(p: list[float]) -> tuple[int, int]:
-        best = p.index(max(p))
+        best = int(np.flatnonzero(np.cumsum(p) >= 0.5)[0])
         grown, ranges = (best, best), [(best, best)]
         while grown != (0, len(p) - 1):
             below = p[grown[0] - 1] if grown[0] else -1
@@ -94,7 +112,8 @@ class TestTheRange:
         p = softmax([float(np.float32(value)) for value in logits])
         sums = [math.fsum(p[a : b + 1]) for a, b in itertools.combinations_with_replacement(range(4), 2)]
         ties = min(abs(a - b) for a, b in itertools.combinations(p, 2)) < 1e-9
-        if not ties and all(abs(total - 0.95) > 1e-9 for total in sums):  # else the last digit decides
+        halves = min(abs(mass - 0.5) for mass in itertools.accumulate(p)) < 1e-9
+        if not ties and not halves and all(abs(total - 0.95) > 1e-9 for total in sums):  # else the last digit decides
             assert (fields.count_p95_low, fields.count_p95_high) == self.brute_force(p)
         held = math.fsum(p[fields.count_p95_low : fields.count_p95_high + 1])
         assert held >= 0.95 - 1e-9
@@ -124,6 +143,14 @@ class TestConfidence:
     def test_is_platts_line_through_a_sigmoid(self, logit):
         fields = read([0.0, 1.0, 0.0, 0.0], conf=logit, head=calibrated())
         assert fields.confidence == pytest.approx(1 / (1 + math.exp(-(1.5 * logit - 0.25))), abs=1e-6)
+
+    @given(st.floats(-50, 50, width=32), LOGITS)
+    def test_may_be_of_the_counts_own_log_odds_too(self, logit, logits):
+        fields = read(logits, conf=logit, head=calibrated(odds=np.float32([0.5])))
+        probability = softmax([value / 2 for value in logits[:3]])[fields.count]
+        odds = math.log(max(probability, 1e-6) / max(1 - probability, 1e-6))
+        expected = 1 / (1 + math.exp(-(1.5 * logit + 0.5 * odds - 0.25)))
+        assert fields.confidence == pytest.approx(expected, abs=2e-6)
 
     @pytest.mark.parametrize(("logit", "expected"), [(-3e38, 0.0), (3e38, 1.0)])
     def test_of_a_huge_output_is_a_probability(self, logit, expected):
@@ -179,6 +206,8 @@ class TestABundleThatDoesNotSuit:
     @pytest.mark.parametrize(
         "fused",
         [
+            {"odds": np.float32([np.nan])},
+            {"odds": np.float32([1.0, 2.0])},
             {"fused_slope": np.float32([1.0])},
             {"fused_offset": np.float32([1.0])},
             {"fused_slope": np.float32([1.0, 2.0])},

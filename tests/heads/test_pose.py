@@ -1,10 +1,12 @@
 import msgspec
 import numpy as np
 import pytest
+from scipy.stats import gamma
 
 from cogd.bundle.manifest import Tensor
 from cogd.errors import ManifestError
 from cogd.heads.pose import PoseHead
+from cogd.heads.rules import LOG_SCALE, RADIUS_50
 
 from .factory import POSE, contexts, shared_fields
 
@@ -61,3 +63,79 @@ def test_other_outputs_are_refused(tensors):
 def test_a_calibration_is_refused(confidence, calibration):
     with pytest.raises(ManifestError, match="no calibration"):
         PoseHead(msgspec.structs.replace(POSE, confidence=confidence), calibration)
+
+
+SCALED = msgspec.structs.replace(POSE, tensors=[*POSE.tensors, Tensor(name="log_scale", shape=[17])])
+CALIBRATED = msgspec.structs.replace(SCALED, confidence="platt", calibration="calibration.safetensors")
+CALIBRATION = {
+    "joint_scale": np.linspace(0.5, 1.5, 17).astype(np.float32),
+    "slope": np.asarray([2.0], np.float32),
+    "offset": np.asarray([-5.0], np.float32),
+}
+
+
+def read_scales(log_scale: np.ndarray, output=CALIBRATED, calibration=CALIBRATION):
+    outputs = {"keypoints": np.full((len(log_scale), 34), 0.5, np.float32), "log_scale": log_scale}
+    return PoseHead(output, calibration).read(outputs, contexts(len(log_scale)))
+
+
+def test_a_joints_radius_is_the_median_of_its_calibrated_errors():
+    log_scale = np.random.default_rng(0).normal(-3, 0.5, (3, 17)).astype(np.float32)
+
+    for row, reading in zip(log_scale.astype(np.float64), read_scales(log_scale), strict=True):
+        scale = np.exp(row) * CALIBRATION["joint_scale"]
+        error_50 = np.asarray(reading.fields.persons[0].error_50)
+        np.testing.assert_allclose(error_50, gamma.ppf(0.5, 2, scale=scale), atol=1e-6)
+        errors = np.random.default_rng(1).gamma(2, scale, (20_000, 17))
+        np.testing.assert_allclose((errors < error_50).mean(axis=0), 0.5, atol=0.015)
+
+
+def test_the_confidence_is_the_line_of_the_mean_scale_and_holds_events_back():
+    readings = read_scales(np.asarray([[-3.0] * 17, [-2.0] * 17], np.float32))
+
+    assert [reading.confidence for reading in readings] == [0.731059, 0.268941]  # sigmoid of 1 and of -1
+    assert [reading.fields.persons[0].confidence for reading in readings] == [0.731059, 0.268941]
+
+
+def test_scales_out_of_bounds_give_finite_numbers():
+    readings = read_scales(np.asarray([[-1e30] * 17, [1e30] * 17], np.float32))
+
+    for reading, bound in zip(readings, LOG_SCALE, strict=True):
+        person = reading.fields.persons[0]
+        np.testing.assert_allclose(person.error_50, RADIUS_50 * np.exp(bound) * CALIBRATION["joint_scale"], atol=1e-6)
+        assert 0 <= person.confidence <= 1
+
+
+@pytest.mark.parametrize("output", [POSE, SCALED])
+def test_without_a_calibration_neither_is_told(output):
+    (reading,) = read_scales(np.zeros((1, 17), np.float32), output, {})
+
+    assert (reading.confidence, reading.fields.persons[0].error_50) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"joint_scale": np.ones(16, np.float32)},
+        {"joint_scale": np.zeros(17, np.float32)},
+        {"joint_scale": np.full(17, np.inf, np.float32)},
+        {"slope": np.asarray([-1.0], np.float32)},
+        {"slope": np.asarray([0.0], np.float32)},
+        {"offset": np.asarray([np.nan], np.float32)},
+        {"offset": np.zeros(2, np.float32)},
+    ],
+)
+def test_a_calibration_that_can_not_be_meant_is_refused(wrong):
+    with pytest.raises(ManifestError):
+        PoseHead(CALIBRATED, CALIBRATION | wrong)
+
+
+@pytest.mark.parametrize("missing", CALIBRATION)
+def test_a_calibration_that_lacks_a_tensor_is_refused(missing):
+    with pytest.raises(ManifestError):
+        PoseHead(CALIBRATED, {name: tensor for name, tensor in CALIBRATION.items() if name != missing})
+
+
+def test_scales_in_the_wrong_place_are_refused():
+    with pytest.raises(ManifestError, match="log_scale"):
+        PoseHead(msgspec.structs.replace(SCALED, tensors=SCALED.tensors[::-1]), {})

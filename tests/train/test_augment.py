@@ -125,3 +125,30 @@ def test_draws_follow_from_seed_and_state(changed):
 
 def equal(one, other) -> bool:
     return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_flips_turn_every_other_window_round():
+    csi, draw = augmented(flips=["tones", "time", "change"])
+
+    expected = CSI.numpy().copy()
+    for row in range(len(expected)):
+        window = expected[row]
+        if draw["tones"][row]:
+            window = window[::-1]
+        if draw["time"][row]:
+            window = window[:, ::-1]
+        if draw["change"][row]:
+            window = 2 * window.mean(axis=1, keepdims=True) - window
+        expected[row] = window
+    np.testing.assert_allclose(csi.numpy(), expected, rtol=1e-5)
+    for name in ("tones", "time", "change"):
+        assert 70 < int(draw[name].sum()) < 130
+
+
+def test_a_flip_changes_no_other_draw():
+    _, without = augmented(noise_std=0.3, roll_frames=2)
+    _, with_flips = augmented(noise_std=0.3, roll_frames=2, flips=["time"])
+
+    assert set(with_flips) - set(without) == {"time"}
+    for name, tensor in without.items():
+        assert torch.equal(with_flips[name], tensor)

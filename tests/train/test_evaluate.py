@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_answers_are_the_daemons_for_batches_of_any_size(count_app):
 
 
 def test_a_bundle_is_scored_on_labelled_windows(count_app):
-    evaluation, predictions = evaluate(count_app, make_dataset())
+    evaluation, (predictions,) = evaluate(count_app, make_dataset())
     by_name = {metric.name: metric for metric in evaluation.metrics}
 
     assert evaluation.windows == {"cut": 5, "labelled": 5}
@@ -79,6 +80,22 @@ def test_a_bundle_is_scored_on_labelled_windows(count_app):
     assert evaluation.app["backend"] == "ort"
     assert np.sum(evaluation.confusion) == 5
     assert evaluation.limits == count_app.bundle.manifest.provenance.limits
+
+
+def test_counts_of_several_nodes_in_one_moment_are_fused(count_app):
+    one = make_dataset()
+    (recording,) = one.listed
+    two = dataclasses.replace(one, listed=(recording, dataclasses.replace(recording, name="b", node=1)))
+
+    evaluation, (alone, fused) = evaluate(count_app, two)
+
+    assert (len(alone), len(fused)) == (10, 5)
+    assert fused.part == f"fused counts of 2 nodes; {alone.part}"
+    assert fused.predicted.tolist() == alone.predicted[:5].tolist()  # the nodes hear the same
+    of_fused = {metric.name: metric for metric in evaluation.metrics if metric.split == fused.part}
+    assert of_fused["accuracy"].n == 5
+    assert of_fused["accuracy"].value == np.mean(fused.predicted == 2)
+    assert {gate.why for gate in evaluation.gates} == {"the data don't tell their rooms"}
 
 
 def test_windows_may_overlap_if_one_asks_for_it(count_app):

@@ -3,6 +3,11 @@ import pytest
 import safetensors.numpy
 import torch
 
+from cogd.csi.model_input import ModelInput
+from cogd.train.edge import export_for_edge
+from cogd.train.nets import NETS
+from cogd.train.nets.count import StridedCountNet
+from cogd.train.nets.pose import PoseNetV2
 from cogd.train.nets.published import CountNet, PoseNet
 from cogd.train.reference import forward
 
@@ -43,8 +48,8 @@ def outputs_of(net, csi: np.ndarray) -> dict[str, np.ndarray]:
         return {name: tensor.numpy() for name, tensor in zip(net.output_names, net(torch.from_numpy(csi)), strict=True)}
 
 
-@pytest.mark.parametrize(("net", "parameters"), [(PoseNet, 126_562), (CountNet, 97_737)])
-def test_the_networks_have_as_many_parameters_as_the_published_ones(net, parameters):
+@pytest.mark.parametrize(("net", "parameters"), [(PoseNet, 126_562), (CountNet, 97_737), (StridedCountNet, 80_393)])
+def test_the_networks_have_as_many_parameters_as_they_say(net, parameters):
     assert sum(tensor.numel() for tensor in net().parameters()) == parameters
 
 
@@ -58,7 +63,7 @@ def test_published_weight_files_hold_exactly_the_networks_tensors(pose_weights, 
         assert {name: tensor.shape for name, tensor in safetensors.numpy.load_file(path).items()} == shapes
 
 
-@pytest.mark.parametrize("net_class", [PoseNet, CountNet])
+@pytest.mark.parametrize("net_class", [PoseNet, CountNet, PoseNetV2, StridedCountNet])
 @pytest.mark.parametrize("frames", [1, 3, 20])
 def test_the_numpy_forward_equals_torch_on_random_weights(net_class, frames):
     torch.manual_seed(frames)
@@ -104,3 +109,64 @@ def test_a_pose_is_34_numbers_between_0_and_1_however_loud_the_input():
 
     assert keypoints.shape == (3, 34)
     assert ((keypoints >= 0) & (keypoints <= 1)).all()
+
+
+def test_the_better_pose_network_is_within_its_budget():
+    assert sum(tensor.numel() for tensor in PoseNetV2().parameters()) == 145_267  # of 150,000
+
+
+def test_the_better_pose_network_tells_weak_changes_apart_from_what_stands_still():
+    torch.manual_seed(0)
+    net = PoseNetV2().eval()
+    rng = np.random.default_rng(0)
+    still = np.repeat(1 + 0.3 * rng.normal(size=(1, 56, 1)), 20, axis=2)
+    wave = 0.02 * np.sin(np.arange(20) / 2) * rng.normal(size=(1, 56, 1))
+    csi = np.concatenate([still, still + wave, still - wave, 1.1 * still]).astype(np.float32)
+
+    with torch.no_grad():
+        encoded = []
+        net.enc.register_forward_hook(lambda _, given, made: encoded.append((given[0], made)))
+        net(torch.from_numpy(csi))
+
+    (given, made), *_ = encoded
+    assert float(given[[0, 3]].abs().max()) < 1e-4  # whatever stands still is no change
+    assert float(made[0].sub(made[3]).abs().max()) < 1e-4
+    np.testing.assert_allclose(given[1], -given[2], atol=1e-3)
+    np.testing.assert_allclose(
+        given[1].abs().amax(), np.log1p(50 * np.abs(wave - wave.mean(axis=2)[..., None]).max()), rtol=1e-3
+    )
+
+
+@pytest.fixture(scope="module")
+def strided() -> StridedCountNet:
+    torch.manual_seed(0)
+    return StridedCountNet().eval()
+
+
+def cells(count: int = 3, seed: int = 0) -> np.ndarray:
+    """Windows of 100 unit columns that change a little."""
+    rng = np.random.default_rng(seed)
+    room = np.abs(rng.normal(1, 0.3, (count, 56, 1)))
+    csi = room + rng.normal(0, 0.05, (count, 56, 100))
+    return (csi / np.sqrt((csi**2).mean(axis=1, keepdims=True))).astype(np.float32)
+
+
+def test_the_count_network_does_not_hear_the_room(strided):
+    csi = cells()
+    other = csi + np.random.default_rng(1).normal(0, 0.3, (3, 56, 1)).astype(np.float32)
+
+    for name, expected in outputs_of(strided, csi).items():
+        np.testing.assert_allclose(outputs_of(strided, other)[name], expected, atol=1e-5)
+    moved = outputs_of(strided, csi + np.float32(0.2) * np.sin(np.arange(100, dtype=np.float32)))
+    assert np.abs(moved["count_logits"] - outputs_of(strided, csi)["count_logits"]).max() > 1e-3
+
+
+def test_the_count_network_is_within_its_budget():
+    assert sum(tensor.numel() for tensor in NETS["count_v2"]().parameters()) <= 150_000
+
+
+def test_the_count_network_is_exported_with_two_dimensional_convolutions(strided):
+    edge, parity = export_for_edge(strided, weights_of(strided), ModelInput("subcarrier_major", "none"), 100)
+
+    assert edge.graph.startswith("2-D convolutions")
+    assert parity <= 1e-5

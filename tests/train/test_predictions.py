@@ -22,7 +22,8 @@ def counts(count: int = 40, **columns: object) -> Predictions:
 
 def poses(count: int = 6) -> Predictions:
     windows = make_windows(count)
-    return Predictions.of_windows("pose", "p", windows, np.arange(count), Answer(windows.keypoints + 1, ("nose",)))
+    answer = Answer(windows.keypoints + 1, ("nose",), radius=np.full((count, 17), 0.1))
+    return Predictions.of_windows("pose", "p", windows, np.arange(count), answer)
 
 
 def same(one: Predictions, other: Predictions) -> bool:

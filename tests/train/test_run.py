@@ -76,6 +76,7 @@ def test_the_report_gives_each_figure_beside_its_baseline_for_time_and_rooms(req
             "pckh50_ears",
             "pck_abs0.05_picture",
             "oks_keypoint_box",
+            "pose_right_half_torso",
         }
         if head == "pose"
         else {"accuracy", "within_1", "mae_persons"}

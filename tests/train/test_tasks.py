@@ -140,13 +140,13 @@ def test_the_brier_term_has_a_gradient():
     assert abs(of_brier) > 0.05 * abs(of_bce)  # so the test would see it missing
 
 
-def test_the_count_score_is_the_accuracy():
+def test_the_count_score_is_minus_the_mean_error():
     task = count_task([0, 2, 2, 1])
     silence(task.net)
     with torch.no_grad():
         task.net.count_head.fc2.bias[2] = 1.0
 
-    assert score_of(task) == 0.5
+    assert score_of(task) == -0.75
 
 
 @pytest.mark.parametrize("label", [-2, 8, 1000])

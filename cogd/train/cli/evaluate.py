@@ -13,7 +13,9 @@ from cogd.errors import ConfigError, TrainError, UnknownKeyError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from cogd.bundle.manifest import Metric
     from cogd.bundle.verify import VerifiedBundle
     from cogd.train.evaluate import Evaluation
 
@@ -46,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.calibrate_s is not None and not 0 < arguments.calibrate_s < math.inf:
         raise ConfigError(f"calibrating for {arguments.calibrate_s:g} s", hint="more than a second")
     app = load_app(_verified(arguments))
-    evaluation, predictions = evaluate(
+    evaluation, parts = evaluate(
         app, open_dataset(arguments.dataset), arguments.stride, calibrate_s=arguments.calibrate_s
     )
     encoded = msgspec.json.format(msgspec.json.encode(evaluation), indent=2)
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
             (arguments.out / rundir.REPORT).write_bytes(encoded + b"\n")
         except OSError as error:
             raise TrainError(f"{arguments.out} can't be written: {error.strerror}") from error
-        write_predictions(arguments.out / rundir.PREDICTIONS, [predictions])
+        write_predictions(arguments.out / rundir.PREDICTIONS, parts)
     if arguments.json:
         sys.stdout.write(encoded.decode() + "\n")
     else:
@@ -77,13 +79,23 @@ def _verified(arguments: argparse.Namespace) -> VerifiedBundle:
         raise UnknownKeyError(str(error), hint="name the key that signed it: --trust NAME.pub") from error
 
 
+def _of(part: str, parts: Sequence[str], metrics: Sequence[Metric]) -> list[Metric]:
+    """Those of a part's rooms and sessions: of two parts, the one's name may begin with the other's."""
+    return [
+        metric
+        for metric in metrics
+        if part == max((one for one in parts if metric.split.startswith(f"{one}; ")), key=len)
+    ]
+
+
 def _print(evaluation: Evaluation) -> None:
+    from cogd.train.gates import gate_lines
     from cogd.train.report.text import format_figures, format_groups
 
     app, windows = evaluation.app, evaluation.windows
-    (part,) = {metric.split for metric in evaluation.metrics}
-    alone = [metric for metric in evaluation.parts if metric.split == part]
-    grouped = [metric for metric in evaluation.parts if metric.split != part]
+    parts = list(dict.fromkeys(metric.split for metric in evaluation.metrics))
+    alone = [metric for metric in evaluation.parts if metric.split in parts]
+    grouped = [metric for metric in evaluation.parts if metric.split not in parts]
     lines = [
         f"{app['id']} {app['version']} ({app['digest']}), head {app['head']}, run by {app['backend']}",
         f"on {evaluation.data.name}; licence {evaluation.data.licence}",
@@ -91,7 +103,8 @@ def _print(evaluation: Evaluation) -> None:
         *(f"note: {note}" for note in evaluation.notes),
         *(f"limit of the bundle: {limit}" for limit in evaluation.limits),
         "",
-        *format_groups(grouped, part),
+        *(line for part in parts for line in format_groups(_of(part, parts, grouped), part)),
+        *gate_lines(evaluation.gates),
         *format_figures([*evaluation.metrics, *alone]),
     ]
     if evaluation.confusion is not None:

@@ -93,6 +93,9 @@ def run_training(arguments: argparse.Namespace, head: str) -> int:
                     calibration=f"{epoch.score:.4f}",
                 ),
                 stop=lambda: bool(stopped_by),
+                progress_after=lambda name, epoch: bars.tell(
+                    name, epoch.epoch, config.train.epochs, loss=f"{epoch.loss:.4f}", calibration=f"{epoch.score:.4f}"
+                ),
             )
     if metrics is None:
         if first:

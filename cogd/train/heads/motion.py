@@ -13,7 +13,7 @@ from cogd.bundle.manifest import OutputSpec
 from cogd.bundle.manifest import Tensor as TensorSpec
 from cogd.errors import TrainError
 from cogd.train import losses, rundir
-from cogd.train.calibration import fit_line
+from cogd.train.calibration import fit_balanced_line
 from cogd.train.heads.base import Judged, active, make_net
 from cogd.train.learnable import HEARD, learnable_rows, links_of
 from cogd.train.metrics.confidence import Usual
@@ -94,7 +94,7 @@ def fit_motion(windows: Windows, rows: NDArray[np.int64], scores: NDArray[np.flo
             "no node of the calibration part has both quiet and moving windows: a baseline's line can't be fitted",
             hint="let more rooms or sessions calibrate",
         )
-    line, baseline = fit_line(scores, moving), fit_line(above[known], moving[known])
+    line, baseline = fit_balanced_line(scores, moving), fit_balanced_line(above[known], moving[known])
     if min(line.slope, baseline.slope) <= 0:
         raise TrainError("the calibration part's scores do not rise with motion", hint="train for longer")
     return {

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import safetensors.numpy
 import torch
 from torch import Tensor
 
 from cogd.bundle.manifest import OutputSpec
 from cogd.bundle.manifest import Tensor as TensorSpec
+from cogd.heads.rules import RADIUS_50
 from cogd.sim.bodies import JOINTS
-from cogd.train import losses
+from cogd.train import losses, rundir
+from cogd.train.error_scale import calibrate_pose, clamped, score
 from cogd.train.heads.base import Judged, active, make_net
+from cogd.train.metrics.confidence import Usual
+from cogd.train.metrics.uncertainty import RIGHT, is_right
 from cogd.train.nets import JOINT_COUNT
 from cogd.train.predictions import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from cogd.train.config import Config, PoseLoss
     from cogd.train.data.windows import Windows
+    from cogd.train.error_scale import PoseCalibration
     from cogd.train.heads.base import Trained
     from cogd.train.losses import Mean
+    from cogd.train.nets import Net
     from cogd.train.tasks import Outputs
 
 _NEEDS = {"heatmap": "heatmaps", "nll": "log_scale"}
@@ -106,30 +116,59 @@ class PoseHead:
     """One skeleton a window."""
 
     title = "Pose of one person"
-    limits = (
-        "Assumes exactly one person: it draws a skeleton for an empty room and for a crowd alike.",
-        "It has no confidence.",
-    )
+    limits = ("Assumes exactly one person: it draws a skeleton for an empty room and for a crowd alike.",)
 
     def make_task(self, windows: Windows, train_rows: NDArray[np.int64], config: Config) -> PoseTask:
         """Keypoints by the weighted terms of the loss."""
         return PoseTask(windows, train_rows, config)
 
     def judge(self, trained: Trained) -> Judged:
-        """Keypoints; nothing is calibrated."""
-        output = OutputSpec(
-            tensors=[TensorSpec(name="keypoints", shape=[2 * JOINT_COUNT])],
-            labels=list(JOINTS),
-            trained_classes=None,
-            confidence="none",
-            calibration=None,
-            confidence_note="the network estimates no confidence",
-        )
+        """Keypoints; where the network gives their scale, that and the confidence are calibrated first."""
+        if "log_scale" not in trained.net.output_names:
+            return Judged(_output(trained.net, "the network estimates no confidence"), partial(_answer, trained, None))
+        windows, rows = trained.windows, trained.split.calibration
+        outputs = trained.outputs(windows.csi[rows])
+        predicted, truth = _poses(outputs), windows.keypoints[rows].astype(np.float64)
+        right = is_right(predicted, truth)
+        fitted = calibrate_pose(outputs["log_scale"], np.linalg.norm(predicted - truth, axis=-1), right)
+        if not fitted.informative:
+            note = "the scales that the network estimates told nothing about right and wrong on the calibration part"
+            return Judged(_output(trained.net, note), partial(_answer, trained, None))
+        tensors = {
+            "joint_scale": fitted.joint_scale.astype(np.float32),
+            "slope": np.asarray([fitted.slope], dtype=np.float32),
+            "offset": np.asarray([fitted.offset], dtype=np.float32),
+        }
+        safetensors.numpy.save_file(tensors, trained.folder / rundir.CALIBRATION)
+        note = f"probability that the pose is right, fitted on windows that neither trained nor tested: {RIGHT.text}"
+        usual = Usual("the calibration part's share of right poses, for every window", float(right.mean()))
+        return Judged(_output(trained.net, note, rundir.CALIBRATION), partial(_answer, trained, fitted), usual)
 
-        def answer(csi: NDArray[np.float32]) -> Answer:
-            return Answer(trained.outputs(csi)["keypoints"].reshape(-1, JOINT_COUNT, 2), JOINTS)
 
-        return Judged(output, answer)
+def _output(net: Net, note: str, calibration: str | None = None) -> OutputSpec:
+    widths = {"keypoints": 2 * JOINT_COUNT, "log_scale": JOINT_COUNT}
+    return OutputSpec(
+        tensors=[TensorSpec(name=name, shape=[widths[name]]) for name in net.output_names],
+        labels=list(JOINTS),
+        trained_classes=None,
+        confidence="none" if calibration is None else "platt",
+        calibration=calibration,
+        confidence_note=note,
+    )
+
+
+def _answer(trained: Trained, fitted: PoseCalibration | None, csi: NDArray[np.float32]) -> Answer:
+    outputs = trained.outputs(csi)
+    keypoints = outputs["keypoints"].reshape(-1, JOINT_COUNT, 2)
+    if fitted is None:
+        return Answer(keypoints, JOINTS)
+    log_scale = outputs["log_scale"]
+    confidence = 1 / (1 + np.exp(-(score(log_scale) * fitted.slope + fitted.offset)))
+    return Answer(keypoints, JOINTS, confidence, radius=RADIUS_50 * fitted.joint_scale * np.exp(clamped(log_scale)))
+
+
+def _poses(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
+    return outputs["keypoints"].reshape(-1, JOINT_COUNT, 2).astype(np.float64)
 
 
 def _joints(keypoints: Tensor) -> Tensor:

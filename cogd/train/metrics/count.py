@@ -15,10 +15,27 @@ if TYPE_CHECKING:
 
     from cogd.bundle.manifest import Metric
 
-ACCURACY: Final = Definition("accuracy", "share of windows whose count is exactly right", "higher")
-WITHIN_1: Final = Definition("within_1", "share of windows whose count is off by at most one", "higher")
+ACCURACY: Final = Definition("accuracy", "share of counts that are exactly right", "higher")
+WITHIN_1: Final = Definition("within_1", "share of counts that are off by at most one", "higher")
 MAE: Final = Definition("mae_persons", "mean absolute error of the count", "lower")
-RECALL: Final = Definition("recall", "share of its windows whose count is exactly right", "higher")
+RECALL: Final = Definition("recall", "share of counts where it is so that are exactly right", "higher")
+
+
+@dataclass(frozen=True)
+class Constants:
+    """The count that, said of every window, is exactly right, off by at most one, or off by the least most often."""
+
+    most_frequent: int
+    near_most: int
+    median: int
+
+    @classmethod
+    def best(cls, truth: NDArray[np.int64]) -> Constants:
+        """Of true counts `[n]`; of several that are as good, the lowest."""
+        frequency = np.bincount(truth)
+        padded = np.pad(frequency, 1)
+        near = padded[:-2] + frequency + padded[2:]
+        return cls(int(frequency.argmax()), int(near.argmax()), int(np.sort(truth)[(len(truth) - 1) // 2]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,21 +45,24 @@ class Counts:
     Attributes:
         predicted: int64 `[n]`.
         truth: int64 `[n]`.
-        constant: the baseline: one count for every window.
-        constant_name: what count that is.
+        constant: the baselines: one count for every window.
+        of: what the constants are the best of.
     """
 
     predicted: NDArray[np.int64]
     truth: NDArray[np.int64]
-    constant: int
-    constant_name: str
+    constant: Constants
+    of: str
 
 
 def count_figures(counts: Counts, sample: Sample) -> list[Metric]:
     """Accuracy, within one, mean absolute error."""
-    off, constant_off = np.abs(counts.predicted - counts.truth), np.abs(counts.constant - counts.truth)
-    within_1 = Baseline(counts.constant_name, ratio(constant_off <= 1))
-    mae = Baseline(counts.constant_name, ratio(constant_off))
+    off = np.abs(counts.predicted - counts.truth)
+    near, median = counts.constant.near_most, counts.constant.median
+    within_1 = Baseline(
+        f"always {near}, off by at most one from most of {counts.of}", ratio(np.abs(near - counts.truth) <= 1)
+    )
+    mae = Baseline(f"always {median}, the median of {counts.of}", ratio(np.abs(median - counts.truth)))
     return [
         *accuracy_figure(counts, sample),
         *figure(WITHIN_1, ratio(off <= 1), within_1, sample),
@@ -52,7 +72,8 @@ def count_figures(counts: Counts, sample: Sample) -> list[Metric]:
 
 def accuracy_figure(counts: Counts, sample: Sample) -> list[Metric]:
     """Accuracy alone."""
-    constant = Baseline(counts.constant_name, ratio(counts.truth == counts.constant))
+    usual = counts.constant.most_frequent
+    constant = Baseline(f"always {usual}, the most frequent count of {counts.of}", ratio(counts.truth == usual))
     return figure(ACCURACY, ratio(counts.truth == counts.predicted), constant, sample)
 
 

@@ -25,12 +25,12 @@ class Definition:
     Attributes:
         name: a word that tells it from every other figure: what it is normalised by is in it.
         text: everything that one must know to compute it again.
-        better: which values are better.
+        better: which values are better; None: those near the baseline, which is then what they are to be.
     """
 
     name: str
     text: str
-    better: Better
+    better: Better | None
 
     def of(self, part: str, text: str) -> Definition:
         """The same figure of a joint or a class alone: `name.part`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cogd.train.reference import motion, published
+from cogd.train.reference import count, motion, pose, published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     Forward = Callable[[Mapping[str, NDArray[np.float32]], NDArray[np.float32]], dict[str, NDArray[np.float32]]]
 
 _BY_WEIGHT: Final[Mapping[str, Forward]] = {
+    "strided.c1.weight": count.forward,
     "head.fc1.weight": published.forward,
     "count_head.fc1.weight": published.forward,
+    "pose.fc1.weight": pose.forward,
     "motion.weight": motion.forward,
 }
-"""By a weight that only this family has."""
+"""By a weight that only this family has; of several that fit, the first."""
 
 
 def forward(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

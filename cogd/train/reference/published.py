@@ -21,17 +21,22 @@ def forward(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]
         `keypoints [batch, 34]`, or `count_logits [batch, 8]` and `conf_logits [batch, 1]`; float32.
     """
     tensors = {name: np.asarray(value, dtype=np.float64) for name, value in weights.items()}
+    pooled = encode(tensors, csi)
+    if "head.fc1.weight" in tensors:
+        logits = perceptron(tensors, "head", pooled)
+        return {"keypoints": (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)}
+    return {
+        "count_logits": perceptron(tensors, "count_head", pooled).astype(np.float32),
+        "conf_logits": perceptron(tensors, "conf_head", pooled).astype(np.float32),
+    }
+
+
+def encode(tensors: Mapping[str, Array], csi: NDArray[np.floating]) -> Array:
+    """Three dilated convolutions `enc.c1` to `enc.c3` and their mean over time: `[batch, 128]`."""
     encoded = csi.astype(np.float64)
     for number, dilation in ((1, 1), (2, 2), (3, 4)):
         encoded = _relu(_conv(encoded, tensors[f"enc.c{number}.weight"], tensors[f"enc.c{number}.bias"], dilation))
-    pooled = encoded.mean(axis=2)
-    if "head.fc1.weight" in tensors:
-        logits = _perceptron(tensors, "head", pooled)
-        return {"keypoints": (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)}
-    return {
-        "count_logits": _perceptron(tensors, "count_head", pooled).astype(np.float32),
-        "conf_logits": _perceptron(tensors, "conf_head", pooled).astype(np.float32),
-    }
+    return np.asarray(encoded.mean(axis=2))
 
 
 def _relu(values: Array) -> Array:
@@ -48,6 +53,7 @@ def _conv(values: Array, weight: Array, bias: Array, dilation: int) -> Array:
     return result
 
 
-def _perceptron(tensors: Mapping[str, Array], name: str, values: Array) -> Array:
+def perceptron(tensors: Mapping[str, Array], name: str, values: Array) -> Array:
+    """Two linear layers with a ReLU between, of that name."""
     hidden = _relu(values @ tensors[f"{name}.fc1.weight"].T + tensors[f"{name}.fc1.bias"])
     return hidden @ tensors[f"{name}.fc2.weight"].T + tensors[f"{name}.fc2.bias"]

@@ -14,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from cogd.train.gates import gate_lines, numbers_of
 from cogd.train.metrics.figure import verdict
 from cogd.train.report import plots
 from cogd.train.report.text import baseline_lines
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
     from cogd.bundle.manifest import Metric
+    from cogd.train.gates import Gate
     from cogd.train.predictions import Predictions
     from cogd.train.report.source import Source
 
@@ -88,19 +90,20 @@ def _panels(source: Source, predictions: Predictions) -> Iterator[Panel]:
         yield Panel(
             what, 1, 1.2 + 0.25 * max(8, len(alone)), partial(plots.of_parts, metrics=alone, names=names, label=label)
         )
+    grouped = _grouped(source, predictions, headline)
     if predictions.head == "pose":
-        grouped = _grouped(source, predictions, headline)
         if grouped is not None:
             yield grouped
         yield Panel("Skeletons, from good to bad", 2, 2.9, partial(plots.overlays, predictions=predictions))
-        return
-    yield Panel("Confusion", 1, 3.6, partial(plots.confusion, predictions=predictions))
+    else:
+        yield Panel("Confusion", 1, 3.6, partial(plots.confusion, predictions=predictions))
     if predictions.confidence is not None:
         said, was = predictions.confidence, right(predictions)
         yield Panel("Reliability of the confidence", 1, 3.6, partial(plots.calibration, confidence=said, right=was))
         yield Panel("Risk and coverage", 1, 3.6, partial(plots.risk, confidence=said, right=was))
-    grouped = _grouped(source, predictions, headline)
-    if grouped is not None:
+    if predictions.radius is not None:
+        yield Panel("Do the radii hold the joints?", 1, 3.6, partial(plots.radii, predictions=predictions))
+    if predictions.head != "pose" and grouped is not None:
         yield grouped
 
 
@@ -108,12 +111,16 @@ def _grouped(source: Source, predictions: Predictions, headline: str) -> Panel |
     """The first figure for each room, or for each session where there is one room; at most forty."""
     for group in ("room", "session"):
         prefix = f"{predictions.part}; {group} "
-        mine = [m for m in source.parts if m.name == headline and prefix in m.split][:40]
+        mine = [m for m in source.parts if m.name == headline and _begins(m, prefix)][:40]
         if mine:
             names = [metric.split.partition(prefix)[2] for metric in mine]
             drawn = partial(plots.of_parts, metrics=mine, names=names, label=headline)
             return Panel(f"Each {group}", 1, 1.2 + 0.25 * max(8, len(mine)), drawn)
     return None
+
+
+def _begins(metric: Metric, prefix: str) -> bool:
+    return metric.split.startswith(prefix) or f": {prefix}" in metric.split
 
 
 def _is_of(metric: Metric, part: str) -> bool:
@@ -182,7 +189,7 @@ def _head_lines(source: Source) -> list[str]:
 def _foot_lines(source: Source) -> list[str]:
     """What the figures are and what the model can't do: a picture that is passed on takes them with it."""
     intervals = dict.fromkeys(metric.interval for metric in source.metrics if metric.interval)
-    texts = [*source.notes, *(f"limit: {limit}" for limit in source.limits)]
+    texts = [*gate_lines(source.gates), *source.notes, *(f"limit: {limit}" for limit in source.limits)]
     texts += [f"interval: {text}" for text in intervals]
     texts += baseline_lines(source.metrics)
     texts += [f"{name}: {text}" for name, text in _definitions(source.metrics).items()]
@@ -221,6 +228,7 @@ def render_html(source: Source) -> str:
     if source.leaky:
         lines.append(f'<p class="leaky">{escape(LEAKY)}</p>')
     lines += [f"<p>{escape(line)}</p>" for line in [*_head_lines(source), *source.notes]]
+    lines += _gates(source.gates)
     for section in sections(source):
         lines.append(f"<h2>{escape(section.title)}</h2>")
         mine = [metric for metric in source.metrics if _is_of(metric, section.title)]
@@ -250,6 +258,18 @@ def _table(metrics: Sequence[Metric]) -> list[str]:
     intervals = dict.fromkeys(metric.interval for metric in metrics if metric.interval)
     lines += [f'<p class="small">interval: {escape(text)}</p>' for text in intervals]
     return lines
+
+
+def _gates(found: Sequence[Gate]) -> list[str]:
+    if not found:
+        return []
+    lines = ["<h2>Gates</h2>", "<table><tr><th>gate<th>bar<th>figure<th>interval<th>met<th>on</tr>"]
+    for gate in found:
+        said = gate.met if gate.why is None else f"{gate.met}: {gate.why}"
+        cells = [gate.gate, gate.bar, *numbers_of(gate), said, gate.part]
+        kind = ' class="worse"' if gate.met == "not met" else ""
+        lines.append(f"<tr{kind}>" + "".join(f"<td>{escape(cell)}" for cell in cells) + "</tr>")
+    return [*lines, "</table>"]
 
 
 def _picture(panel: Panel, beside: int) -> str:

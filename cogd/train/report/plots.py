@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from scipy.special import gammaincinv
 
+from cogd.heads.rules import RADIUS_50
 from cogd.sim.bodies import JOINTS
 from cogd.train.metrics.confidence import reliability, risk_coverage
 from cogd.train.metrics.count import confusion as confusion_of
@@ -187,6 +190,8 @@ def overlays(canvas: SubFigure, predictions: Predictions) -> None:
     order = np.argsort(error, kind="stable")
     chosen = [int(order[round(place * (len(order) - 1))]) for place in OVERLAYS]
     for number, (axes, row) in enumerate(zip(canvas.subplots(1, len(OVERLAYS)), chosen, strict=True)):
+        if predictions.radius is not None:
+            _radii(axes, predictions.predicted[row], predictions.radius[row])
         _skeleton(axes, predictions.truth[row], TRUTH, 2.4)
         _skeleton(axes, predictions.predicted[row], MODEL, 1.4)
         axes.set_aspect("equal")
@@ -199,13 +204,41 @@ def overlays(canvas: SubFigure, predictions: Predictions) -> None:
         axes.set_xlabel(f"{OVERLAYS[number]:.0%} are closer\nmean distance {error[row]:.3f}", fontsize=8.5)
     handles = [Line2D([], [], color=TRUTH, linewidth=2.4, label="true")]
     handles.append(Line2D([], [], color=MODEL, linewidth=1.4, label="said"))
-    canvas.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    if predictions.radius is not None:
+        circle = Line2D([], [], marker="o", color=MODEL, alpha=0.35, markersize=9, fillstyle="none", linestyle="none")
+        circle.set_label("holds the joint half of the time")
+        handles.append(circle)
+    canvas.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=8)
 
 
 def _skeleton(axes: Axes, pose: NDArray[np.float32], color: str, width: float) -> None:
     for first, second in _BONES:
         axes.plot(pose[[first, second], 0], pose[[first, second], 1], color=color, linewidth=width, alpha=0.85)
     axes.plot(pose[:, 0], pose[:, 1], ".", color=color, markersize=2.5)
+
+
+def _radii(axes: Axes, pose: NDArray[np.float32], radius: NDArray[np.float64]) -> None:
+    for (x, y), far in zip(pose.tolist(), radius.tolist(), strict=True):
+        axes.add_patch(Circle((x, y), far, edgecolor=MODEL, facecolor="none", linewidth=0.6, alpha=0.35))
+
+
+def radii(canvas: SubFigure, predictions: Predictions) -> None:
+    """How many errors are within the radius for each probability, of each joint and of all together."""
+    if predictions.radius is None:
+        return
+    scaled = np.linalg.norm(predictions.predicted - predictions.truth, axis=-1) / predictions.radius * RADIUS_50
+    stated = np.linspace(0.02, 0.98, 49)
+    within = (scaled[..., None] <= gammaincinv(2, stated)).mean(axis=0)  # [joints, probabilities]
+    axes = canvas.add_subplot()
+    _plain(axes)
+    axes.plot([0, 1], [0, 1], color=TRUTH, linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot(stated, within.T, color=MODEL, linewidth=0.6, alpha=0.4)
+    axes.plot(stated, within.mean(axis=0), color=MODEL, linewidth=1.8)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("probability that is stated (dashed: it holds; thin: each joint)", fontsize=8)
+    axes.set_ylabel("share of joints within the radius")
+    axes.grid(color="#e6e6e6")
 
 
 def _plain(axes: Axes) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from cogd.bundle.manifest import Metric
 from cogd.errors import TrainError
 from cogd.train import rundir
+from cogd.train.gates import Gate
 from cogd.train.predictions import Predictions, read_predictions
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class _Said(msgspec.Struct, frozen=True):
     title: str | None = None
     notes: list[str] = []
     limits: list[str] = []
+    gates: list[Gate] = []
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,7 @@ class Source:
         limits: what the model can't do.
         metrics: figures of each part as a whole.
         parts: figures of joints, classes, rooms and sessions.
+        gates: what the model must reach, and whether it does; none in reports made before there were gates.
         predictions: what was said, beside the truth.
         history: of the training; empty where there was none.
     """
@@ -65,6 +68,7 @@ class Source:
     limits: Sequence[str]
     metrics: Sequence[Metric]
     parts: Sequence[Metric]
+    gates: Sequence[Gate]
     predictions: Sequence[Predictions]
     history: Sequence[Epoch]
 
@@ -89,6 +93,7 @@ def read_source(folder: Path) -> Source:
         limits=limits,
         metrics=said.metrics,
         parts=said.parts,
+        gates=said.gates,
         predictions=read_predictions(folder / rundir.PREDICTIONS),
         history=_history(folder / rundir.HISTORY),
     )

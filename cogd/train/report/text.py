@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cogd.train.gates import gate_lines
 from cogd.train.metrics.figure import verdict
 
 if TYPE_CHECKING:
@@ -11,10 +12,11 @@ if TYPE_CHECKING:
 
     from cogd.bundle.manifest import Metric
     from cogd.train.data.split import Split
+    from cogd.train.gates import Gate
 
 
-def format_report(metrics: Iterable[Metric], split: Split, graph: str, parity: float) -> str:
-    """How it was split and exported, a table a part, then the definitions."""
+def format_report(metrics: Iterable[Metric], judged_by: Sequence[Gate], split: Split, graph: str, parity: float) -> str:
+    """How it was split and exported, gates, a table a part, then the definitions."""
     sizes = f"{len(split.train)} windows train, {len(split.calibration)} calibrate, {len(split.test)} test"
     lines = [
         f"split: {'LEAKY: ' if split.leaky else ''}{split.name}",
@@ -23,7 +25,7 @@ def format_report(metrics: Iterable[Metric], split: Split, graph: str, parity: f
         f"parity of the ONNX file with a NumPy forward: {parity:.1e}",
         "",
     ]
-    return "\n".join([*lines, *format_figures(list(metrics))]) + "\n"
+    return "\n".join([*lines, *gate_lines(judged_by), *format_figures(list(metrics))]) + "\n"
 
 
 def format_figures(metrics: Sequence[Metric]) -> list[str]:

@@ -195,3 +195,41 @@ def test_several_folders_can_not_go_into_one(count_run, pose_run, tmp_path):
 
     assert ran.status == 30
     assert "one folder" in ran.err
+
+
+def test_a_pose_that_says_how_far_off_it_may_be_is_drawn_with_that(tmp_path):
+    rng = np.random.default_rng(0)
+    windows = make_windows(80, session=np.arange(80) // 10, names=NAMES)
+    said = windows.keypoints + rng.normal(0, 0.1, (80, 17, 2)).astype(np.float32)
+    answer = Answer(said, ("nose",) * 17, rng.random(80), radius=rng.uniform(0.05, 0.2, (80, 17)))
+    part = Predictions.of_windows("pose", "two flats", windows, np.arange(80), answer)
+    beside = baselines("pose", windows, np.arange(80), usual=Usual("half", 0.5))
+    figures = {"metrics": score(part, beside), "parts": score_closely(part, beside)}
+    about = {"title": "pose 1.0.0 on two flats", "split": "all", "windows": {"labelled": 80}, "limits": ["none"]}
+    (tmp_path / rundir.REPORT).write_bytes(msgspec.json.encode(about | figures))
+
+    circles = {}
+    for name, drawn in {"with": part, "without": dataclasses.replace(part, radius=None)}.items():
+        write_predictions(tmp_path / rundir.PREDICTIONS, [drawn])
+        html = render_html(read_source(tmp_path))
+        assert {"Reliability of the confidence", "Risk and coverage", "Skeletons, from good to bad"} <= pictures_of(
+            html
+        )
+        assert ("Do the radii hold the joints?" in pictures_of(html)) == (name == "with")
+        (skeletons,) = [part for part in html.split("<img") if "Skeletons, from good to bad" in part]
+        svg = base64.b64decode(skeletons.partition("base64,")[2].partition('"')[0]).decode()
+        circles[name] = svg.count('<g id="patch_')
+    assert circles["with"] - circles["without"] == 5 * 17
+
+
+def test_the_gates_are_on_the_page(finished):
+    folder = finished("count")
+    source = read_source(folder)
+    assert {gate.met for gate in source.gates} == {"not measured"}
+
+    page = Page(render_html(source))
+
+    assert "Gates" in page.text
+    assert "mae_persons in simulated rooms of which nothing trained, with 0 to 7 persons" in page.text
+    assert "not measured: " in page.text
+    assert "gates on" in (folder / rundir.REPORT_TEXT).read_text()

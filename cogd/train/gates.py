@@ -1,0 +1,188 @@
+"""Gates: what a model must reach before it is relied on, and whether it does.
+
+A gate is of a figure that was measured under the gate's condition. Where the condition does not hold nothing is known
+about it, and it is said why; a gate that is not met stands in every report all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+import numpy as np
+
+from cogd.train.metrics import count
+from cogd.train.metrics.confidence import AUROC, ECE, R_OVER_RMAX
+from cogd.train.metrics.skeleton import COCO
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from cogd.bundle.manifest import DataSource, Metric
+    from cogd.train.predictions import HeadName, Predictions
+
+MOST_PERSONS: Final = 7
+_SIMULATED: Final = "simulated room "
+_NAMED = re.compile(r"cogd simulator: rooms (?:(\d+) to (\d+)|\[([\d, ]+)\])")
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """What a figure must be: at least so much, at most so much, or at least so many times its baseline."""
+
+    figure: str
+    kind: Literal["least", "most", "times"]
+    value: float
+
+    def text(self, metric: Metric | None) -> str:
+        if self.kind != "times":
+            return f"{'>=' if self.kind == 'least' else '<='} {self.value:g}"
+        of = "" if metric is None else f" = {self.value * metric.baseline_value:.4f}"
+        return f">= {self.value:g} x the mean pose's{of}"
+
+    def met(self, metric: Metric) -> bool:
+        if self.kind == "most":
+            return metric.value <= self.value
+        return metric.value >= self.value * (metric.baseline_value if self.kind == "times" else 1)
+
+
+_BARS: Final[Mapping[HeadName, Sequence[_Bar]]] = {
+    "pose": (_Bar(COCO.tolerances[0].name, "times", 2.0),),
+    "count": (
+        _Bar(count.WITHIN_1.name, "least", 0.8),
+        _Bar(count.MAE.name, "most", 0.6),
+        _Bar(AUROC.name, "least", 0.8),
+        _Bar(ECE.name, "most", 0.05),
+        _Bar(R_OVER_RMAX.name, "least", 0.5),
+    ),
+    "motion": (),
+}
+_CONDITIONS: Final[Mapping[HeadName, str]] = {
+    "pose": "in rooms of which nothing trained",
+    "count": f"in simulated rooms of which nothing trained, with 0 to {MOST_PERSONS} persons",
+    "motion": "",
+}
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate.
+
+    Attributes:
+        gate: the name of its figure, and under which condition that must be measured.
+        bar: what the figure must be.
+        figure: what it is; None where it was not measured so.
+        low: lower end of the figure's interval, None where there is none.
+        high: the upper end.
+        interval: how that was made.
+        met: whether the figure is as it must be; its interval may reach beyond the bar all the same.
+        part: of which part of the data the figure is.
+        why: it was not measured, else None.
+    """
+
+    gate: str
+    bar: str
+    figure: float | None
+    low: float | None
+    high: float | None
+    interval: str | None
+    met: Literal["met", "not met", "not measured"]
+    part: str
+    why: str | None
+
+
+def gates(parts: Sequence[Predictions], metrics: Sequence[Metric], trained_rooms: Collection[str] | None) -> list[Gate]:
+    """Every gate of the head, on every part that fulfils its condition, or once, not measured, if none does.
+
+    Args:
+        parts: what was said, beside the truth.
+        metrics: the figures of these parts as wholes.
+        trained_rooms: names of the rooms that trained; None: they are not known.
+    """
+    judged: list[Gate] = []
+    unfit: list[Gate] = []
+    for part in parts:
+        mine = {metric.name: metric for metric in metrics if _is_of(metric, part)}
+        why = _unfit(part, trained_rooms)
+        for bar in _BARS[part.head]:
+            gate = _judge(bar, mine.get(bar.figure), part, why)
+            (judged if why is None else unfit).append(gate)
+    return judged or unfit[: len(_BARS[parts[0].head])]
+
+
+def _is_of(metric: Metric, part: Predictions) -> bool:
+    return metric.split == part.part or metric.split.endswith(": " + part.part)
+
+
+def _judge(bar: _Bar, metric: Metric | None, part: Predictions, why: str | None) -> Gate:
+    if why is None and metric is None:
+        why = "the model has no such figure here"
+    known = metric if why is None else None
+    return Gate(
+        gate=f"{bar.figure} {_CONDITIONS[part.head]}",
+        bar=bar.text(known),
+        figure=None if known is None else known.value,
+        low=None if known is None else known.low,
+        high=None if known is None else known.high,
+        interval=None if known is None else known.interval,
+        met="not measured" if known is None else "met" if bar.met(known) else "not met",
+        part=part.part,
+        why=why,
+    )
+
+
+def _unfit(part: Predictions, trained_rooms: Collection[str] | None) -> str | None:
+    """Why a part is not what the head's gates are about; None: it is."""
+    if part.leaky:
+        return "the split is leaky"
+    if (part.room < 0).any():
+        return "the data don't tell their rooms"
+    if trained_rooms is None:
+        return "which rooms trained is not known"
+    rooms = {part.names["room"][number] for number in np.unique(part.room)}
+    if not rooms.isdisjoint(trained_rooms):
+        return "windows of the same rooms trained"
+    if part.head == "count":
+        if not all(room.startswith(_SIMULATED) for room in rooms):
+            return "the rooms are not simulated"
+        missing = sorted(set(range(MOST_PERSONS + 1)) - set(part.truth.tolist()))
+        if missing:
+            return f"nowhere are there {', '.join(map(str, missing))} persons"
+    return None
+
+
+def rooms_that_trained(sources: Iterable[DataSource]) -> frozenset[str] | None:
+    """Names of the rooms that a bundle's data name; None where some of them are recorded, and don't tell theirs."""
+    rooms: set[str] = set()
+    for source in sources:
+        named = list(_NAMED.finditer(source.name))
+        if source.sha256 is not None or not named:
+            return None
+        for match in named:
+            first, last, listed = match.groups()
+            numbers = map(int, listed.split(",")) if listed else range(int(first), int(last) + 1)
+            rooms |= {f"{_SIMULATED}{number}" for number in numbers}
+    return frozenset(rooms)
+
+
+def gate_lines(found: Sequence[Gate]) -> list[str]:
+    """The table, for people at a terminal; nothing where the head has no gates."""
+    lines: list[str] = []
+    for part in dict.fromkeys(gate.part for gate in found):
+        mine = [gate for gate in found if gate.part == part]
+        width = max(len(gate.gate) for gate in mine)
+        lines += [f"gates on {part}", f"  {'gate':{width}}  {'bar':>8} {'figure':>9} {'interval':>17}  met"]
+        for gate in mine:
+            figure, between = numbers_of(gate)
+            said = gate.met if gate.why is None else f"{gate.met}: {gate.why}"
+            lines.append(f"  {gate.gate:{width}}  {gate.bar:>8} {figure:>9} {between:>17}  {said}")
+        lines.append("")
+    return lines
+
+
+def numbers_of(gate: Gate) -> tuple[str, str]:
+    """Figure and interval as text."""
+    figure = "-" if gate.figure is None else f"{gate.figure:.4f}"
+    between = "-" if gate.low is None or gate.high is None else f"{gate.low:.4f} - {gate.high:.4f}"
+    return figure, between
