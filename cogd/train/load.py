@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cogd.csi.window import WindowSpec
-from cogd.errors import ConfigError
+from cogd.errors import ConfigError, TrainError
 from cogd.sim.domain import DOMAINS
 from cogd.train.configfile import changed
 from cogd.train.data.dataset import cut_windows, open_dataset
@@ -68,7 +68,20 @@ def load_windows(config: Config, progress: Progress) -> Loaded:
     elif data.spec == "sim" and data.held_out_rooms > 0:
         first = _HELD_OUT_ROOM + seed * 1000
         held_out = _load("sim", config, first, data.held_out_rooms, ("held-out rooms", progress))
-    return Loaded(join([windows, *also]), held_out, sum(map(len, also)))
+    joined = join([windows, *also])
+    if held_out is not None:
+        _refuse_known(joined, held_out)
+    return Loaded(joined, held_out, sum(map(len, also)))
+
+
+def _refuse_known(windows: Windows, held_out: Windows) -> None:
+    """Raise TrainError if a session of the held-out data is among those that train, calibrate or test."""
+    known = set(windows.names["session"]) & set(held_out.names["session"])
+    if known:
+        raise TrainError(
+            f"the held-out data hold {len(known)} sessions of the other data, such as {min(known)!r}",
+            hint="data.held_out must be data of which nothing trains",
+        )
 
 
 def load_some(config: Config, progress: Progress) -> Windows:

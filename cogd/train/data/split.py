@@ -260,7 +260,10 @@ def _told(ids: Mapping[str, tuple[str, ...]]) -> str:
 
 def _refuse_none(rows: Rows) -> None:
     if len(rows) == 0:
-        raise TrainError("no window of the data has a usable label", hint="pose needs windows of exactly one person")
+        raise TrainError(
+            "no window of the data has a usable label",
+            hint="pose needs one person with keypoints, count a number of persons, motion a label; see `data inspect`",
+        )
 
 
 def _made(

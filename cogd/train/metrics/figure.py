@@ -101,7 +101,7 @@ def beats_baseline(metric: Metric) -> bool | None:
 def verdict(metric: Metric) -> str:
     """How a figure compares with its baseline: `better`, `better, not beyond doubt`, `NOT BETTER` or `not said`.
 
-    Beyond doubt is what has its whole interval on the better side of the baseline's value.
+    Beyond doubt is what has an interval, and the whole of it on the better side of the baseline's value.
     """
     beats = beats_baseline(metric)
     if beats is None:
@@ -109,6 +109,6 @@ def verdict(metric: Metric) -> str:
     if not beats:
         return "NOT BETTER"
     if metric.low is None or metric.high is None:
-        return "better"
+        return "better, not beyond doubt"
     beyond = metric.high < metric.baseline_value if metric.better == "lower" else metric.low > metric.baseline_value
     return "better" if beyond else "better, not beyond doubt"

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from cogd.errors import TrainError
 from cogd.train import load, rundir
 from cogd.train.cli import VERBS
 from cogd.train.configfile import changed
@@ -116,3 +117,11 @@ def test_every_verb_explains_itself(verb):
 
     assert ran.status == 0
     assert VERBS[verb].split()[0] in ran.out.lower()
+
+
+def test_held_out_data_that_also_train_are_refused():
+    rooms = "sim:rooms=1&first_room=5&persons=1&minutes=0.2&nodes=1"
+    config = changed(POSE, {"data.spec": rooms, "data.held_out": rooms})
+
+    with pytest.raises(TrainError, match="room 5, 1 persons"):
+        load.load_windows(config, lambda *_: None)

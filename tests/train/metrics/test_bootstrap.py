@@ -130,7 +130,7 @@ def test_what_is_not_defined_is_no_figure(statistic, baseline):
     [
         ("higher", 0.6, 0.55, 0.65, "better"),
         ("higher", 0.6, 0.45, 0.65, "better, not beyond doubt"),
-        ("higher", 0.6, None, None, "better"),
+        ("higher", 0.6, None, None, "better, not beyond doubt"),
         ("higher", 0.5, 0.5, 0.6, "NOT BETTER"),
         ("higher", 0.4, 0.3, 0.45, "NOT BETTER"),
         ("lower", 0.4, 0.3, 0.45, "better"),
