@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cogd.errors import TrainError
-from cogd.train.calibration import fit_line
+from cogd.train.calibration import fit_balanced_line
 from cogd.train.heads.motion import fit_motion
 from tests.train.factory import make_windows
 
@@ -15,10 +15,10 @@ def test_a_line_finds_the_one_that_made_the_labels():
     rng = np.random.default_rng(0)
     scores = rng.normal(1, 3, 20_000)
     positive = rng.random(20_000) < 1 / (1 + np.exp(-(1.7 * scores - 2.0)))
-    even = fit_line(scores, positive)
+    even = fit_balanced_line(scores, positive)
     # Both kinds count alike: of a sample with fewer positives the offset is that of as many as negatives.
     kept = np.flatnonzero(~positive | (rng.random(20_000) < 0.1))
-    few = fit_line(scores[kept], positive[kept])
+    few = fit_balanced_line(scores[kept], positive[kept])
 
     assert even.slope == pytest.approx(1.7, rel=0.06)
     assert even.offset + np.log(positive.mean() / (1 - positive.mean())) == pytest.approx(-2.0, abs=0.15)
@@ -27,7 +27,7 @@ def test_a_line_finds_the_one_that_made_the_labels():
 
 
 def test_scores_that_part_both_kinds_have_a_finite_line():
-    line = fit_line(np.asarray([-2.0, -1.0, 1.0, 2.0]), np.asarray([False, False, True, True]))
+    line = fit_balanced_line(np.asarray([-2.0, -1.0, 1.0, 2.0]), np.asarray([False, False, True, True]))
 
     assert 0 < line.slope < 1e3
     assert -line.offset / line.slope == pytest.approx(0, abs=1e-6)
