@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -69,9 +70,13 @@ def test_the_recipe_that_was_asked_for_is_in_the_report(count_run):
 
 def test_no_room_both_trains_and_is_held_out(monkeypatch):
     plans = []
-    simulated_rooms = load.simulated_rooms
+    simulated_rooms, windows = load.simulated_rooms, make_windows(4)
     monkeypatch.setattr(load, "simulated_rooms", lambda plan: plans.append(plan) or simulated_rooms(plan))
-    monkeypatch.setattr(load, "cut_windows", lambda *_, **__: make_windows(4))
+
+    def cut(*_, **__):
+        return dataclasses.replace(windows, names={**windows.names, "session": (f"of plan {len(plans)}",)})
+
+    monkeypatch.setattr(load, "cut_windows", cut)
     for seed in (0, 1, 899):
         load.load_windows(changed(COUNT, {"train.seed": seed}), lambda *_: None)
 
