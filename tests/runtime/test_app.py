@@ -252,7 +252,7 @@ class TestTheBundle:
             changed={"calibration.safetensors": tensors(temperature=one, slope=one * 0, offset=one * 0)},
             output=output,
         )
-        assert app.head._confidence(0.0) == 0.5
+        assert app.head._line.probability(3.0, 0.0) == 0.5
 
     def test_with_a_broken_calibration_is_refused(self):
         output = msgspec.structs.replace(COUNT, confidence="platt", calibration="calibration.safetensors")

@@ -68,7 +68,7 @@ def test_without_scipy_the_figures_can_not_be_made_and_the_pip_line_is_given():
 
 
 def test_evaluating_needs_no_torch(tmp_path):
-    arguments = ("evaluate", "--demo", demo.APPS / "demo-count.tar", "sim:rooms=1&persons=1&minutes=0.1", "--json")
+    arguments = ("evaluate", "--demo", demo.APPS / "demo-count.tar", "sim:rooms=1&persons=1&minutes=0.3", "--json")
     ran = run_without(("torch", "onnx", "onnxscript", "matplotlib"), *arguments)
 
     assert ran.returncode == 0, ran.stderr
