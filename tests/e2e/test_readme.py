@@ -40,8 +40,10 @@ def shortened(command: str, server_port: int) -> str:
     command = command.replace("0.0.0.0:5005", "127.0.0.1:0").replace("127.0.0.1:3000", f"127.0.0.1:{server_port}")
     if command.startswith("cogd run") and "--duration" not in command:
         return command + " --duration 1.5"
-    if re.match(r"cogd-train (pose|count|motion) ", command):
+    if re.match(r"cogd-train (pose|count) ", command):
         return command + SMALL
+    if command.startswith("cogd-train motion "):  # its parts are whole rooms
+        return command + SMALL.replace("--rooms 2", "--rooms 8")
     return command
 
 
