@@ -33,44 +33,49 @@ class Pool(nn.Module):
         return torch.cat([mean, encoded.std(dim=2)], dim=1) if self.deviation else mean
 
 
-class Published(nn.Module):
+class Encoder(nn.Module):
+    """Three convolutions and what is made of them over time."""
+
+    def __init__(self, layers: tuple[nn.Conv1d, nn.Conv1d, nn.Conv1d], pooling: Pooling) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.pool = Pool(layers[2].out_channels, pooling)
+        self.outputs = self.pool.outputs
+
+    def forward(self, window: Tensor) -> Tensor:
+        """Encode."""
+        for layer in self.layers:
+            window = functional.relu(layer(window))
+        pooled: Tensor = self.pool(window)
+        return pooled
+
+
+class Published(Encoder):
     """The encoder of the published cogs: three dilated convolutions."""
 
     def __init__(
         self, inputs: int = 56, widths: tuple[int, int, int] = (64, 128, 128), pooling: Pooling = "mean"
     ) -> None:
-        super().__init__()
-        self.c1 = nn.Conv1d(inputs, widths[0], 3, padding=1)
-        self.c2 = nn.Conv1d(widths[0], widths[1], 3, padding=2, dilation=2)
-        self.c3 = nn.Conv1d(widths[1], widths[2], 3, padding=4, dilation=4)
-        self.pool = Pool(widths[2], pooling)
-        self.outputs = self.pool.outputs
-
-    def forward(self, window: Tensor) -> Tensor:
-        """Encode."""
-        encoded = functional.relu(self.c2(functional.relu(self.c1(window))))
-        pooled: Tensor = self.pool(functional.relu(self.c3(encoded)))
-        return pooled
+        layers = (
+            nn.Conv1d(inputs, widths[0], 3, padding=1),
+            nn.Conv1d(widths[0], widths[1], 3, padding=2, dilation=2),
+            nn.Conv1d(widths[1], widths[2], 3, padding=4, dilation=4),
+        )
+        super().__init__(layers, pooling)
 
 
-class Strided(nn.Module):
+class Strided(Encoder):
     """Convolutions that halve the time twice: longer windows at the published encoder's cost."""
 
     def __init__(
         self, inputs: int = 56, widths: tuple[int, int, int] = (48, 96, 112), pooling: Pooling = "mean"
     ) -> None:
-        super().__init__()
-        self.c1 = nn.Conv1d(inputs, widths[0], 5, stride=2, padding=2)
-        self.c2 = nn.Conv1d(widths[0], widths[1], 5, stride=2, padding=2)
-        self.c3 = nn.Conv1d(widths[1], widths[2], 3, padding=2, dilation=2)
-        self.pool = Pool(widths[2], pooling)
-        self.outputs = self.pool.outputs
-
-    def forward(self, window: Tensor) -> Tensor:
-        """Encode."""
-        encoded = functional.relu(self.c2(functional.relu(self.c1(window))))
-        pooled: Tensor = self.pool(functional.relu(self.c3(encoded)))
-        return pooled
+        layers = (
+            nn.Conv1d(inputs, widths[0], 5, stride=2, padding=2),
+            nn.Conv1d(widths[0], widths[1], 5, stride=2, padding=2),
+            nn.Conv1d(widths[1], widths[2], 3, padding=2, dilation=2),
+        )
+        super().__init__(layers, pooling)
 
 
 class Spectrum(nn.Module):
@@ -119,7 +124,7 @@ class Variant(nn.Module):
         self,
         columns: int,
         front: Front,
-        encoder: Published | Strided | None,
+        encoder: Encoder | None,
         spectrum: Spectrum | None,
         outputs: tuple[int, ...],
         hidden: int,

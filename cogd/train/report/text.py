@@ -19,7 +19,7 @@ def format_report(metrics: Iterable[Metric], judged_by: Sequence[Gate], split: S
     """How it was split and exported, gates, a table a part, then the definitions."""
     sizes = f"{len(split.train)} windows train, {len(split.calibration)} calibrate, {len(split.test)} test"
     lines = [
-        f"split: {'LEAKY: ' if split.leaky else ''}{split.name}",
+        f"split: {split.name}",
         f"       {sizes}",
         f"graph: {graph}",
         f"parity of the ONNX file with a NumPy forward: {parity:.1e}",
