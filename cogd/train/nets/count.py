@@ -16,31 +16,32 @@ from torch.nn import functional
 from cogd.train.nets.base import CLASS_COUNT, Net
 from cogd.train.nets.published import Perceptron
 
-GAIN: Final = 10.0
-"""A change by a tenth of a column's root mean square is in the middle of that range."""
+MIDDLE: Final = 0.1
+"""What change is in the middle of that range, in a column's root mean square. x is the change divided by it."""
 
-_WIDTH: Final = 112
+_WIDTHS: Final = (48, 80, 96)
 
 
 class StridedEncoder(nn.Module):
-    """Changes over time, every fourth column of them kept: `[batch, 56, frames]` to `[batch, 112]`."""
+    """Changes over time, every fourth column of them kept: `[batch, 56, frames]` to `[batch, 96]`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.c1 = nn.Conv1d(56, 48, 5, stride=2, padding=2)
-        self.c2 = nn.Conv1d(48, 96, 5, stride=2, padding=2)
-        self.c3 = nn.Conv1d(96, _WIDTH, 3, padding=2, dilation=2)
+        self.c1 = nn.Conv1d(56, _WIDTHS[0], 5, stride=2, padding=2)
+        self.c2 = nn.Conv1d(_WIDTHS[0], _WIDTHS[1], 5, stride=2, padding=2)
+        self.c3 = nn.Conv1d(_WIDTHS[1], _WIDTHS[2], 3, padding=2, dilation=2)
 
     def forward(self, csi_window: Tensor) -> Tensor:
         """Take the mean away, compress, encode, average over time."""
-        encoded = functional.softsign(GAIN * (csi_window - csi_window.mean(dim=2, keepdim=True)))
+        change = csi_window - csi_window.mean(dim=2, keepdim=True)
+        encoded = change / (MIDDLE + change.abs())
         for layer in (self.c1, self.c2, self.c3):
             encoded = functional.relu(layer(encoded))
         return encoded.mean(dim=2)
 
 
 class StridedCountNet(Net):
-    """`csi_window [batch, 56, frames]` to `count_logits [batch, 8]`, `conf_logits [batch, 1]`. 80,393 parameters.
+    """`csi_window [batch, 56, frames]` to `count_logits [batch, 8]`, `conf_logits [batch, 1]`. 65,769 parameters.
 
     Columns are of unit root mean square; made for windows of 100 cells of 50 ms.
     """
@@ -51,8 +52,8 @@ class StridedCountNet(Net):
     def __init__(self) -> None:
         super().__init__()
         self.strided = StridedEncoder()
-        self.count_head = Perceptron(_WIDTH, 64, CLASS_COUNT)
-        self.conf_head = Perceptron(_WIDTH, 32, 1)
+        self.count_head = Perceptron(_WIDTHS[-1], 64, CLASS_COUNT)
+        self.conf_head = Perceptron(_WIDTHS[-1], 32, 1)
 
     def forward(self, csi_window: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate the number of persons, and whether that estimate is right."""
