@@ -40,14 +40,15 @@ class MotionHead:
     """Whether something moves in a node's view.
 
     Calibration: the probability of moving is sigmoid(`slope` * logit + `offset`); for a node that has watched the quiet
-    room it is sigmoid(`baseline_slope` * (logit - the node's baseline) + `baseline_offset`).
+    room it is sigmoid(`baseline_slope` * (logit - `baseline_share` * the node's baseline) + `baseline_offset`). The
+    share is 1 where it is not told.
     """
 
     event = "motion"
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
         numbers = {name: tensor.ravel().tolist() for name, tensor in calibration.items()}
-        self._line, self._above_baseline = motion_calibration(output, numbers)
+        self._line, self._above_baseline, self._share = motion_calibration(output, numbers)
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
         """One event for each row, of nodes without a baseline."""
@@ -66,7 +67,7 @@ class MotionHead:
     def why_not_quiet(self, scores: Sequence[float]) -> str | None:
         """What speaks against a room that was said to be quiet: that its baseline would call it moving, or hide it."""
         median = statistics.median(scores)
-        moving = sum(self._above_baseline.probability(score - median) >= 0.5 for score in scores)
+        moving = sum(self._probability(score, median) >= 0.5 for score in scores)
         if moving > min(max(MOVING_SHARE * len(scores), ONE_MOMENT), MOST_SHARE * len(scores)):
             return f"something moved: {moving} of {len(scores)} windows stand out from the others"
         probability = self._line.probability(median)
@@ -74,11 +75,13 @@ class MotionHead:
             return f"something moves: half of the windows are moving with a probability of {probability:.2f} or more"
         return None
 
-    def _reading(self, score: float, context: Context, baseline: Baseline | None) -> Reading:
+    def _probability(self, score: float, baseline: float | None) -> float:
         if baseline is None:
-            probability = self._line.probability(score)
-        else:
-            probability = self._above_baseline.probability(score - baseline.score)
+            return self._line.probability(score)
+        return self._above_baseline.probability(score - self._share * baseline)
+
+    def _reading(self, score: float, context: Context, baseline: Baseline | None) -> Reading:
+        probability = self._probability(score, None if baseline is None else baseline.score)
         confidence = rounded(max(probability, 1 - probability), _PARTS)
         fields = MotionFields(
             **context.fields(),

@@ -29,6 +29,7 @@ The error's density is exp(-r / s) / (2 pi s^2), which is Laplace's in every dir
 _KEYPOINTS, _LOG_SCALE = ("keypoints", [2 * JOINT_COUNT]), ("log_scale", [JOINT_COUNT])
 _MOTION = ("slope", "offset", "baseline_slope", "baseline_offset")
 _FUSED = ("fused_slope", "fused_offset")
+_BASELINE_SHARE = "baseline_share"
 _ODDS = "odds"
 
 
@@ -56,8 +57,8 @@ def pose_calibration(output: Output, calibration: Calibration) -> tuple[list[flo
     return list(scales), Line(slope, offset)
 
 
-def motion_calibration(output: Output, calibration: Calibration) -> tuple[Line, Line]:
-    """The line for a node without a baseline, and the one for a node that has one.
+def motion_calibration(output: Output, calibration: Calibration) -> tuple[Line, Line, float]:
+    """The line for a node without a baseline, the one for a node that has one, and how much of its baseline counts.
 
     Raises:
         ManifestError: the output, or the calibration, does not suit the motion head.
@@ -69,9 +70,12 @@ def motion_calibration(output: Output, calibration: Calibration) -> tuple[Line, 
     if output.confidence != "platt":
         raise ManifestError("the motion head wants a calibration: without it a logit means nothing")
     slope, offset, above_slope, above_offset = _numbers(calibration, _MOTION)
+    share = _numbers(calibration, [_BASELINE_SHARE])[0] if _BASELINE_SHARE in calibration else 1.0
     if min(slope, above_slope) <= 0:
         raise ManifestError("the calibration's slopes must be above 0: the greater the logit, the more moves")
-    return Line(slope, offset), Line(above_slope, above_offset)
+    if not 0 <= share <= 1:
+        raise ManifestError("the calibration's baseline_share must be between 0 and 1")
+    return Line(slope, offset), Line(above_slope, above_offset), share
 
 
 def count_classes(output: Output) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional
@@ -63,29 +63,45 @@ def fit_line(score: NDArray[np.float64], right: NDArray[np.bool_]) -> FittedLine
     return FittedLine(slope, offset, informative=slope > 0 and told > math.log(len(target)))
 
 
-def fit_balanced_line(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> FittedLine:
-    """The line of scores `[n]`, as if positive and negative ones were equally frequent; both must occur."""
+class BalancedLine(NamedTuple):
+    """A line as if positive and negative scores were equally frequent.
+
+    Attributes:
+        slope: of the score.
+        offset: added to it.
+        loss: mean cross-entropy of what it says, natural logarithm, weighted as it was fitted.
+    """
+
+    slope: float
+    offset: float
+    loss: float
+
+
+def fit_balanced_line(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_], weight: NDArray[np.float64] | None = None
+) -> BalancedLine:
+    """The line of scores `[n]`, both kinds, which must occur, weighing the same.
+
+    Args:
+        scores: the scores.
+        positive: of which kind each is.
+        weight: how much each counts among its kind; None: all alike.
+    """
     standard = torch.from_numpy(scores).double()
     centre, width = standard.mean(), standard.std(correction=0).clamp(min=1e-6)
     standard = (standard - centre) / width
     target = torch.from_numpy(positive).double()
-    weight = torch.where(target > 0, 0.5 / target.sum(), 0.5 / (1 - target).sum())
+    own = torch.ones_like(target) if weight is None else torch.from_numpy(weight).double()
+    share = torch.where(target > 0, 0.5 / (own * target).sum(), 0.5 / (own * (1 - target)).sum()) * own
     line = torch.zeros(2, dtype=torch.float64, requires_grad=True)
 
-    # A faint pull to zero keeps the fit finite where the scores part both kinds.
     def said() -> torch.Tensor:
-        return functional.binary_cross_entropy_with_logits(
-            line[0] * standard + line[1], target, weight, reduction="sum"
-        )
+        return functional.binary_cross_entropy_with_logits(line[0] * standard + line[1], target, share, reduction="sum")
 
+    # A faint pull to zero keeps the fit finite where the scores part both kinds.
     _minimise(line, lambda: said() + 1e-4 * (line**2).sum())
     slope, offset = (float(number) for number in line.detach())
-    told = 2 * len(target) * (math.log(2) - float(said().detach()))
-    return FittedLine(
-        slope / float(width),
-        offset - slope * float(centre / width),
-        informative=slope > 0 and told > math.log(len(target)),
-    )
+    return BalancedLine(slope / float(width), offset - slope * float(centre / width), float(said().detach()))
 
 
 def _minimise(parameter: torch.Tensor, loss: Callable[[], torch.Tensor]) -> None:

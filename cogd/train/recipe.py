@@ -49,7 +49,7 @@ MOTION: Final = MotionConfig(
     ),
     split=SplitConfig(kind="room"),
     model=ModelConfig(head="motion", net="motion_v1"),
-    train=TrainConfig(epochs=12, batch_size=512, learning_rate=0.01, restart_epochs=12, weight_decay=0.5),
+    train=TrainConfig(epochs=12, batch_size=512, learning_rate=0.01, restart_epochs=12, weight_decay=1.0),
     loss=MotionLoss(),
     output=OutputConfig(),
 )

@@ -54,6 +54,13 @@ class TestAnEvent:
         assert reading.fields.probability == pytest.approx(sigmoid(2.0 * (score - quiet) - 3.0), abs=1e-6)
         assert (reading.fields.baseline, reading.fields.baseline_time) == (quiet, 123.0)
 
+    @given(SCORES, SCORES, st.floats(0, 1, width=32))
+    def test_takes_off_as_much_of_the_baseline_as_counts(self, score, quiet, share):
+        head = MotionHead(MOTION, PLATT | {"baseline_share": np.float32([share])})
+        (reading,) = head.read_against(logits(score), contexts(1), [Baseline(score=quiet, time=123.0)])
+        assert reading.fields.probability == pytest.approx(sigmoid(2.0 * (score - share * quiet) - 3.0), abs=1e-6)
+        assert reading.fields.baseline == quiet
+
     @given(SCORES)
     def test_is_as_sure_as_its_verdict_is_probable(self, score):
         fields = read(score).fields
@@ -107,6 +114,14 @@ class TestAQuietRoom:
             assert why.startswith(f"something moved: {moving} of {of} windows")
         assert (MOVING_SHARE, ONE_MOMENT, MOST_SHARE) == (0.1, 20, 0.25)
 
+    def test_is_judged_by_the_share_of_its_median_that_counts(self):
+        """Where half of it does, scores of 4 are 2 above their own baseline, which is moving."""
+        head = MotionHead(MOTION, PLATT | {"baseline_share": np.float32([0.5])})
+        why = head.why_not_quiet([4.0] * 100)
+        assert why is not None
+        assert why.startswith("something moved: 100 of 100 windows")
+        assert head.why_not_quiet([2.0] * 100) is None
+
     @pytest.mark.parametrize("score", [4.2, 8.0])
     def test_is_none_where_all_the_time_something_moves(self, score):
         why = HEAD.why_not_quiet([score] * 100)
@@ -138,6 +153,11 @@ class TestABundleThatDoesNotSuit:
         calibration = {key: tensor for key, tensor in (PLATT | {name: value}).items() if tensor is not None}
         with pytest.raises(ManifestError, match="calibration"):
             MotionHead(MOTION, calibration)
+
+    @pytest.mark.parametrize("share", [-0.01, 1.01, math.nan])
+    def test_in_a_share_that_is_none_is_refused(self, share):
+        with pytest.raises(ManifestError, match="calibration"):
+            MotionHead(MOTION, PLATT | {"baseline_share": np.float32([share])})
 
     @pytest.mark.parametrize("name", ["slope", "baseline_slope"])
     def test_in_a_slope_that_is_not_above_0_is_refused(self, name):

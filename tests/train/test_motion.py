@@ -124,7 +124,7 @@ def test_a_motion_network_learns_and_is_described(tmp_path, monkeypatch):
     assert ((probability >= 0.5) == predictions.predicted).all()
     np.testing.assert_allclose(predictions.confidence, np.maximum(probability, 1 - probability), atol=1e-6)
     assert (description.output.confidence, description.output.calibration) == ("platt", rundir.CALIBRATION)
-    assert set(fitted) == {"slope", "offset", "baseline_slope", "baseline_offset"}
+    assert set(fitted) == {"slope", "offset", "baseline_slope", "baseline_offset", "baseline_share"}
     assert json.loads((tmp_path / rundir.REPORT).read_bytes())["config"]["model"]["net"] == "spread"
     assert set(safetensors.numpy.load_file(tmp_path / rundir.WEIGHTS)) == {"line.weight", "line.bias"}
 

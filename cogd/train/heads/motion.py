@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import safetensors.numpy
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from cogd.train.tasks import Outputs
 
 _LABELS = ("quiet", "moving")
+
+STILL_SHARE: Final = 0.15
+"""Of what is quiet, in the fit of the line that goes without a baseline, so much is somebody who keeps still. With none
+of it a chest that rises near a link is motion; with half, weak motion is quiet (docs/motion.md)."""
 
 
 class MotionTask:
@@ -76,33 +80,65 @@ class MotionTask:
 def fit_motion(windows: Windows, rows: NDArray[np.int64], scores: NDArray[np.float64]) -> dict[str, float]:
     """What the daemon's head applies, fitted on these rows' scores, by name.
 
-    Both kinds count as equally frequent: how often something moves is for whoever uses the probability to know. A
-    node's baseline is what `cogd calibrate` would measure: the median score of its quiet windows. Nodes without any
-    fit only the line that goes without.
+    Both kinds count as equally frequent: how often something moves is for whoever uses the probability to know.
+
+    * Without a baseline a fifth of quiet is somebody who keeps still, the rest the empty room, where both are known.
+    * A node's baseline is what `cogd calibrate` would measure: the median score of the earlier half of its empty room.
+      Of the other half, and of its motion, is the line that goes with it, and how much of a baseline counts: noise
+      raises what is quiet by more than what moves. Nodes that were not heard empty have no part in it.
+
+    Args:
+        windows: that hold the rows.
+        rows: ascending, all moving or quiet.
+        scores: of each row.
 
     Raises:
         TrainError: no node has both quiet and moving windows, or scores don't rise with motion.
     """
-    moving, links = windows.moving[rows] == 1, links_of(windows, rows)
-    above = np.full(len(rows), np.nan)
-    for link in np.unique(links[~moving]):
-        mine = links == link
-        above[mine] = scores[mine] - np.median(scores[mine & ~moving])
-    known = np.isfinite(above)
-    if not (moving & known).any():
+    moving, empty = windows.moving[rows] == 1, (windows.moving[rows] == 0) & (windows.persons[rows] == 0)
+    quiet = empty if empty.any() else ~moving
+    weight = np.where(quiet | moving, 1.0, 0.0)
+    if still := int((~quiet & ~moving).sum()):
+        weight[~quiet & ~moving] = STILL_SHARE / (1 - STILL_SHARE) * quiet.sum() / still
+    baseline, judged = _baselines(links_of(windows, rows), quiet, scores)
+    judged &= quiet | moving
+    if not (moving & judged).any():
         raise TrainError(
             "no node of the calibration part has both quiet and moving windows: a baseline's line can't be fitted",
             hint="let more rooms or sessions calibrate",
         )
-    line, baseline = fit_balanced_line(scores, moving), fit_balanced_line(above[known], moving[known])
-    if min(line.slope, baseline.slope) <= 0:
+    line = fit_balanced_line(scores, moving, weight)
+    share, above = min(
+        (
+            (float(share), fit_balanced_line(scores[judged] - share * baseline[judged], moving[judged]))
+            for share in np.linspace(0, 1, 21)
+        ),
+        key=lambda tried: tried[1].loss,
+    )
+    if min(line.slope, above.slope) <= 0:
         raise TrainError("the calibration part's scores do not rise with motion", hint="train for longer")
     return {
         "slope": line.slope,
         "offset": line.offset,
-        "baseline_slope": baseline.slope,
-        "baseline_offset": baseline.offset,
+        "baseline_slope": above.slope,
+        "baseline_offset": above.offset,
+        "baseline_share": share,
     }
+
+
+def _baselines(
+    links: NDArray[np.int64], quiet: NDArray[np.bool_], scores: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Each row's baseline, NaN where its link has none; and which rows have one that they had no part in."""
+    baseline, judged = np.full(len(scores), np.nan), np.zeros(len(scores), dtype=np.bool_)
+    for link in np.unique(links[quiet]):
+        mine, own = links == link, np.flatnonzero((links == link) & quiet)
+        watched = own[: len(own) // 2]
+        if len(watched):
+            baseline[mine] = np.median(scores[watched])
+            judged |= mine
+            judged[watched] = False
+    return baseline, judged
 
 
 class MotionHead:
@@ -118,7 +154,9 @@ class MotionHead:
     def judge(self, trained: Trained) -> Judged:
         """Moving where that is more probable than not; probabilities are calibrated first, on what can be heard."""
         windows = trained.windows
-        rows = learnable_rows(windows, trained.split.calibration, trained.config)
+        part = trained.split.calibration
+        quiet = part[windows.moving[part] == 0]
+        rows = np.union1d(learnable_rows(windows, part, trained.config), quiet)
         logits = _logits(trained, windows.csi[rows])
         fitted = fit_motion(windows, rows, logits)
         tensors = {name: np.asarray([number], dtype=np.float32) for name, number in fitted.items()}

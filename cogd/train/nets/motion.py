@@ -1,9 +1,10 @@
-"""The motion network: robust energies of slow shapes over the tones, and one linear layer.
+"""The motion network: robust energies of shapes over the tones, and one linear layer.
 
 Everything before the layer is fixed. What moves bends the amplitudes over the tones slowly, for its path is not much
 longer than the direct one, and it goes on doing so over several columns; noise does neither, and single bad frames
-stand alone. A linear layer over logarithms can tell how much there is of each and in what ratio, and little else:
-networks that learnt more knew rooms and radios of the training better and all others worse (docs/motion.md).
+stand alone. So fast shapes are noise, and say how much of the slow ones is. A linear layer over logarithms can tell
+how much there is of each and in what ratio, and little else: networks that learnt more knew rooms and radios of the
+training better and all others worse (docs/motion.md).
 """
 
 from __future__ import annotations
@@ -20,22 +21,26 @@ TONES: Final = 56
 SHAPES: Final = 8
 """Cosines over the tones, of half a period to four; a constant would be the gain, which is divided out."""
 
+FAST: Final = ((8, 13), (13, 21), (21, 35), (35, 54))
+"""Cosines of more periods, in bands: from which to before which, the constant not counted."""
+
 LAGS: Final = (1, 2, 5)
 """Columns: 50, 100 and 250 ms."""
 
 LEAST_RMS: Final = 1e-6
 LEAST_ENERGY: Final = 1e-6
-FEATURES: Final = 2 * SHAPES * (1 + len(LAGS))
+FEATURES: Final = 2 * (SHAPES * (1 + len(LAGS)) + 2 * len(FAST))
 LEAST_DEVIATION: Final = 1e-3
 _CHUNK: Final = 4096
 
 
 class MotionNet(Net):
-    """`csi_window [batch, 56, frames]` to `motion_logits [batch, 1]`. 65 parameters.
+    """`csi_window [batch, 56, frames]` to `motion_logits [batch, 1]`. 81 parameters.
 
     Each column is divided by its root mean square. Twice, once of the columns and once of their running median over
     five, each of eight cosines over the tones (DCT-II, orthonormal) gives a series in time. Of each series, centred,
-    come four energies: of itself, and half of that of its differences over 1, 2 and 5 columns. An energy is the fourth
+    come four energies: of itself, and half of that of its differences over 1, 2 and 5 columns. Of faster cosines, in
+    four bands, come the mean energies of themselves and of their differences over 1 column. An energy is the fourth
     power of the mean root of the magnitude, on which one bad column in twenty has little hold. Their logarithms are
     shifted and scaled by what `standardise` measured.
     """
@@ -46,7 +51,7 @@ class MotionNet(Net):
     def __init__(self) -> None:
         super().__init__()
         tone = torch.arange(TONES, dtype=torch.float64) + 0.5
-        shape = torch.arange(1, SHAPES + 1, dtype=torch.float64)
+        shape = torch.arange(1, FAST[-1][1] + 1, dtype=torch.float64)
         cosines = torch.cos(math.pi / TONES * shape[:, None] * tone) * math.sqrt(2 / TONES)
         self.register_buffer("cosines", cosines.float(), persistent=False)
         self.register_buffer("mean", torch.zeros(FEATURES))
@@ -72,13 +77,21 @@ class MotionNet(Net):
 
     def _energies(self, columns: Tensor) -> list[Tensor]:
         # Centred before it is summed over the tones: what varies is small beside what does not.
-        series = torch.matmul(self.get_buffer("cosines"), columns - columns.mean(dim=2, keepdim=True))
-        return [_energy(series), *(_energy(series[:, :, lag:] - series[:, :, :-lag]) / 2 for lag in LAGS)]
+        every = torch.matmul(self.get_buffer("cosines"), columns - columns.mean(dim=2, keepdim=True))
+        series = every[:, :SHAPES]
+        slow = [_energy(series), *(_energy(series[:, :, lag:] - series[:, :, :-lag]) / 2 for lag in LAGS)]
+        fast = every[:, FAST[0][0] :]
+        return [*slow, *_in_bands(_energy(fast)), *_in_bands(_energy(fast[:, :, 1:] - fast[:, :, :-1]) / 2)]
 
 
 def _energy(series: Tensor) -> Tensor:
     root = series.abs().sqrt().mean(dim=2)
     return (root * root) * (root * root)
+
+
+def _in_bands(energy: Tensor) -> list[Tensor]:
+    first = FAST[0][0]
+    return [energy[:, low - first : high - first].mean(dim=1, keepdim=True) for low, high in FAST]
 
 
 def running_median_of_5(values: Tensor) -> Tensor:

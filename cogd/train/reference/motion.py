@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _SHAPES = 8
+_FAST = ((9, 14), (14, 22), (22, 36), (36, 55))
 
 
 def forward(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -29,16 +30,29 @@ def forward(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]
 
 
 def _energies(columns: Array) -> list[Array]:
-    """Four energies `[batch, 8]` of the columns' cosines: of the series, and of its differences."""
+    """Four energies `[batch, 8]` of slow cosines of the columns, eight `[batch, 1]` of fast ones."""
+    slow = _series(columns, range(1, _SHAPES + 1))
+    energies = [_energy(slow), *(_energy(slow[:, :, lag:] - slow[:, :, :-lag]) / 2 for lag in (1, 2, 5))]
+    fast = [_series(columns, range(low, high)) for low, high in _FAST]
+    energies += [_energy(series).mean(axis=1, keepdims=True) for series in fast]
+    energies += [_energy(np.diff(series, axis=2)).mean(axis=1, keepdims=True) / 2 for series in fast]
+    return energies
+
+
+def _series(columns: Array, shapes: range) -> Array:
+    """Cosines `[batch, shapes, columns]` of each column, centred in time."""
     tones = columns.shape[1]
     series = np.stack(
         [
             np.einsum("t,btn->bn", np.cos(np.pi * shape * (2 * np.arange(tones) + 1) / (2 * tones)), columns)
-            for shape in range(1, _SHAPES + 1)
+            for shape in shapes
         ],
         axis=1,
     ) * np.sqrt(2.0 / tones)
-    series = series - series.mean(axis=2, keepdims=True)
-    parts = [series, *(series[:, :, lag:] - series[:, :, :-lag] for lag in (1, 2, 5))]
-    factors = (1.0, 0.5, 0.5, 0.5)
-    return [factor * np.mean(np.sqrt(np.abs(part)), axis=2) ** 4 for part, factor in zip(parts, factors, strict=True)]
+    centred: Array = series - series.mean(axis=2, keepdims=True)
+    return centred
+
+
+def _energy(series: Array) -> Array:
+    energy: Array = np.mean(np.sqrt(np.abs(series)), axis=2) ** 4
+    return energy
