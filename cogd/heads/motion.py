@@ -31,7 +31,7 @@ ONE_MOMENT: Final = 20
 MOST_SHARE: Final = 0.25
 """... but never more than this."""
 
-SURELY_MOVING: Final = 0.75
+SURELY_MOVING: Final = 0.65
 """Where half of the windows are moving with this probability without any baseline, something moves all the time: the
 scores' own median, which is as high, would hide it. A half would refuse noisy links, which need a baseline most."""
 

@@ -38,14 +38,14 @@ def room(count: int, seed: int = 0) -> np.ndarray:
     return (shape[:, :, None] + loud * rng.normal(0, 1, (count, 56, 20))).astype(np.float32)
 
 
-def test_it_has_81_parameters_and_a_name():
+def test_it_has_67_parameters_and_a_name():
     assert NETS["motion_v1"] is MotionNet
     net = make_net()
     assert {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()} == {
-        "motion.weight": (1, 80),
+        "motion.weight": (1, 66),
         "motion.bias": (1,),
-        "mean": (80,),
-        "deviation": (80,),
+        "mean": (66,),
+        "deviation": (66,),
     }
     assert not net.wants_normaliser
 
@@ -100,7 +100,7 @@ def test_silence_and_zeros_give_a_number():
 def test_one_bad_column_moves_the_score_less_than_motion_does():
     net, still = make_net(), room(20, seed=3)
     with torch.no_grad():
-        net.motion.weight.fill_(1 / 80)
+        net.motion.weight.fill_(1 / 66)
     bent = np.cos(np.pi * (np.arange(56) + 0.5) / 56)[None, :, None]
     bad, moving = still.copy(), still + 0.5 * bent * np.sin(np.arange(20) * 0.9)
     bad[:, :, 7:8] += 0.5 * bent

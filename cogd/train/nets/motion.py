@@ -21,28 +21,28 @@ TONES: Final = 56
 SHAPES: Final = 8
 """Cosines over the tones, of half a period to four; a constant would be the gain, which is divided out."""
 
-FAST: Final = ((8, 13), (13, 21), (21, 35), (35, 54))
-"""Cosines of more periods, in bands: from which to before which, the constant not counted."""
+FAST: Final = ((22, 36), (36, 55))
+"""Cosines of eleven periods and more, in two bands: from which to before which."""
 
 LAGS: Final = (1, 2, 5)
 """Columns: 50, 100 and 250 ms."""
 
 LEAST_RMS: Final = 1e-6
 LEAST_ENERGY: Final = 1e-6
-FEATURES: Final = 2 * (SHAPES * (1 + len(LAGS)) + 2 * len(FAST))
+FEATURES: Final = 2 * SHAPES * (1 + len(LAGS)) + len(FAST)
 LEAST_DEVIATION: Final = 1e-3
 _CHUNK: Final = 4096
 
 
 class MotionNet(Net):
-    """`csi_window [batch, 56, frames]` to `motion_logits [batch, 1]`. 81 parameters.
+    """`csi_window [batch, 56, frames]` to `motion_logits [batch, 1]`. 67 parameters.
 
     Each column is divided by its root mean square. Twice, once of the columns and once of their running median over
     five, each of eight cosines over the tones (DCT-II, orthonormal) gives a series in time. Of each series, centred,
-    come four energies: of itself, and half of that of its differences over 1, 2 and 5 columns. Of faster cosines, in
-    four bands, come the mean energies of themselves and of their differences over 1 column. An energy is the fourth
-    power of the mean root of the magnitude, on which one bad column in twenty has little hold. Their logarithms are
-    shifted and scaled by what `standardise` measured.
+    come four energies: of itself, and half of that of its differences over 1, 2 and 5 columns. Of two bands of fast
+    cosines of the columns comes the mean energy. An energy is the fourth power of the mean root of the magnitude, on
+    which one bad column in twenty has little hold. Their logarithms are shifted and scaled by what `standardise`
+    measured.
     """
 
     output_names = ("motion_logits",)
@@ -50,10 +50,8 @@ class MotionNet(Net):
 
     def __init__(self) -> None:
         super().__init__()
-        tone = torch.arange(TONES, dtype=torch.float64) + 0.5
-        shape = torch.arange(1, FAST[-1][1] + 1, dtype=torch.float64)
-        cosines = torch.cos(math.pi / TONES * shape[:, None] * tone) * math.sqrt(2 / TONES)
-        self.register_buffer("cosines", cosines.float(), persistent=False)
+        self.register_buffer("cosines", _cosines(1, SHAPES + 1), persistent=False)
+        self.register_buffer("fast_cosines", _cosines(FAST[0][0], FAST[-1][1]), persistent=False)
         self.register_buffer("mean", torch.zeros(FEATURES))
         self.register_buffer("deviation", torch.ones(FEATURES))
         self.motion = nn.Linear(FEATURES, 1)
@@ -72,26 +70,32 @@ class MotionNet(Net):
     def _features(self, csi_window: Tensor) -> Tensor:
         power = (csi_window * csi_window).mean(dim=1, keepdim=True)
         columns = csi_window / power.sqrt().clamp(min=LEAST_RMS)
-        energies = [*self._energies(columns), *self._energies(running_median_of_5(columns))]
+        energies = [*self._energies(columns), *self._energies(running_median_of_5(columns)), *self._noise(columns)]
         return torch.log(torch.cat(energies, dim=1) + LEAST_ENERGY)
 
     def _energies(self, columns: Tensor) -> list[Tensor]:
-        # Centred before it is summed over the tones: what varies is small beside what does not.
-        every = torch.matmul(self.get_buffer("cosines"), columns - columns.mean(dim=2, keepdim=True))
-        series = every[:, :SHAPES]
-        slow = [_energy(series), *(_energy(series[:, :, lag:] - series[:, :, :-lag]) / 2 for lag in LAGS)]
-        fast = every[:, FAST[0][0] :]
-        return [*slow, *_in_bands(_energy(fast)), *_in_bands(_energy(fast[:, :, 1:] - fast[:, :, :-1]) / 2)]
+        series = _series(self.get_buffer("cosines"), columns)
+        return [_energy(series), *(_energy(series[:, :, lag:] - series[:, :, :-lag]) / 2 for lag in LAGS)]
+
+    def _noise(self, columns: Tensor) -> list[Tensor]:
+        energy, first = _energy(_series(self.get_buffer("fast_cosines"), columns)), FAST[0][0]
+        return [energy[:, low - first : high - first].mean(dim=1, keepdim=True) for low, high in FAST]
+
+
+def _cosines(first: int, end: int) -> Tensor:
+    """DCT-II, orthonormal: `[end - first, 56]`."""
+    tone, shape = torch.arange(TONES, dtype=torch.float64) + 0.5, torch.arange(first, end, dtype=torch.float64)
+    return (torch.cos(math.pi / TONES * shape[:, None] * tone) * math.sqrt(2 / TONES)).float()
+
+
+def _series(cosines: Tensor, columns: Tensor) -> Tensor:
+    # Centred before it is summed over the tones: what varies is small beside what does not.
+    return torch.matmul(cosines, columns - columns.mean(dim=2, keepdim=True))
 
 
 def _energy(series: Tensor) -> Tensor:
     root = series.abs().sqrt().mean(dim=2)
     return (root * root) * (root * root)
-
-
-def _in_bands(energy: Tensor) -> list[Tensor]:
-    first = FAST[0][0]
-    return [energy[:, low - first : high - first].mean(dim=1, keepdim=True) for low, high in FAST]
 
 
 def running_median_of_5(values: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _SHAPES = 8
-_FAST = ((9, 14), (14, 22), (22, 36), (36, 55))
+_FAST = ((22, 36), (36, 55))
 
 
 def forward(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -22,7 +22,8 @@ def forward(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]
     columns = csi.astype(np.float64)
     columns = columns / np.maximum(np.sqrt(np.mean(columns**2, axis=1, keepdims=True)), 1e-6)
     neighbours = np.lib.stride_tricks.sliding_window_view(columns, 5, axis=2)
-    energies = _energies(columns) + _energies(np.median(neighbours, axis=3))
+    noise = [_energy(_series(columns, range(low, high))).mean(axis=1, keepdims=True) for low, high in _FAST]
+    energies = _energies(columns) + _energies(np.median(neighbours, axis=3)) + noise
     features = np.log(np.concatenate(energies, axis=1) + 1e-6)
     features = (features - weights["mean"].astype(np.float64)) / weights["deviation"].astype(np.float64)
     logits = features @ weights["motion.weight"].astype(np.float64).T + weights["motion.bias"]
@@ -30,13 +31,9 @@ def forward(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]
 
 
 def _energies(columns: Array) -> list[Array]:
-    """Four energies `[batch, 8]` of slow cosines of the columns, eight `[batch, 1]` of fast ones."""
-    slow = _series(columns, range(1, _SHAPES + 1))
-    energies = [_energy(slow), *(_energy(slow[:, :, lag:] - slow[:, :, :-lag]) / 2 for lag in (1, 2, 5))]
-    fast = [_series(columns, range(low, high)) for low, high in _FAST]
-    energies += [_energy(series).mean(axis=1, keepdims=True) for series in fast]
-    energies += [_energy(np.diff(series, axis=2)).mean(axis=1, keepdims=True) / 2 for series in fast]
-    return energies
+    """Four energies `[batch, 8]` of the columns' slow cosines: of the series, and of its differences."""
+    series = _series(columns, range(1, _SHAPES + 1))
+    return [_energy(series), *(_energy(series[:, :, lag:] - series[:, :, :-lag]) / 2 for lag in (1, 2, 5))]
 
 
 def _series(columns: Array, shapes: range) -> Array:
