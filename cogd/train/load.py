@@ -126,7 +126,10 @@ def split_windows(windows: Windows, rows: NDArray[np.int64], split: SplitConfig,
             seed=split.seed,
         )
     if not (isinstance(split.test, float) and isinstance(split.calibration, float)):
-        raise ConfigError("split.test and split.calibration by name are for split.kind session, room or subject")
+        raise ConfigError(
+            f"split.test and split.calibration by name do not go with split.kind = {split.kind!r}",
+            hint="give shares such as 0.2, or split.kind session, room or subject",
+        )
     if split.kind == "time":
         return temporal_split(windows, rows, test=split.test, calibration=split.calibration)
     return random_split(
