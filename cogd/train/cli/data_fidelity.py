@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.rooms < 1 or not 1 <= arguments.seconds <= 60 or not 0 <= arguments.seed < 900:
         raise ConfigError(
-            f"--rooms {arguments.rooms} --seconds {arguments.seconds:g} --seed {arguments.seed}: one is out of its bounds",
+            "--rooms, --seconds or --seed is out of its bounds",
             hint="rooms must be 1 or more, seconds 1 to 60, and a seed 0 to 899",
         )
     reports = []
