@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from cogd.train.edge import EdgeModel
     from cogd.train.folds import ConfidentTask, MakeTask
     from cogd.train.heads.base import Head, Judged
-    from cogd.train.loop import Epoch
+    from cogd.train.history import Epoch
     from cogd.train.tasks import Task
 
 _GOLDEN_WINDOWS = 4
