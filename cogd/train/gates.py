@@ -103,16 +103,12 @@ def gates(parts: Sequence[Predictions], metrics: Sequence[Metric], trained_rooms
     judged: list[Gate] = []
     unfit: list[Gate] = []
     for part in parts:
-        mine = {metric.name: metric for metric in metrics if _is_of(metric, part)}
+        mine = {metric.name: metric for metric in metrics if metric.split == part.part}
         why = _unfit(part, trained_rooms)
         for bar in _BARS[part.head]:
             gate = _judge(bar, mine.get(bar.figure), part, why)
             (judged if why is None else unfit).append(gate)
     return judged or unfit[: len(_BARS[parts[0].head])]
-
-
-def _is_of(metric: Metric, part: Predictions) -> bool:
-    return metric.split == part.part or metric.split.endswith(": " + part.part)
 
 
 def _judge(bar: _Bar, metric: Metric | None, part: Predictions, why: str | None) -> Gate:

@@ -55,8 +55,8 @@ _PART_NAMES = {
     "session": "held-out sessions",
     "room": "held-out rooms",
     "subject": "held-out subjects",
-    "random": "windows drawn at random",
 }
+"""By kind of split. That of random windows is its own name: nothing is held out."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,8 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
 def _predictions(run: Run, split: Split, judged: Judged) -> list[Predictions]:
     """What the network says of the test part, and of the data of which no part trained."""
     head = run.config.model.head
-    parts = [(f"{_PART_NAMES[run.config.split.kind]}: {split.name}", run.windows, split.test, split.leaky)]
+    tested = split.name if split.leaky else f"{_PART_NAMES[run.config.split.kind]}: {split.name}"
+    parts = [(tested, run.windows, split.test, split.leaky)]
     if run.held_out is not None:
         simulated = run.config.data.spec == "sim" and not run.config.data.held_out
         name = "held-out rooms: no part of them trained" if simulated else "other data: no part of them trained"
@@ -339,7 +340,7 @@ def _provenance(run: Run, head: Head, split: Split, metrics: Sequence[Metric]) -
         *head.limits,
     ]
     if split.leaky:
-        limits.insert(0, "Its split is leaky: windows that trained share what they hear with windows that tested.")
+        limits.insert(0, f"Its split is leaky, and figures on it prove nothing: {split.name.removeprefix('LEAKY: ')}.")
     if run.config.data.spec.startswith("paired:"):
         limits.append("The recording is one session, and frames of several nodes may be interleaved in its windows.")
     if all(source.sha256 is None for source in sources):

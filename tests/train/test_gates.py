@@ -95,13 +95,6 @@ def test_parts_that_fulfil_the_condition_are_judged_and_the_others_left_out():
     assert (found[0].figure, found[5].figure) == (0.81, 0.9)
 
 
-def test_a_leaky_part_finds_its_figures_and_measures_nothing():
-    leaky = part(leaky=True)
-    marked = [metric(name, value, "LEAKY (training saw it): held-out rooms") for name, value in VALUES.items()]
-
-    assert {gate.met for gate in gates([leaky], marked, ())} == {"not measured"}
-
-
 def test_the_rooms_of_a_bundle_are_those_that_its_data_name():
     one = DataSource(
         name="cogd simulator: rooms 3 to 5, persons [0]; cogd simulator: rooms [9, 11], x", sha256=None, licence="a"

@@ -45,7 +45,7 @@ _STYLE: Final[dict[Any, Any]] = {
     "figure.constrained_layout.h_pad": 0.06,
     "svg.hashsalt": "cogd",
 }
-LEAKY: Final = "LEAKY: training may have seen frames of what is tested here. These figures prove nothing."
+LEAKY: Final = "LEAKY: what is tested here was dealt at random out of what trained. These figures prove nothing."
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def sections(source: Source) -> list[Section]:
 
 
 def _panels(source: Source, predictions: Predictions) -> Iterator[Panel]:
-    whole = [metric for metric in source.metrics if _is_of(metric, predictions.part)]
+    whole = [metric for metric in source.metrics if metric.split == predictions.part]
     if whole:
         yield Panel("Figures", 2, 0.9 + 0.27 * len(whole), partial(plots.figures, metrics=whole))
-    parts = [metric for metric in source.parts if _is_of(metric, predictions.part)]
+    parts = [metric for metric in source.parts if metric.split == predictions.part]
     headline = SCORING[predictions.head].headline
     alone = [m for m in parts if m.name.startswith((f"{headline}.", "recall."))]
     if alone:
@@ -111,20 +111,12 @@ def _grouped(source: Source, predictions: Predictions, headline: str) -> Panel |
     """The first figure for each room, or for each session where there is one room; at most forty."""
     for group in ("room", "session"):
         prefix = f"{predictions.part}; {group} "
-        mine = [m for m in source.parts if m.name == headline and _begins(m, prefix)][:40]
+        mine = [m for m in source.parts if m.name == headline and m.split.startswith(prefix)][:40]
         if mine:
-            names = [metric.split.partition(prefix)[2] for metric in mine]
+            names = [metric.split.removeprefix(prefix) for metric in mine]
             drawn = partial(plots.of_parts, metrics=mine, names=names, label=headline)
             return Panel(f"Each {group}", 1, 1.2 + 0.25 * max(8, len(mine)), drawn)
     return None
-
-
-def _begins(metric: Metric, prefix: str) -> bool:
-    return metric.split.startswith(prefix) or f": {prefix}" in metric.split
-
-
-def _is_of(metric: Metric, part: str) -> bool:
-    return metric.split == part or metric.split.endswith(": " + part)
 
 
 def render_png(source: Source) -> bytes:
@@ -231,7 +223,7 @@ def render_html(source: Source) -> str:
     lines += _gates(source.gates)
     for section in sections(source):
         lines.append(f"<h2>{escape(section.title)}</h2>")
-        mine = [metric for metric in source.metrics if _is_of(metric, section.title)]
+        mine = [metric for metric in source.metrics if metric.split == section.title]
         if mine:
             lines += _table(mine)
         for panels in _in_rows(section.panels):
