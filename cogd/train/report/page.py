@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from cogd.train.gates import gate_lines, numbers_of
 from cogd.train.metrics.figure import verdict
 from cogd.train.report import plots
-from cogd.train.report.text import baseline_lines
+from cogd.train.report.text import baseline_lines, interval_lines
 from cogd.train.scoring import SCORING, right
 
 if TYPE_CHECKING:
@@ -241,15 +241,13 @@ def render_html(source: Source) -> str:
 def _table(metrics: Sequence[Metric]) -> list[str]:
     lines = ["<table><tr><th>figure<th>model<th>interval<th>baseline<th>compared<th>n<th>the baseline is</tr>"]
     for m in metrics:
-        known = "not known" if m.low is None or m.high is None else f"{m.low:.4f} to {m.high:.4f}"
+        known = "-" if m.low is None or m.high is None else f"{m.low:.4f} to {m.high:.4f}"
         cells = [f"{m.value:.4f}", known, f"{m.baseline_value:.4f}", verdict(m), str(m.n), m.baseline_name]
         row = "".join(f"<td>{escape(cell)}" for cell in cells)
         kind = ' class="worse"' if verdict(m) == "NOT BETTER" else ""
         lines.append(f"<tr{kind}><td>{escape(m.name)}{row}</tr>")
     lines.append("</table>")
-    intervals = dict.fromkeys(metric.interval for metric in metrics if metric.interval)
-    lines += [f'<p class="small">interval: {escape(text)}</p>' for text in intervals]
-    return lines
+    return lines + [f'<p class="small">{escape(line)}</p>' for line in interval_lines(metrics)]
 
 
 def _gates(found: Sequence[Gate]) -> list[str]:
