@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", help="KIND:PLACE, as `cogd-train data inspect` takes it")
     parser.add_argument("--stride", type=int, metavar="N", help="frames from window to window (a window's length)")
     parser.add_argument(
-        "--calibrate-s", type=float, metavar="S", help="first watch each setup's quiet room for S s, as cogd calibrate"
+        "--calibrate-s",
+        type=float,
+        metavar="S",
+        help="first watch each setup's quiet room for S s (2 to 600), as cogd calibrate",
     )
     parser.add_argument("--trust-dir", type=Path, default=Path(TRUST_DIR), metavar="DIR", help="(%(default)s)")
     add_trust_argument(parser)
@@ -45,8 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.stride is not None and arguments.stride < 1:
         raise ConfigError(f"a stride of {arguments.stride} frames", hint="1 or more")
-    if arguments.calibrate_s is not None and not 0 < arguments.calibrate_s < math.inf:
-        raise ConfigError(f"calibrating for {arguments.calibrate_s:g} s", hint="more than a second")
     app = load_app(_verified(arguments))
     evaluation, parts = evaluate(
         app, open_dataset(arguments.dataset), arguments.stride, calibrate_s=arguments.calibrate_s
@@ -93,13 +93,15 @@ def _print(evaluation: Evaluation) -> None:
     from cogd.train.report.text import format_figures, format_groups
 
     app, windows = evaluation.app, evaluation.windows
+    calibrated = "calibrated" in windows
     parts = list(dict.fromkeys(metric.split for metric in evaluation.metrics))
     alone = [metric for metric in evaluation.parts if metric.split in parts]
     grouped = [metric for metric in evaluation.parts if metric.split not in parts]
     lines = [
         f"{app['id']} {app['version']} ({app['digest']}), head {app['head']}, run by {app['backend']}",
         f"on {evaluation.data.name}; licence {evaluation.data.licence}",
-        f"{windows['cut']} windows every {evaluation.stride} frames, {windows['labelled']} with a label",
+        f"{windows['cut']} windows every {evaluation.stride} frames, {windows['labelled']} with a label"
+        + (f", {windows['calibrated']} with a baseline, {windows['uncalibrated']} without" if calibrated else ""),
         *(f"note: {note}" for note in evaluation.notes),
         *(f"limit of the bundle: {limit}" for limit in evaluation.limits),
         "",
