@@ -99,7 +99,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     progress_after: Callable[[str, Epoch], None] = lambda *_: None,
 ) -> list[Metric] | None:
-    """Train, export, measure and write everything that a bundle needs.
+    """Train, export, measure and write everything that a bundle needs; of a run before nothing is left beside it.
 
     Args:
         run: what.
@@ -120,8 +120,6 @@ def train(
     try:
         if world.rank == 0:
             run.out.mkdir(parents=True, exist_ok=True)
-            # First away, last written: a directory with a description holds the files of one run.
-            (run.out / rundir.DESCRIPTION).unlink(missing_ok=True)
         prepared = prepare(run.config, run.windows, device, run.out, world, run.only_train)
         if not _learn(run, prepared, world, progress, stop):
             return None
@@ -189,6 +187,7 @@ def _learn(
     done = prepared.loop.resume(run.out / rundir.CHECKPOINT) if run.resume else 0
     listeners: list[Callable[[Epoch], None]] = []
     if world.rank == 0:
+        rundir.clear(run.out, resume=run.resume)  # not before it is known that this run can begin, or go on
         (run.out / rundir.CONFIG).write_text(template(run.config), encoding="utf-8")
         listeners.append(History(run.out / rundir.HISTORY, done).add)
         if run.config.output.tensorboard:

@@ -318,3 +318,14 @@ def test_what_was_kept_can_be_drawn(count_bundle, public_key, tmp_path):
     assert len(predictions) == json.loads((out / "report.json").read_bytes())["windows"]["labelled"]
     assert run_cli("report", out).status == 0
     assert (out / "report.png").stat().st_size > 10_000
+    assert run_cli("evaluate", count_bundle, SIM, *trust, "--out", out).status == 0
+    assert {path.name for path in out.iterdir()} == {"report.json", "predictions.safetensors"}, "of the one before"
+
+
+def test_what_is_kept_never_takes_the_place_of_a_runs_report(count_bundle, count_run, public_key, tmp_path):
+    before = (count_run / "report.json").read_bytes()
+    trust = ("--trust", public_key, "--trust-dir", tmp_path)
+    ran = run_cli("evaluate", count_bundle, SIM, *trust, "--out", count_run)
+
+    assert (ran.status, "is a run directory" in ran.err) == (30, True)
+    assert (count_run / "report.json").read_bytes() == before

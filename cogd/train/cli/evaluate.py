@@ -42,22 +42,26 @@ def run(arguments: argparse.Namespace) -> int:
     import msgspec
 
     from cogd.runtime.app import load_app
+    from cogd.train import rundir
     from cogd.train.data.dataset import open_dataset
     from cogd.train.evaluate import evaluate
 
     if arguments.stride is not None and arguments.stride < 1:
         raise ConfigError(f"a stride of {arguments.stride} frames", hint="1 or more")
+    if arguments.out is not None and (arguments.out / rundir.CONFIG).exists():
+        raise TrainError(f"{arguments.out} is a run directory, which has a report of its own", hint="another --out")
     app = load_app(_verified(arguments))
     evaluation, parts = evaluate(
         app, open_dataset(arguments.dataset), arguments.stride, calibrate_s=arguments.calibrate_s
     )
     encoded = msgspec.json.format(msgspec.json.encode(evaluation), indent=2)
     if arguments.out is not None:
-        from cogd.train import rundir
         from cogd.train.predictions import write_predictions
 
         try:
             arguments.out.mkdir(parents=True, exist_ok=True)
+            for name in (rundir.PAGE, rundir.PICTURE):  # of what was kept there before
+                (arguments.out / name).unlink(missing_ok=True)
             (arguments.out / rundir.REPORT).write_bytes(encoded + b"\n")
         except OSError as error:
             raise TrainError(f"{arguments.out} can't be written: {error.strerror}") from error

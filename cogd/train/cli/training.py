@@ -43,7 +43,9 @@ def add_training_arguments(parser: argparse.ArgumentParser, head: str) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the configuration: train.epochs=10"
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the run directory's checkpoint and config")
+    held = parser.add_mutually_exclusive_group()
+    held.add_argument("--resume", action="store_true", help="go on from the run directory's checkpoint and config")
+    held.add_argument("--overwrite", action="store_true", help="put a new run in the place of one that DIR holds")
     parser.add_argument(
         "--dry-run", action="store_true", help="build everything of a little of the data, do one step, write nothing"
     )
@@ -78,6 +80,8 @@ def run_training(arguments: argparse.Namespace, head: str) -> int:
     out = Path(config.output.folder)
     if arguments.resume and not (out / rundir.CHECKPOINT).exists():
         raise TrainError(f"{out} holds no checkpoint", hint="train without --resume")
+    if not (arguments.resume or arguments.overwrite):
+        rundir.refuse_run(out)
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     with _Bars(shown=first) as bars:
         data = load_windows(config, bars.tell)
