@@ -117,8 +117,8 @@ def _run_dry(config: Config) -> int:
     from cogd.train.load import load_some
 
     with _Bars(shown=True) as bars:
-        windows = load_some(config, bars.tell)
-    print(dry_run(config, windows), end="")
+        some = load_some(config, bars.tell)
+    print(dry_run(config, some), end="")
     print("a dry run: nothing was written")
     return 0
 

@@ -75,8 +75,8 @@ def test_no_room_both_trains_and_is_held_out(monkeypatch):
     simulated_rooms, windows = load.simulated_rooms, make_windows(4)
     monkeypatch.setattr(load, "simulated_rooms", lambda plan: plans.append(plan) or simulated_rooms(plan))
 
-    def cut(*_, **__):
-        return dataclasses.replace(windows, names={**windows.names, "session": (f"of plan {len(plans)}",)})
+    def cut(dataset, *_, **__):
+        return dataclasses.replace(windows, names={**windows.names, "session": (dataset.name,)})
 
     monkeypatch.setattr(load, "cut_windows", cut)
     for seed in (0, 1, 899):
