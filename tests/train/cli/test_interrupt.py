@@ -67,6 +67,28 @@ def workers_of(process: subprocess.Popen) -> list[str]:
     ]
 
 
+def simulating(out: Path) -> subprocess.Popen:
+    """A run, in a session of its own, of which two processes simulate for a while."""
+    big = ("--rooms", "40", "--persons", "0,1", "--minutes", "5", "--set", "data.processes=2")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cogd.train.cli", "count", "--out", str(out), *big],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    wait_for(lambda: len(workers_of(process)) == 3, process)  # one of them looks after what the others share
+    return process
+
+
+def assert_ended(pids: list[str]) -> None:
+    give_up_s = time.monotonic() + 10
+    while any(map(is_running, pids)) and time.monotonic() < give_up_s:
+        time.sleep(0.05)
+    assert not any(map(is_running, pids))
+
+
 def is_running(pid: str) -> bool:
     """Not ended; one that has ended may wait for its new parent to take note."""
     try:
@@ -79,16 +101,7 @@ def is_running(pid: str) -> bool:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_simulation_that_is_interrupted_ends_with_a_word_and_leaves_no_process(tmp_path, number, status):
     """Ctrl-C of a terminal, which every process of the group hears."""
-    big = ("--rooms", "40", "--persons", "0,1", "--minutes", "5", "--set", "data.processes=2")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cogd.train.cli", "count", "--out", str(tmp_path / "run"), *big],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    wait_for(lambda: len(workers_of(process)) == 3, process)  # one of them looks after what the others share
+    process = simulating(tmp_path / "run")
     workers = workers_of(process)
     time.sleep(2 if number == signal.SIGINT else 0.2)  # they simulate; they import what they need
     os.killpg(process.pid, number)
@@ -100,10 +113,18 @@ def test_a_simulation_that_is_interrupted_ends_with_a_word_and_leaves_no_process
         "cogd-train: hint: give the same command again",
     ]
     assert not (tmp_path / "run").exists()
-    give_up_s = time.monotonic() + 10
-    while any(map(is_running, workers)) and time.monotonic() < give_up_s:
-        time.sleep(0.05)
-    assert not any(map(is_running, workers))
+    assert_ended(workers)
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_run_that_is_killed(tmp_path):
+    process = simulating(tmp_path / "run")
+    workers = workers_of(process)
+    time.sleep(2)
+    process.kill()
+    process.communicate(timeout=30)
+
+    assert_ended(workers)
 
 
 def test_a_second_interrupt_ends_it_at_once():
