@@ -13,8 +13,9 @@ from cogd.heads.base import BaselineHead
 from cogd.heads.count import CountHead
 from cogd.inferred import Context, WindowInfo
 from cogd.runtime.app import MAX_BATCH
+from cogd.runtime.fusion import FRESH_S
 from cogd.train.data.dataset import cut_windows
-from cogd.train.fused import fused_predictions
+from cogd.train.fused import MOMENT_S, fused_predictions
 from cogd.train.gates import Gate, gates, rooms_that_trained
 from cogd.train.metrics.confidence import Usual
 from cogd.train.metrics.count import confusion
@@ -285,6 +286,11 @@ def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]
 
 def _notes(manifest: Manifest, windows: Windows) -> list[str]:
     notes = ["each window is one node's alone, but where `fused` is said"]
+    if manifest.head == "count":
+        notes.append(
+            f"fused are windows that end at most {MOMENT_S:g} s apart; the daemon fuses each node's newest count, "
+            f"which may be {FRESH_S:g} s old where a node sends seldom or falls silent"
+        )
     wanted = manifest.input.rate_hz
     if abs(windows.rate_hz - wanted) > _OTHER_RATE * wanted:
         notes.append(f"the windows are of {windows.rate_hz:g} frames a second, the model was made for {wanted:g}")

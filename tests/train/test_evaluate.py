@@ -102,6 +102,7 @@ def test_counts_of_several_nodes_in_one_moment_are_fused(count_app):
     assert of_fused["accuracy"].n == 5
     assert of_fused["accuracy"].value == np.mean(fused.predicted == 2)
     assert {gate.why for gate in evaluation.gates} == {"the data don't tell their rooms"}
+    assert any("at most 0.1 s apart; the daemon" in note and "1 s old" in note for note in evaluation.notes)
 
 
 def test_windows_may_overlap_if_one_asks_for_it(count_app):
