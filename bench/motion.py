@@ -5,7 +5,8 @@
 Needs the recordings that COGD_DATA names (default ../shared/data): `espectre` and `geotec`. Each line is one data set
 at one rate: `all` frames or thinned to 20 a second, without a baseline and, where quiet stretches are long enough, with
 the one that `cogd calibrate` makes of the first seconds of each setup's quiet room. Figures are balanced accuracies of
-windows of 1 s, four a second, by room (or session) and by chip.
+windows of 1 s, four a second, by room (or session) and by chip; those with a baseline are of the nodes that have one,
+and what the others have is said below them.
 
 `--cross` also trains, by the recipe of `cogd-train motion` and at six rates: on espectre's one room, tested in the
 other, both ways; on geotec's first session, tested in the two later ones. Each once on these recordings alone, where
@@ -139,12 +140,14 @@ def _app_of(run: Run) -> App:
 
 def judged(app: App, name: str, spec: str, calibrate_s: float | None) -> Line:
     """One line: the balanced accuracy of the whole, and of each room and chip."""
-    evaluation, _ = evaluate(app, open_dataset(spec), STRIDE, calibrate_s=calibrate_s)
-    figures = {metric.name: metric for metric in evaluation.metrics}
+    evaluation, (judged_part, *_) = evaluate(app, open_dataset(spec), STRIDE, calibrate_s=calibrate_s)
+    figures = {metric.name: metric for metric in evaluation.metrics if metric.split == judged_part.part}
+    others = [m for m in evaluation.metrics if m.name == "balanced_accuracy" and m.split != judged_part.part]
     parts = {
-        metric.split.rpartition("; ")[2]: round(metric.value, 4)
+        group: round(metric.value, 4)
         for metric in evaluation.parts
-        if metric.name == "balanced_accuracy" and metric.split.rpartition("; ")[2].startswith(("room ", "chip "))
+        if metric.name == "balanced_accuracy"
+        and (group := metric.split.removeprefix(judged_part.part + "; ")).startswith(("room ", "chip "))
     }
     balanced = figures["balanced_accuracy"]
     return {
@@ -158,7 +161,8 @@ def judged(app: App, name: str, spec: str, calibrate_s: float | None) -> Line:
         "auroc": round(figures["motion_auroc"].value, 4),
         "confidence_ece": round(figures["confidence_ece"].value, 4),
         "parts": parts,
-        "without_baseline": [note for note in evaluation.notes if note.startswith("no baseline")],
+        "without_baseline": [note for note in evaluation.notes if note.startswith("no baseline")]
+        + [f"{m.n} windows without a baseline: balanced accuracy {m.value:.4f}" for m in others],
     }
 
 

@@ -40,11 +40,16 @@ def visible(text: str) -> str:
 
 
 class ConfigError(CogdError):
-    """A setting or an argument has no usable value."""
+    """A setting or an argument has no usable value.
+
+    Its hint is always given: what helps the daemon's user, `cogd config show` for one, the trainer's has not.
+    """
 
     code = "config"
     exit_status = 2
-    hint = "see `cogd config show` for every key, its value and where it came from"
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message, hint=hint)
 
 
 class WireError(CogdError):

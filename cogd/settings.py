@@ -29,6 +29,8 @@ DEFAULT_FILE = Path(SETTINGS_FILE)
 NOT_SETTINGS = frozenset({"COGD_CONFIG", "COGD_DATA"})
 """Variables with our prefix that are no settings: the file's place, and recordings that tests read."""
 
+_SHOW = "see `cogd config show` for every key, its value and where it came from"
+
 _Words = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -124,7 +126,7 @@ def load_settings(
     except ValidationError as error:
         raise _explain(error, origins) from error
     except (SettingsError, ValueError, OSError) as error:
-        raise ConfigError(f"{path or 'the environment'}: {error}") from error
+        raise ConfigError(f"{path or 'the environment'}: {error}", hint=_SHOW) from error
     if settings.absent_after_s < settings.stale_after_s:
         raise ConfigError("absent_after_s is less than stale_after_s", hint="a link is stale before it is absent")
     return Loaded(settings, {key: origins.get(key, "default") for key in Settings.model_fields})
@@ -155,5 +157,6 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
         return ConfigError(f"{key} (from {origin}) is not a setting", hint=f"the settings are: {known}")
     described = Settings.model_fields[key].description if key in Settings.model_fields else None
     return ConfigError(
-        f"{key} = {first['input']!r} (from {origin}): {first['msg']}", hint=f"{key}: {described}" if described else None
+        f"{key} = {first['input']!r} (from {origin}): {first['msg']}",
+        hint=f"{key}: {described}" if described else _SHOW,
     )

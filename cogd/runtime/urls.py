@@ -64,7 +64,7 @@ def make_sink(text: str) -> Sink:
     try:
         url = urlsplit(text)
     except ValueError as error:
-        raise ConfigError(f"{text} is not a sink's URL: {error}") from error
+        raise ConfigError(f"{text} is not a sink's URL: {error}", hint="for example stdout:") from error
     if not url.scheme:
         raise ConfigError(f"{text} is not a sink's URL", hint="for example stdout:")
     try:

@@ -27,7 +27,7 @@ class StdoutSink:
 
     def __init__(self, url: SplitResult) -> None:
         if url.netloc or url.path or url.query:
-            raise ConfigError("the sink is `stdout:`, with nothing behind the colon")
+            raise ConfigError("the sink is `stdout:`, with nothing behind the colon", hint="--sink stdout:")
         self.dropped = 0
         self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUED_EVENTS)
         self._broken: OSError | None = None

@@ -95,9 +95,13 @@ def read_checkpoint(path: Path, device: torch.device) -> Checkpoint:
         state = torch.load(path, weights_only=True, map_location=device)
         missing = Checkpoint.__required_keys__ - state.keys()
     except Exception as error:  # torch.load has no base for what its unpickler stumbles over
-        raise TrainError(f"{path} is not a checkpoint: {error}", hint="train without --resume") from error
+        raise TrainError(
+            f"{path} is not a checkpoint: {error}", hint="--overwrite instead of --resume begins anew"
+        ) from error
     if missing:
-        raise TrainError(f"{path} is not a checkpoint: it lacks {min(missing)}", hint="train without --resume")
+        raise TrainError(
+            f"{path} is not a checkpoint: it lacks {min(missing)}", hint="--overwrite instead of --resume begins anew"
+        )
     return cast("Checkpoint", state)
 
 

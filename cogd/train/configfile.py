@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Table = dict[str, object]
 
 _HINT = "docs/training.md lists every key"
+_ANEW = "--config with a name that is not there yet writes a template"
 
 
 def read_config(head: str, path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Config:
@@ -150,11 +151,11 @@ def _read(head: str, path: Path) -> Table:
             hint="look it over, then give the same command again",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} can't be read: {error}") from error
+        raise ConfigError(f"{path} can't be read: {error}", hint=_ANEW) from error
     try:
         parsed: object = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} can't be parsed: {error}") from error
+        raise ConfigError(f"{path} can't be parsed: {error}", hint=_ANEW) from error
     if not isinstance(parsed, dict):
         raise ConfigError(f"{path} is not an object of sections", hint=_HINT)
     return parsed
@@ -166,7 +167,10 @@ def _write_template(head: str, path: Path) -> None:
     try:
         path.write_text(template(recipe) if path.suffix == ".toml" else json_text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path} is missing, and no template can be written there: {error.strerror}") from error
+        raise ConfigError(
+            f"{path} is missing, and no template can be written there: {error.strerror}",
+            hint="--config FILE in a folder that may be written to",
+        ) from error
 
 
 def _leaves(parsed: Table) -> Table:

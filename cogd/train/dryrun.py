@@ -15,23 +15,24 @@ from cogd.train.tasks import outputs_of
 if TYPE_CHECKING:
     from cogd.train.config import Config
     from cogd.train.data.windows import Windows
+    from cogd.train.load import Loaded
     from cogd.train.run import Prepared
 
 _MIB = 1 << 20
 
 
-def dry_run(config: Config, windows: Windows) -> str:
+def dry_run(config: Config, loaded: Loaded) -> str:
     """Build what a run would train, do its first step and say in text what that took.
 
     Args:
         config: of the run.
-        windows: some of its data.
+        loaded: some of its data.
 
     Raises:
         ConfigError, TrainError: what `cogd.train.run.train` would end with before its first epoch is over.
     """
-    device = choose_device(config.train.device)
-    prepared = prepare(config, windows, device)
+    device, windows = choose_device(config.train.device), loaded.windows
+    prepared = prepare(config, windows, device, only_train=loaded.only_train)
     net, split = prepared.task.net, prepared.split
     parameters = sum(parameter.numel() for parameter in net.parameters())
     batch = min(config.train.batch_size or len(split.train), len(split.train))
@@ -46,7 +47,9 @@ def dry_run(config: Config, windows: Windows) -> str:
         "input": f"{windows.csi.shape[1]} subcarriers (rule {windows.tones}) x {windows.csi.shape[2]} frames",
         "outputs": ", ".join(f"{name} {shape}" for name, shape in shapes.items()),
         "data": f"{windows.origin.name}; licence {windows.origin.licence}",
-        "windows": f"{len(windows)} of this part of the data, {usable} with a label",
+        "windows": f"{len(windows)} of this part of the data, {usable} with a label"
+        + (f"; {loaded.only_train} of them further data that only train" if loaded.only_train else ""),
+        "held out": "nothing of another data set" if loaded.held_out is None else _told(config, loaded.held_out),
         "split": split.name,
         "parts": f"{len(split.train)} train, {len(split.calibration)} calibrate, {len(split.test)} test",
         "device": torch.cuda.get_device_name(device)
@@ -58,6 +61,11 @@ def dry_run(config: Config, windows: Windows) -> str:
         "config": f"digest {config.digest()}",
     }
     return "".join(f"{name + ':':12}{text}\n" for name, text in lines.items())
+
+
+def _told(config: Config, held_out: Windows) -> str:
+    usable = len(usable_rows(config.model.head, held_out))
+    return f"{held_out.origin.name}; of this part of it {len(held_out)} windows, {usable} with a label"
 
 
 def _first_step(prepared: Prepared) -> tuple[float, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -13,8 +13,9 @@ from cogd.heads.base import BaselineHead
 from cogd.heads.count import CountHead
 from cogd.inferred import Context, WindowInfo
 from cogd.runtime.app import MAX_BATCH
+from cogd.runtime.fusion import FRESH_S
 from cogd.train.data.dataset import cut_windows
-from cogd.train.fused import fused_predictions
+from cogd.train.fused import MOMENT_S, fused_predictions
 from cogd.train.gates import Gate, gates, rooms_that_trained
 from cogd.train.metrics.confidence import Usual
 from cogd.train.metrics.count import confusion
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from cogd.train.data.windows import DataOrigin, Windows
     from cogd.train.predictions import Answer
 
+NO_BASELINE: Final = "nodes whose quiet room was refused, without a baseline"
+"""The part of an evaluation after calibration that nothing could calibrate."""
 _OTHER_RATE = 0.2
 """A frame rate that differs from the model's by more than this share is told."""
 
@@ -46,7 +49,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         title: what was evaluated.
         app: id, version and digest of the bundle, who signed it, its head, and the backend that ran it.
         data: what it was run on.
-        windows: how many were cut, and how many of them have a label for this head.
+        windows: how many were `cut`, and how many of them have a label for this head (`labelled`); after a calibration
+            also how many of these are judged with a baseline (`calibrated`) and without (`uncalibrated`).
         stride: frames from one window to the next.
         same_data: whether the bundle names this very data as what it was trained or tested on.
         notes: what one must know to read the figures; first of all about that.
@@ -54,7 +58,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         metrics: figures of the whole.
         parts: figures of each joint or class, and of each room and session.
         gates: what such a model must reach, and whether it does on these data.
-        confusion: windows by true (row) and said (column) class; None where there are no classes.
+        confusion: windows of the first part by true (row) and said (column) class; None where there are no classes.
         labels: of joints or classes.
         limits: those that the bundle states of itself.
     """
@@ -92,9 +96,11 @@ def evaluate(
         dataset: labelled.
         stride: frames from one window to the next; None: as many as a window has, so that windows share no frame.
         progress: told how many recordings are read, and of how many.
-        calibrate_s: first watch each setup's quiet room for so long (`cogd.train.quiet`), and judge what is left.
+        calibrate_s: first watch each setup's quiet room for so long (`cogd.train.quiet`), and judge what is left: the
+            first part is of the nodes that have a baseline then, and another one of those that have none.
 
     Raises:
+        ConfigError: `calibrate_s` is not what `cogd calibrate` takes.
         TrainError: the data can't be read, has no label for this head, no quiet room to watch, or the head has no use
             for it or is not scored.
         BundleError: the model fails.
@@ -105,6 +111,7 @@ def evaluate(
     head = cast("HeadName", manifest.head)
     stride = app.window.frames if stride is None else stride
     transitions: Literal["leave_out", "unknown"] = "leave_out" if head == "motion" else "unknown"
+    quiet = None if calibrate_s is None else _watch(app, dataset, calibrate_s)
     windows = cut_windows(dataset, app.window, stride, transitions=transitions, progress=progress)
     rows = usable_rows(head, windows)
     if len(rows) == 0:
@@ -112,16 +119,22 @@ def evaluate(
     same_data, told = overlap(manifest.provenance.data, windows.origin)
     part = ("OVERLAP with what the bundle was trained or tested on: " if same_data else "") + windows.origin.name
     notes = [told, *_notes(manifest, windows)]
-    baselines_of_rows: list[Baseline | None] | None = None
-    if calibrate_s is not None:
-        quiet = _watch(app, dataset, calibrate_s)
-        rows, baselines_of_rows = _after_calibration(quiet, windows, rows)
-        part += f"; calibrated for {calibrate_s:g} s"
+    counted = {"cut": len(windows), "labelled": len(rows)}
+    judged = [_Judged(part, rows)]
+    if quiet is not None:
+        judged = _after_calibration(quiet, windows, rows, part)
+        counted |= {"calibrated": len(judged[0].rows), "uncalibrated": sum(len(one.rows) for one in judged[1:])}
         notes += quiet.notes()
-    answer = answer_of(app, windows.csi[rows], baselines_of_rows)
-    alone = Predictions.of_windows(head, part, windows, rows, answer)
-    parts = [alone, *fused_predictions(alone, windows, rows, answer)]
     beside = baselines(head, windows, rows, "these very windows", _usual(manifest))
+    parts: list[Predictions] = []
+    closely: list[Metric] = []
+    for one in judged:
+        answer = answer_of(app, windows.csi[one.rows], one.baselines)
+        alone = Predictions.of_windows(head, one.part, windows, one.rows, answer)
+        fused = fused_predictions(alone, windows, one.rows, answer)
+        parts += [alone, *fused]
+        closely += score_closely(alone, beside, {"chip": _chips(dataset, windows, one.rows)})
+        closely += [metric for predictions in fused for metric in score_closely(predictions, beside)]
     metrics = [metric for predictions in parts for metric in score(predictions, beside)]
     return (
         Evaluation(
@@ -135,19 +148,16 @@ def evaluate(
                 "backend": app.backend,
             },
             data=DataSource(name=windows.origin.name, sha256=windows.origin.sha256, licence=windows.origin.licence),
-            windows={"cut": len(windows), "labelled": len(rows)},
+            windows=counted,
             stride=stride,
             same_data=same_data,
             notes=notes,
-            split="all labelled windows" if calibrate_s is None else "labelled windows but those that calibrated",
+            split="all labelled windows" if quiet is None else "labelled windows but those that calibrated",
             metrics=metrics,
-            parts=[
-                *score_closely(alone, beside, {"chip": _chips(dataset, windows, rows)}),
-                *(metric for predictions in parts[1:] for metric in score_closely(predictions, beside)),
-            ],
+            parts=closely,
             gates=gates(parts, metrics, rooms_that_trained(manifest.provenance.data)),
-            confusion=_confusion(alone),
-            labels=list(alone.labels),
+            confusion=_confusion(parts[0]),
+            labels=list(parts[0].labels),
             limits=list(manifest.provenance.limits),
         ),
         parts,
@@ -165,19 +175,39 @@ def _watch(app: App, dataset: Dataset, seconds: float) -> QuietRooms:
     return watch(dataset, app.window, head, scores, seconds)
 
 
-def _after_calibration(
-    quiet: QuietRooms, windows: Windows, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], list[Baseline | None]]:
-    """The rows that made no baseline, and the baseline of each one's node, if it has one."""
+class _Judged(NamedTuple):
+    """Windows that are a part of their own; `baselines` are those of each one's node."""
+
+    part: str
+    rows: NDArray[np.int64]
+    baselines: Sequence[Baseline] | None = None
+
+
+def _after_calibration(quiet: QuietRooms, windows: Windows, rows: NDArray[np.int64], part: str) -> list[_Judged]:
+    """The rows of nodes that have a baseline, but for those that made it; then those of other nodes, if there are any.
+
+    The daemon, too, goes on without a baseline where a quiet room is refused. But that tells nothing of calibration.
+    """
     names = windows.names["session"]
-    kept: list[int] = []
-    baselines_of_rows: list[Baseline | None] = []
+    known: list[int] = []
+    known_baselines: list[Baseline] = []
+    without: list[int] = []
     for row, watched in zip(rows.tolist(), quiet.of(windows, rows), strict=True):
-        if watched is not None and watched.holds(names[windows.session[row]], windows.start_s[row], windows.end_s[row]):
-            continue
-        kept.append(row)
-        baselines_of_rows.append(None if watched is None else watched.baseline)
-    return np.asarray(kept, dtype=np.int64), baselines_of_rows
+        if watched is None:
+            without.append(row)
+        elif not watched.holds(names[windows.session[row]], windows.start_s[row], windows.end_s[row]):
+            known.append(row)
+            known_baselines.append(watched.baseline)
+    if not known:
+        raise TrainError(
+            f"nothing is left to judge behind the {quiet.seconds:g} s of each quiet room", hint="watch for less time"
+        )
+    judged = [
+        _Judged(f"{part}; calibrated for {quiet.seconds:g} s", np.asarray(known, dtype=np.int64), known_baselines)
+    ]
+    if without:
+        judged.append(_Judged(f"{part}; {NO_BASELINE}", np.asarray(without, dtype=np.int64)))
+    return judged
 
 
 def _chips(dataset: Dataset, windows: Windows, rows: NDArray[np.int64]) -> list[str | None]:
@@ -187,7 +217,7 @@ def _chips(dataset: Dataset, windows: Windows, rows: NDArray[np.int64]) -> list[
     return [chips[names[windows.session[row]], int(windows.node[row])] for row in rows]
 
 
-def answer_of(app: App, csi: NDArray[np.float32], baselines_of_rows: Sequence[Baseline | None] | None = None) -> Answer:
+def answer_of(app: App, csi: NDArray[np.float32], baselines_of_rows: Sequence[Baseline] | None = None) -> Answer:
     """What the app says of raw windows `[n, 56, frames]`, in batches no larger than the daemon's.
 
     Args:
@@ -202,7 +232,7 @@ def answer_of(app: App, csi: NDArray[np.float32], baselines_of_rows: Sequence[Ba
 
 
 def _read(
-    app: App, csi: NDArray[np.float32], baselines_of_rows: Sequence[Baseline | None] | None
+    app: App, csi: NDArray[np.float32], baselines_of_rows: Sequence[Baseline] | None
 ) -> tuple[dict[str, NDArray[np.float32]], list[Reading]]:
     """The model's outputs by name, and what the head makes of them."""
     manifest = app.bundle.manifest
@@ -256,6 +286,11 @@ def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]
 
 def _notes(manifest: Manifest, windows: Windows) -> list[str]:
     notes = ["each window is one node's alone, but where `fused` is said"]
+    if manifest.head == "count":
+        notes.append(
+            f"fused are windows that end at most {MOMENT_S:g} s apart; the daemon fuses each node's newest count, "
+            f"which may be {FRESH_S:g} s old where a node sends seldom or falls silent"
+        )
     wanted = manifest.input.rate_hz
     if abs(windows.rate_hz - wanted) > _OTHER_RATE * wanted:
         notes.append(f"the windows are of {windows.rate_hz:g} frames a second, the model was made for {wanted:g}")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cogd.train.data.split import Split
     from cogd.train.data.windows import Windows
     from cogd.train.distributed import World
-    from cogd.train.loop import Epoch
+    from cogd.train.history import Epoch
     from cogd.train.tasks import Outputs
 
     Rows = NDArray[np.int64]

@@ -1,6 +1,11 @@
 """Counts of several nodes made one, on windows of data: what the daemon's `count.fused` would say.
 
-The same functions do it here and there (`cogd.heads.fusion.fuse`, `cogd.heads.count.median`).
+The same functions do it here and there (`cogd.heads.fusion.fuse`, `cogd.heads.count.median`). Which counts are made one
+can't be found in the same way. The daemon hears a count of every window and takes each node's newest, be it as much as
+`cogd.runtime.fusion.FRESH_S` old: where all send, one that is at most as old as two of the node's frames are apart. Of
+data one window in `stride` is cut, and by the daemon's rule a node's newest would be one that the daemon has long
+forgotten, or that comes too late for it. So windows that end within `MOMENT_S` stand for those that the daemon would
+have at hand: what it fuses while a node sends fewer frames, or has fallen silent for up to a second, is in no figure.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     """Of each moment that several nodes have a window of, in order of time within its session: the windows' places."""
 
 MOMENT_S: Final = 0.1
-"""Windows of one session whose ends are no further apart than this end in the same moment."""
+"""Windows of one session whose ends are no further apart than this end in the same moment: two frames at 20 Hz."""
 
 
 @dataclass(frozen=True, eq=False)

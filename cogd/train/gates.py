@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from cogd.train.metrics.confidence import AUROC, ECE, R_OVER_RMAX
 from cogd.train.metrics.skeleton import COCO
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from cogd.bundle.manifest import DataSource, Metric
     from cogd.train.predictions import HeadName, Predictions
@@ -59,6 +59,7 @@ _BARS: Final[Mapping[HeadName, Sequence[_Bar]]] = {
     ),
     "motion": (),
 }
+_OF_CONFIDENCE: Final = frozenset({AUROC.name, ECE.name, R_OVER_RMAX.name})
 _CONDITIONS: Final[Mapping[HeadName, str]] = {
     "pose": "in rooms of which nothing trained",
     "count": f"in simulated rooms of which nothing trained, with 0 to {MOST_PERSONS} persons",
@@ -93,32 +94,33 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def gates(parts: Sequence[Predictions], metrics: Sequence[Metric], trained_rooms: Collection[str] | None) -> list[Gate]:
-    """Every gate of the head, on every part that fulfils its condition, or once, not measured, if none does.
+    """Every gate of the head, on every part that fulfils its condition.
+
+    If none does they are there once, not measured, of the part that comes closest: the one whose reason is the last
+    in the order in which the condition is looked at.
 
     Args:
         parts: what was said, beside the truth.
         metrics: the figures of these parts as wholes.
         trained_rooms: names of the rooms that trained; None: they are not known.
     """
-    judged: list[Gate] = []
-    unfit: list[Gate] = []
-    for part in parts:
-        mine = {metric.name: metric for metric in metrics if _is_of(metric, part)}
-        why = _unfit(part, trained_rooms)
-        for bar in _BARS[part.head]:
-            gate = _judge(bar, mine.get(bar.figure), part, why)
-            (judged if why is None else unfit).append(gate)
-    return judged or unfit[: len(_BARS[parts[0].head])]
+    found = [(part, _unfit(part, trained_rooms)) for part in parts]
+    lacking = [(part, unfit) for part, unfit in found if unfit is not None]
+    if len(lacking) < len(found):
+        return [_judge(bar, part, metrics) for part, unfit in found if unfit is None for bar in _BARS[part.head]]
+    closest, unfit = max(lacking, key=lambda one: one[1].fulfilled)  # the first of several
+    return [_gate(bar, closest, None, unfit.why) for bar in _BARS[closest.head]]
 
 
-def _is_of(metric: Metric, part: Predictions) -> bool:
-    return metric.split == part.part or metric.split.endswith(": " + part.part)
+def _judge(bar: _Bar, part: Predictions, metrics: Sequence[Metric]) -> Gate:
+    metric = next((one for one in metrics if one.name == bar.figure and one.split == part.part), None)
+    if metric is not None:
+        return _gate(bar, part, metric, None)
+    lacking = bar.figure in _OF_CONFIDENCE and part.confidence is None
+    return _gate(bar, part, None, "the model has no confidence" if lacking else "it is not defined on these windows")
 
 
-def _judge(bar: _Bar, metric: Metric | None, part: Predictions, why: str | None) -> Gate:
-    if why is None and metric is None:
-        why = "the model has no such figure here"
-    known = metric if why is None else None
+def _gate(bar: _Bar, part: Predictions, known: Metric | None, why: str | None) -> Gate:
     return Gate(
         gate=f"{bar.figure} {_CONDITIONS[part.head]}",
         bar=bar.text(known),
@@ -132,24 +134,32 @@ def _judge(bar: _Bar, metric: Metric | None, part: Predictions, why: str | None)
     )
 
 
-def _unfit(part: Predictions, trained_rooms: Collection[str] | None) -> str | None:
-    """Why a part is not what the head's gates are about; None: it is."""
-    if part.leaky:
-        return "the split is leaky"
-    if (part.room < 0).any():
-        return "the data don't tell their rooms"
-    if trained_rooms is None:
-        return "which rooms trained is not known"
-    rooms = {part.names["room"][number] for number in np.unique(part.room)}
-    if not rooms.isdisjoint(trained_rooms):
-        return "windows of the same rooms trained"
-    if part.head == "count":
-        if not all(room.startswith(_SIMULATED) for room in rooms):
-            return "the rooms are not simulated"
-        missing = sorted(set(range(MOST_PERSONS + 1)) - set(part.truth.tolist()))
-        if missing:
-            return f"nowhere are there {', '.join(map(str, missing))} persons"
+class _Unfit(NamedTuple):
+    """A part that is not what the head's gates are about: how many of their conditions it fulfils, and not the next."""
+
+    fulfilled: int
+    why: str
+
+
+def _unfit(part: Predictions, trained_rooms: Collection[str] | None) -> _Unfit | None:
+    """What speaks against a part; None: nothing does."""
+    for number, why in enumerate(_objections(part, trained_rooms)):
+        if why is not None:
+            return _Unfit(number, why)
     return None
+
+
+def _objections(part: Predictions, trained_rooms: Collection[str] | None) -> Iterator[str | None]:
+    """Of each condition why the part does not fulfil it, or None; each takes those before for fulfilled."""
+    yield "the split is leaky" if part.leaky else None
+    yield "the data don't tell their rooms" if (part.room < 0).any() else None
+    yield "which rooms trained is not known" if trained_rooms is None else None
+    rooms = {part.names["room"][number] for number in np.unique(part.room)}
+    yield None if rooms.isdisjoint(trained_rooms or ()) else "windows of the same rooms trained"
+    if part.head == "count":
+        yield None if all(room.startswith(_SIMULATED) for room in rooms) else "the rooms are not simulated"
+        missing = sorted(set(range(MOST_PERSONS + 1)) - set(part.truth.tolist()))
+        yield f"nowhere are there {', '.join(map(str, missing))} persons" if missing else None
 
 
 def rooms_that_trained(sources: Iterable[DataSource]) -> frozenset[str] | None:

@@ -8,11 +8,30 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from cogd.errors import ConfigError
-from cogd.train.loop import Epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+class Epoch(msgspec.Struct, frozen=True, kw_only=True):
+    """What an epoch gave.
+
+    Attributes:
+        epoch: its number, from 1.
+        loss: mean over the training part, of each batch with the weights before its step.
+        terms: the same of each term of the loss, before it is weighted.
+        score: the task's, on the calibration part, after the epoch.
+        learning_rate: in this epoch.
+        seconds: it took, the score included.
+    """
+
+    epoch: int
+    loss: float
+    terms: dict[str, float]
+    score: float
+    learning_rate: float
+    seconds: float
 
 
 class History:

@@ -7,7 +7,6 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
 import torch
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from cogd.train.checkpoint import (
     write_checkpoint,
 )
 from cogd.train.distributed import ALONE
+from cogd.train.history import Epoch
 from cogd.train.schedule import MovingAverage, learning_rate
 from cogd.train.step import Steps, make_optimiser, set_rate
 from cogd.train.tasks import outputs_of
@@ -41,26 +41,6 @@ if TYPE_CHECKING:
 
 _EVALUATION_BATCH = 4096
 _CPU = torch.device("cpu")
-
-
-class Epoch(msgspec.Struct, frozen=True, kw_only=True):
-    """What an epoch gave.
-
-    Attributes:
-        epoch: its number, from 1.
-        loss: mean over the training part, of each batch with the weights before its step.
-        terms: the same of each term of the loss, before it is weighted.
-        score: the task's, on the calibration part, after the epoch.
-        learning_rate: in this epoch.
-        seconds: it took, the score included.
-    """
-
-    epoch: int
-    loss: float
-    terms: dict[str, float]
-    score: float
-    learning_rate: float
-    seconds: float
 
 
 class Loop:

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
+
 import cogd
 from cogd.bundle.archive import read_archive
 from cogd.bundle.features import CELL_MEDIAN
+from cogd.bundle.layout import is_app_id
 from cogd.bundle.manifest import FileEntry, Golden, Manifest, Requires, Variant
+from cogd.bundle.semver import precedence
 from cogd.bundle.trust import TrustStore
+from cogd.bundle.utc import Utc, unix_s
 from cogd.bundle.verify import pack, verify_bundle
-from cogd.errors import TrainError
+from cogd.errors import ConfigError, TrainError
 from cogd.runtime.app import load_app
 from cogd.train import rundir
 from cogd.train.export import check_self_contained
@@ -34,11 +39,36 @@ MINIMAL_COGD = "0.1.0"
 
 @dataclass(frozen=True)
 class Naming:
-    """How a bundle is called: its app's id and its version (semver), and until when it may be installed (UTC)."""
+    """How a bundle is called: its app's id and its version (semver), and until when it may be installed (UTC).
+
+    People type these three, so what is wrong with one is said in words and not as the pattern that the manifest has.
+
+    Raises:
+        ConfigError: one of them is none.
+    """
 
     app_id: str
     version: str
     expires: str | None = None
+
+    def __post_init__(self) -> None:
+        if not is_app_id(self.app_id):
+            raise ConfigError(
+                f"{self.app_id!r} is no app's id", hint="--id: 2 to 32 of a-z, 0-9 and -, such as pose-home"
+            )
+        try:
+            precedence(self.version)
+        except ValueError as error:
+            raise ConfigError(
+                f"{self.version!r} is no version",
+                hint="--version: three numbers such as 1.0.0, without leading zeros; before a release 1.0.0-rc.1",
+            ) from error
+        try:
+            unix_s("1970-01-01T00:00:00Z" if self.expires is None else msgspec.convert(self.expires, Utc))
+        except ValueError as error:  # msgspec's is one
+            raise ConfigError(
+                f"{self.expires!r} is no time", hint="--expires: in UTC, such as 2027-01-31T00:00:00Z"
+            ) from error
 
 
 def package(model: Path, naming: Naming, keys: Sequence[PrivateKey]) -> bytes:

@@ -59,7 +59,7 @@ class Predictions:
         end_s: when.
         names: of sessions and rooms, by number.
         labels: of joints or classes.
-        leaky: whether training may have seen frames of it: its figures then prove nothing.
+        leaky: whether it is of a leaky split: its figures then prove nothing, and `part` says so.
     """
 
     head: HeadName

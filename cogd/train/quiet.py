@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from cogd.errors import CalibrationError, TrainError
+from cogd.errors import CalibrationError, ConfigError, TrainError
 from cogd.heads.base import Baseline, BaselineHead
-from cogd.runtime.calibrator import centre_of, too_little
+from cogd.runtime.calibrator import MAX_SECONDS, MIN_SECONDS, centre_of, too_little
 from cogd.train.data.dataset import cut_windows
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class QuietRooms:
         rule = (
             f"each node's baseline is what `cogd calibrate` makes of the first {self.seconds:g} s of the first quiet "
             "recording of its setup (same place and device, recordings made on end); no window that reaches into them "
-            "is in a figure. A node without a baseline is judged without, as by the daemon"
+            "is in a figure. Nodes without a baseline are judged without, as by the daemon, and are a part of their own"
         )
         return [rule, *(f"no baseline for {setup}, node {node}: {why}" for (setup, node), why in self.refused.items())]
 
@@ -85,8 +85,13 @@ def watch(dataset: Dataset, spec: WindowSpec, head: BaselineHead, scores: Scores
         seconds: for how long.
 
     Raises:
+        ConfigError: the daemon would not watch for so long.
         TrainError: the data set has no setup with a quiet stretch.
     """
+    if not MIN_SECONDS <= seconds <= MAX_SECONDS:
+        raise ConfigError(
+            f"calibrating for {seconds:g} s", hint=f"{MIN_SECONDS:g} to {MAX_SECONDS:g} s, as `cogd calibrate` takes"
+        )
     by_node: dict[tuple[str, int], list[Recording]] = {}
     for recording in dataset.listed:
         by_node.setdefault((_setup(recording), recording.node), []).append(recording)

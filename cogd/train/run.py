@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from cogd.train.edge import EdgeModel
     from cogd.train.folds import ConfidentTask, MakeTask
     from cogd.train.heads.base import Head, Judged
-    from cogd.train.loop import Epoch
+    from cogd.train.history import Epoch
     from cogd.train.tasks import Task
 
 _GOLDEN_WINDOWS = 4
@@ -55,8 +55,8 @@ _PART_NAMES = {
     "session": "held-out sessions",
     "room": "held-out rooms",
     "subject": "held-out subjects",
-    "random": "windows drawn at random",
 }
+"""By kind of split. That of random windows is its own name: nothing is held out."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     progress_after: Callable[[str, Epoch], None] = lambda *_: None,
 ) -> list[Metric] | None:
-    """Train, export, measure and write everything that a bundle needs.
+    """Train, export, measure and write everything that a bundle needs; of a run before nothing is left beside it.
 
     Args:
         run: what.
@@ -120,8 +120,6 @@ def train(
     try:
         if world.rank == 0:
             run.out.mkdir(parents=True, exist_ok=True)
-            # First away, last written: a directory with a description holds the files of one run.
-            (run.out / rundir.DESCRIPTION).unlink(missing_ok=True)
         prepared = prepare(run.config, run.windows, device, run.out, world, run.only_train)
         if not _learn(run, prepared, world, progress, stop):
             return None
@@ -189,6 +187,7 @@ def _learn(
     done = prepared.loop.resume(run.out / rundir.CHECKPOINT) if run.resume else 0
     listeners: list[Callable[[Epoch], None]] = []
     if world.rank == 0:
+        rundir.clear(run.out, resume=run.resume)  # not before it is known that this run can begin, or go on
         (run.out / rundir.CONFIG).write_text(template(run.config), encoding="utf-8")
         listeners.append(History(run.out / rundir.HISTORY, done).add)
         if run.config.output.tensorboard:
@@ -241,7 +240,8 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
 def _predictions(run: Run, split: Split, judged: Judged) -> list[Predictions]:
     """What the network says of the test part, and of the data of which no part trained."""
     head = run.config.model.head
-    parts = [(f"{_PART_NAMES[run.config.split.kind]}: {split.name}", run.windows, split.test, split.leaky)]
+    tested = split.name if split.leaky else f"{_PART_NAMES[run.config.split.kind]}: {split.name}"
+    parts = [(tested, run.windows, split.test, split.leaky)]
     if run.held_out is not None:
         simulated = run.config.data.spec == "sim" and not run.config.data.held_out
         name = "held-out rooms: no part of them trained" if simulated else "other data: no part of them trained"
@@ -339,7 +339,7 @@ def _provenance(run: Run, head: Head, split: Split, metrics: Sequence[Metric]) -
         *head.limits,
     ]
     if split.leaky:
-        limits.insert(0, "Its split is leaky: windows that trained share what they hear with windows that tested.")
+        limits.insert(0, f"Its split is leaky, and figures on it prove nothing: {split.name.removeprefix('LEAKY: ')}.")
     if run.config.data.spec.startswith("paired:"):
         limits.append("The recording is one session, and frames of several nodes may be interleaved in its windows.")
     if all(source.sha256 is None for source in sources):

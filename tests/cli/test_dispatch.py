@@ -65,7 +65,11 @@ class TestATypedError:
     @pytest.mark.parametrize("kind", every_error())
     def test_that_is_not_made_by_a_base_class_has_a_hint(self, kind):
         if kind.code not in {"error", "bundle", "unhealthy", "train"}:
-            assert kind.hint
+            assert kind.hint or kind is errors.ConfigError
+
+    def test_of_a_bad_value_is_given_its_hint_each_time(self):
+        with pytest.raises(TypeError, match="hint"):
+            errors.ConfigError("no value")
 
 
 class TestWhatIsNotTyped:

@@ -56,7 +56,7 @@ exec sh -c "$*"
 
 
 @pytest.fixture
-def workplace(tmp_path, data, sensing_server) -> Path:
+def readme_folder(tmp_path, data, sensing_server) -> Path:
     """A folder with the files that the README's commands name."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "ssh").write_text(FAKE_SSH)
@@ -102,14 +102,14 @@ def environment(first: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{first}:{BIN}:{os.environ['PATH']}"}
 
 
-def test_every_command_of_the_readme_works(workplace, sensing_server):
+def test_every_command_of_the_readme_works(readme_folder, sensing_server):
     ours = [command for command in commands() if not command.startswith("make ")]
     assert len(ours) > 15
     for command in ours:
         done = subprocess.run(
             ["bash", "-c", shortened(command, sensing_server)],
-            cwd=workplace,
-            env=environment(workplace / "bin"),
+            cwd=readme_folder,
+            env=environment(readme_folder / "bin"),
             capture_output=True,
             timeout=300,
             check=False,

@@ -109,8 +109,10 @@ def test_json_that_is_no_configuration_is_refused(tmp_path, content):
     path = tmp_path / "run.json"
     path.write_bytes(content)
 
-    with pytest.raises(ConfigError, match=r"run\.json"):
+    with pytest.raises(ConfigError, match=r"run\.json") as refused:
         read_config("count", path)
+
+    assert "cogd config" not in refused.value.hint, "a verb of the daemon's program"
 
 
 def test_a_file_must_say_by_its_name_what_it_is(tmp_path):

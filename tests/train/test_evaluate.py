@@ -1,20 +1,26 @@
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cogd import demo
-from cogd.bundle.keys import save_public
+from cogd.bundle.keys import load_public, save_public
+from cogd.bundle.load import load_bundle
 from cogd.bundle.manifest import DataSource
+from cogd.bundle.trust import TrustStore
 from cogd.errors import TrainError
+from cogd.heads.base import Baseline
 from cogd.runtime.app import load_app
 from cogd.train import evaluate as evaluate_module
+from cogd.train.data import dataset as dataset_module
 from cogd.train.data.dataset import Dataset, Recording, Timing, Track
 from cogd.train.data.windows import DataOrigin
 from cogd.train.evaluate import answer_of, evaluate, overlap
 from cogd.train.predictions import read_predictions
+from cogd.train.quiet import QuietRooms, Watched
 from tests.train.factory import KEY, bundle, rippled_windows, run_cli, verified
 
 pytestmark = pytest.mark.train
@@ -96,6 +102,7 @@ def test_counts_of_several_nodes_in_one_moment_are_fused(count_app):
     assert of_fused["accuracy"].n == 5
     assert of_fused["accuracy"].value == np.mean(fused.predicted == 2)
     assert {gate.why for gate in evaluation.gates} == {"the data don't tell their rooms"}
+    assert any("at most 0.1 s apart; the daemon" in note and "1 s old" in note for note in evaluation.notes)
 
 
 def test_windows_may_overlap_if_one_asks_for_it(count_app):
@@ -153,6 +160,99 @@ def test_an_overlap_is_in_the_name_of_every_figure(count_app, monkeypatch):
 
     assert evaluation.same_data
     assert all(metric.split.startswith("OVERLAP") for metric in [*evaluation.metrics, *evaluation.parts])
+
+
+@pytest.fixture(scope="module")
+def motion_app():
+    trust = TrustStore([(load_public(demo.PUBLIC_KEY), demo.PUBLIC_KEY)])
+    return load_app(load_bundle(demo.APPS / "demo-motion.tar", trust))
+
+
+def quiet_and_moving(nodes: int) -> Dataset:
+    """Of each node a recording of a quiet room, and one of motion there."""
+    made = make_dataset()
+    track = made.listed[0].track()
+    recordings = [
+        dataclasses.replace(
+            made.listed[0], session=("quiet", "moving")[moving], setup="here", node=node,
+            load=lambda moving=moving: dataclasses.replace(track, moving=np.full(100, moving, np.int8)),
+        )
+        for moving in (0, 1)
+        for node in range(nodes)
+    ]  # fmt: skip
+    return dataclasses.replace(made, listed=tuple(recordings))
+
+
+def watched_for_two_seconds(*nodes: int):
+    """What watching found: these nodes have a baseline, and no other."""
+
+    def watch(dataset, *_):
+        baseline = Watched(Baseline(score=-3.0, time=2.0), "quiet", 0.0, 2.0)
+        others = {one.node for one in dataset.listed} - set(nodes)
+        return QuietRooms(
+            2.0, {("here", node): baseline for node in nodes}, {("here", node): "something moved" for node in others},
+            {"quiet": "here", "moving": "here"},
+        )  # fmt: skip
+
+    return watch
+
+
+def test_calibrated_figures_are_of_the_nodes_that_have_a_baseline(motion_app, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "watch", watched_for_two_seconds(0, 2))
+    evaluation, (calibrated, uncalibrated) = evaluate(motion_app, quiet_and_moving(3), calibrate_s=2.0)
+    alone, _ = evaluate(motion_app, quiet_and_moving(1))
+
+    each = alone.windows["labelled"] // 2  # of a node's two recordings
+    assert calibrated.part.endswith("; calibrated for 2 s")
+    assert uncalibrated.part.endswith("; nodes whose quiet room was refused, without a baseline")
+    assert len(uncalibrated) == 2 * each
+    assert 2 * each < len(calibrated) < 4 * each, "what made the baselines is in no part"
+    assert evaluation.windows["calibrated"] == len(calibrated)
+    assert evaluation.windows["uncalibrated"] == len(uncalibrated)
+    assert {metric.n for metric in evaluation.metrics if metric.split == calibrated.part} == {len(calibrated)}
+    assert {metric.n for metric in evaluation.metrics if metric.split == uncalibrated.part} == {len(uncalibrated)}
+    assert {metric.split for metric in evaluation.metrics} == {calibrated.part, uncalibrated.part}
+    assert np.sum(evaluation.confusion) == len(calibrated)
+    assert any("no baseline for here, node 1: something moved" in note for note in evaluation.notes)
+
+
+def test_where_every_node_has_a_baseline_nothing_is_judged_without(motion_app, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "watch", watched_for_two_seconds(0))
+    evaluation, (calibrated,) = evaluate(motion_app, quiet_and_moving(1), calibrate_s=2.0)
+
+    assert evaluation.windows["calibrated"] == len(calibrated)
+    assert evaluation.windows["uncalibrated"] == 0
+
+
+def test_a_data_set_that_ends_with_its_quiet_rooms_leaves_nothing_to_judge(motion_app, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "watch", watched_for_two_seconds(0))
+    data = quiet_and_moving(1)
+    data = dataclasses.replace(data, listed=data.listed[:1])
+    monkeypatch.setattr(Watched, "holds", lambda *_: True)
+
+    with pytest.raises(TrainError, match="nothing is left to judge behind the 2 s") as refused:
+        evaluate(motion_app, data, calibrate_s=2.0)
+    assert refused.value.hint == "watch for less time"
+
+
+def test_an_evaluation_after_calibration_prints_how_many_windows_had_no_baseline(monkeypatch):
+    monkeypatch.setattr(dataset_module, "open_dataset", lambda _: quiet_and_moving(2))
+    monkeypatch.setattr(evaluate_module, "watch", watched_for_two_seconds(0))
+    ran = run_cli("evaluate", demo.APPS / "demo-motion.tar", "sim:", "--demo", "--calibrate-s", "2")
+
+    assert ran.status == 0, ran.err
+    assert re.search(r"\d+ with a label, \d+ with a baseline, \d+ without\n", ran.out)
+    assert "\nmade up; calibrated for 2 s\n" in ran.out
+    assert "\nmade up; nodes whose quiet room was refused, without a baseline\n" in ran.out
+
+
+@pytest.mark.parametrize("seconds", ["1", "601", "nan"])
+def test_a_quiet_room_is_watched_as_long_as_the_daemon_does(seconds):
+    words = ("evaluate", demo.APPS / "demo-motion.tar", SIM, "--demo", "--calibrate-s", seconds)
+    ran = run_cli(*words)
+
+    assert ran.status == 2
+    assert "2 to 600 s" in ran.err
 
 
 def test_the_command_prints_what_it_found(count_bundle, public_key, tmp_path):
@@ -219,3 +319,14 @@ def test_what_was_kept_can_be_drawn(count_bundle, public_key, tmp_path):
     assert len(predictions) == json.loads((out / "report.json").read_bytes())["windows"]["labelled"]
     assert run_cli("report", out).status == 0
     assert (out / "report.png").stat().st_size > 10_000
+    assert run_cli("evaluate", count_bundle, SIM, *trust, "--out", out).status == 0
+    assert {path.name for path in out.iterdir()} == {"report.json", "predictions.safetensors"}, "of the one before"
+
+
+def test_what_is_kept_never_takes_the_place_of_a_runs_report(count_bundle, count_run, public_key, tmp_path):
+    before = (count_run / "report.json").read_bytes()
+    trust = ("--trust", public_key, "--trust-dir", tmp_path)
+    ran = run_cli("evaluate", count_bundle, SIM, *trust, "--out", count_run)
+
+    assert (ran.status, "is a run directory" in ran.err) == (30, True)
+    assert (count_run / "report.json").read_bytes() == before

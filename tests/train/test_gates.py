@@ -78,10 +78,36 @@ def test_where_the_condition_does_not_hold_nothing_is_measured(unfit, trained, w
     assert len(found) == 5
 
 
-def test_a_figure_that_is_not_there_is_not_measured():
-    found = gates([part()], METRICS[:2], ())
+@pytest.mark.parametrize(
+    ("confidence", "why"),
+    [(None, "the model has no confidence"), (np.full(16, 0.5), "it is not defined on these windows")],
+)
+def test_a_figure_that_is_not_there_is_not_measured_and_it_is_said_why(confidence, why):
+    found = gates([part(confidence=confidence)], METRICS[:2], ())
 
     assert list(by_figure(found).values()) == ["met", "met", *["not measured"] * 3]
+    assert [gate.why for gate in found] == [None, None, *[why] * 3]
+
+
+def test_where_no_part_will_do_it_is_said_what_the_closest_lacks():
+    trained = part(name="held-out time", rooms=(1,))
+    few = part(name="held-out rooms", rooms=(0,), persons=(0, 2))
+    real = part(name="other data", rooms=(2,), persons=(0, 2))
+
+    for parts in ([trained, few, real], [real, few, trained]):
+        found = gates(parts, METRICS, {"simulated room 6"})
+
+        assert {(gate.part, gate.why) for gate in found} == {
+            ("held-out rooms", "nowhere are there 1, 3, 4, 5, 6, 7 persons")
+        }
+        assert len(found) == 5
+
+
+def test_a_part_has_its_own_figures_however_its_name_ends():
+    longer = part(name="OVERLAP: held-out rooms")
+    other = [metric(one.name, one.value / 2, longer.part) for one in METRICS]
+
+    assert [gate.figure for gate in gates([part()], [*METRICS, *other], ())] == [*VALUES.values()]
 
 
 def test_parts_that_fulfil_the_condition_are_judged_and_the_others_left_out():
@@ -93,13 +119,6 @@ def test_parts_that_fulfil_the_condition_are_judged_and_the_others_left_out():
 
     assert [gate.part for gate in found] == [*["held-out rooms"] * 5, *[together.part] * 5]
     assert (found[0].figure, found[5].figure) == (0.81, 0.9)
-
-
-def test_a_leaky_part_finds_its_figures_and_measures_nothing():
-    leaky = part(leaky=True)
-    marked = [metric(name, value, "LEAKY (training saw it): held-out rooms") for name, value in VALUES.items()]
-
-    assert {gate.met for gate in gates([leaky], marked, ())} == {"not measured"}
 
 
 def test_the_rooms_of_a_bundle_are_those_that_its_data_name():

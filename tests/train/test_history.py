@@ -3,8 +3,7 @@ import sys
 import pytest
 
 from cogd.errors import ConfigError
-from cogd.train.history import History, read_history, tensorboard
-from cogd.train.loop import Epoch
+from cogd.train.history import Epoch, History, read_history, tensorboard
 
 pytestmark = pytest.mark.train
 

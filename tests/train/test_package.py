@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 import torch
 
-from cogd.errors import GoldenError, ManifestError, ModelError, TrainError
+from cogd.errors import ConfigError, GoldenError, ModelError, TrainError
 from cogd.runtime.app import load_app
 from cogd.train import rundir
 from cogd.train.export import export_onnx
@@ -135,18 +135,28 @@ def test_what_is_missing_is_named(run, name):
 def test_a_name_that_is_no_app_id_is_refused(pose_run, key_file, tmp_path, app_id):
     ran = bundle(pose_run, key_file, tmp_path / "bundle.tar", app_id=app_id)
 
-    assert ran.status == ManifestError.exit_status
-    assert "cogd-train: bad-manifest: " in ran.err
-    assert "`$.id`" in ran.err
+    assert ran.status == ConfigError.exit_status
+    assert f"cogd-train: config: {app_id!r} is no app's id\n" in ran.err
+    assert "2 to 32 of a-z, 0-9 and -" in ran.err
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("version", ["", "1", "1.2", "v1.2.3", "1.2.3.4", "01.2.3"])
-def test_a_version_that_is_no_semver_is_refused(pose_run, key_file, tmp_path, version):
+@pytest.mark.parametrize("version", ["", "1", "1.0", "v1.2.3", "1.2.3.4", "01.2.3"])
+def test_a_version_that_is_no_semver_is_refused_in_words(pose_run, key_file, tmp_path, version):
     ran = bundle(pose_run, key_file, tmp_path / "bundle.tar", version=version)
 
-    assert ran.status == ManifestError.exit_status
-    assert "`$.version`" in ran.err
+    assert ran.status == ConfigError.exit_status
+    assert f"cogd-train: config: {version!r} is no version\n" in ran.err
+    assert "three numbers such as 1.0.0" in ran.err
+    assert "A-Z" not in ran.err, "a pattern is no help"
+
+
+@pytest.mark.parametrize("expires", ["", "tomorrow", "2027-01-31", "2027-01-31T00:00:00+01:00", "2027-02-30T00:00:00Z"])
+def test_an_end_that_is_no_time_is_refused_in_words(expires):
+    with pytest.raises(ConfigError, match="is no time") as refused:
+        Naming("tiny", "1.2.3", expires)
+
+    assert "2027-01-31T00:00:00Z" in refused.value.hint
 
 
 def test_a_secret_key_that_others_can_read_is_refused(pose_run, key_file, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cogd.csi.window import WindowSpec
-from cogd.errors import TrainError
+from cogd.errors import ConfigError, TrainError
 from cogd.heads.motion import MotionHead
 from cogd.train.data.dataset import Dataset, Recording, Timing, Track, cut_windows
 from cogd.train.quiet import watch
@@ -118,3 +118,11 @@ def test_data_without_a_quiet_room_are_refused():
     short = replace(dataset_of(recording("a", 0, QUIET)), name="short")
     with pytest.raises(TrainError, match="short has no node with a baseline: only"):
         watch(short, SPEC, HEAD, scores, 60.0)
+
+
+@pytest.mark.parametrize("seconds", [1.9, 600.1, -5.0, float("nan"), float("inf")])
+def test_nothing_is_watched_for_longer_or_shorter_than_by_the_daemon(seconds):
+    with pytest.raises(ConfigError) as refused:
+        watch(dataset_of(recording("a", 0, QUIET)), SPEC, HEAD, scores, seconds)
+
+    assert refused.value.hint == "2 to 600 s, as `cogd calibrate` takes"

@@ -347,10 +347,14 @@ def test_a_leaky_split_is_marked_wherever_its_figures_are(tmp_path):
 
     report = json.loads((tmp_path / rundir.REPORT).read_bytes())
     assert report["leaky"] is True
-    assert all("LEAKY" in metric["split"] for metric in report["metrics"])
+    figures = [*report["metrics"], *report["parts"]]
+    assert len(figures) > 40
+    assert all(metric["split"].startswith(report["split"]) for metric in figures)
+    assert [name.count("LEAKY") for name in {metric["split"] for metric in figures}] == [1]
     assert (tmp_path / rundir.REPORT_TEXT).read_text().startswith("split: LEAKY")
     provenance = description_of(tmp_path).provenance
     assert "split is leaky" in provenance.limits[0]
+    assert "none share frames" in provenance.limits[0], "these windows do not overlap"
     assert all("LEAKY" in metric.split for metric in provenance.metrics)
 
 

@@ -45,7 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     from cogd.train.data.fidelity import compare, measure
 
     if arguments.rooms < 1 or not 1 <= arguments.seconds <= 60 or not 0 <= arguments.seed < 900:
-        raise ConfigError("rooms must be 1 or more, seconds 1 to 60, and a seed 0 to 899")
+        raise ConfigError(
+            "--rooms, --seconds or --seed is out of its bounds",
+            hint="rooms must be 1 or more, seconds 1 to 60, and a seed 0 to 899",
+        )
     reports = []
     for text in arguments.dataset:
         dataset = open_dataset(text)

@@ -40,7 +40,11 @@ def run(arguments: argparse.Namespace) -> int:
     from cogd.train.data.summary import summarise
 
     if arguments.frames < 2 or arguments.stride < 1 or not 0 <= arguments.min_gap <= arguments.max_gap:
-        raise ConfigError("frames must be 2 or more, stride 1 or more, and min-gap from 0 to max-gap")
+        raise ConfigError(
+            f"there are no windows of {arguments.frames} frames every {arguments.stride}, "
+            f"{arguments.min_gap:g} to {arguments.max_gap:g} s apart",
+            hint="frames must be 2 or more, stride 1 or more, and min-gap from 0 to max-gap",
+        )
     if arguments.out is not None:
         import cogd.train.data.picture  # first, for its package may be missing
     dataset = open_dataset(arguments.spec)

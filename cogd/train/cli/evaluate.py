@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", help="KIND:PLACE, as `cogd-train data inspect` takes it")
     parser.add_argument("--stride", type=int, metavar="N", help="frames from window to window (a window's length)")
     parser.add_argument(
-        "--calibrate-s", type=float, metavar="S", help="first watch each setup's quiet room for S s, as cogd calibrate"
+        "--calibrate-s",
+        type=float,
+        metavar="S",
+        help="first watch each setup's quiet room for S s (2 to 600), as cogd calibrate",
     )
     parser.add_argument("--trust-dir", type=Path, default=Path(TRUST_DIR), metavar="DIR", help="(%(default)s)")
     add_trust_argument(parser)
@@ -40,24 +42,26 @@ def run(arguments: argparse.Namespace) -> int:
     import msgspec
 
     from cogd.runtime.app import load_app
+    from cogd.train import rundir
     from cogd.train.data.dataset import open_dataset
     from cogd.train.evaluate import evaluate
 
     if arguments.stride is not None and arguments.stride < 1:
         raise ConfigError(f"a stride of {arguments.stride} frames", hint="1 or more")
-    if arguments.calibrate_s is not None and not 0 < arguments.calibrate_s < math.inf:
-        raise ConfigError(f"calibrating for {arguments.calibrate_s:g} s", hint="more than a second")
+    if arguments.out is not None and (arguments.out / rundir.CONFIG).exists():
+        raise TrainError(f"{arguments.out} is a run directory, which has a report of its own", hint="another --out")
     app = load_app(_verified(arguments))
     evaluation, parts = evaluate(
         app, open_dataset(arguments.dataset), arguments.stride, calibrate_s=arguments.calibrate_s
     )
     encoded = msgspec.json.format(msgspec.json.encode(evaluation), indent=2)
     if arguments.out is not None:
-        from cogd.train import rundir
         from cogd.train.predictions import write_predictions
 
         try:
             arguments.out.mkdir(parents=True, exist_ok=True)
+            for name in (rundir.PAGE, rundir.PICTURE):  # of what was kept there before
+                (arguments.out / name).unlink(missing_ok=True)
             (arguments.out / rundir.REPORT).write_bytes(encoded + b"\n")
         except OSError as error:
             raise TrainError(f"{arguments.out} can't be written: {error.strerror}") from error
@@ -93,13 +97,15 @@ def _print(evaluation: Evaluation) -> None:
     from cogd.train.report.text import format_figures, format_groups
 
     app, windows = evaluation.app, evaluation.windows
+    calibrated = "calibrated" in windows
     parts = list(dict.fromkeys(metric.split for metric in evaluation.metrics))
     alone = [metric for metric in evaluation.parts if metric.split in parts]
     grouped = [metric for metric in evaluation.parts if metric.split not in parts]
     lines = [
         f"{app['id']} {app['version']} ({app['digest']}), head {app['head']}, run by {app['backend']}",
         f"on {evaluation.data.name}; licence {evaluation.data.licence}",
-        f"{windows['cut']} windows every {evaluation.stride} frames, {windows['labelled']} with a label",
+        f"{windows['cut']} windows every {evaluation.stride} frames, {windows['labelled']} with a label"
+        + (f", {windows['calibrated']} with a baseline, {windows['uncalibrated']} without" if calibrated else ""),
         *(f"note: {note}" for note in evaluation.notes),
         *(f"limit of the bundle: {limit}" for limit in evaluation.limits),
         "",

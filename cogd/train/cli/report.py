@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cogd.errors import TrainError
+from cogd.train.rundir import PAGE, PICTURE
 
 if TYPE_CHECKING:
     import argparse
-
-PAGE, PICTURE = "report.html", "report.png"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from cogd.train.config import Config
+    from cogd.train.load import Loaded, Progress
 
 _FLAGS = {
     "device": "train.device", "paired": "data.spec", "licence": "data.licence", "rooms": "data.rooms",
@@ -43,7 +44,9 @@ def add_training_arguments(parser: argparse.ArgumentParser, head: str) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the configuration: train.epochs=10"
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the run directory's checkpoint and config")
+    held = parser.add_mutually_exclusive_group()
+    held.add_argument("--resume", action="store_true", help="go on from the run directory's checkpoint and config")
+    held.add_argument("--overwrite", action="store_true", help="put a new run in the place of one that DIR holds")
     parser.add_argument(
         "--dry-run", action="store_true", help="build everything of a little of the data, do one step, write nothing"
     )
@@ -78,9 +81,13 @@ def run_training(arguments: argparse.Namespace, head: str) -> int:
     out = Path(config.output.folder)
     if arguments.resume and not (out / rundir.CHECKPOINT).exists():
         raise TrainError(f"{out} holds no checkpoint", hint="train without --resume")
+    if not (arguments.resume or arguments.overwrite):
+        rundir.refuse_run(out)
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    data = _loaded(load_windows, config, shown=first)
+    if isinstance(data, int):
+        return data
     with _Bars(shown=first) as bars:
-        data = load_windows(config, bars.tell)
         run = Run(config, data.windows, data.held_out, out, resume=arguments.resume, only_train=data.only_train)
         with stoppable() as stopped_by:
             metrics = train(
@@ -112,11 +119,25 @@ def _run_dry(config: Config) -> int:
     from cogd.train.dryrun import dry_run
     from cogd.train.load import load_some
 
-    with _Bars(shown=True) as bars:
-        windows = load_some(config, bars.tell)
-    print(dry_run(config, windows), end="")
+    some = _loaded(load_some, config, shown=True)
+    if isinstance(some, int):
+        return some
+    print(dry_run(config, some), end="")
     print("a dry run: nothing was written")
     return 0
+
+
+def _loaded(load: Callable[[Config, Progress], Loaded], config: Config, *, shown: bool) -> Loaded | int:
+    """The data, or the exit status where somebody interrupts."""
+    stopped_by: list[int] = []
+    try:
+        with _Bars(shown=shown) as bars, stoppable(at_once=True) as stopped_by:
+            return load(config, bars.tell)
+    except KeyboardInterrupt:
+        if shown:
+            print("cogd-train: stopped before the training began; the run directory is as it was", file=sys.stderr)
+            print("cogd-train: hint: give the same command again", file=sys.stderr)
+        return 128 + (stopped_by[0] if stopped_by else signal.SIGINT)
 
 
 def configured(arguments: argparse.Namespace, head: str) -> Config:
@@ -137,13 +158,22 @@ def configured(arguments: argparse.Namespace, head: str) -> Config:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[list[int]]:
-    """Inside, SIGINT and SIGTERM put their number into the list; a second SIGINT interrupts at once, as ever."""
+def stoppable(*, at_once: bool = False) -> Iterator[list[int]]:
+    """Inside, SIGINT and SIGTERM put their number into the list; a second SIGINT interrupts at once, as ever.
+
+    Args:
+        at_once: the first one interrupts, too.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
     received: list[int] = []
 
     def take(number: int, _: FrameType | None) -> None:
         received.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if at_once:
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import importlib
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property, partial
 from itertools import groupby
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 from urllib.parse import parse_qsl
 
@@ -19,6 +17,7 @@ import numpy as np
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data.cut import TrackWindows
+from cogd.train.data.parallel import in_processes
 from cogd.train.data.thin import parse_rates, thinned
 from cogd.train.data.windows import GROUPS, DataOrigin, Windows, unknown
 
@@ -349,8 +348,7 @@ def _read(
     if count <= 1:
         yield from map(cut_session, sessions)
         return
-    with ProcessPoolExecutor(count, get_context("spawn")) as pool:  # not forked: whoever trains has threads
-        yield from pool.map(cut_session, sessions, chunksize=_SESSIONS_EACH)
+    yield from in_processes(cut_session, sessions, count, _SESSIONS_EACH)
 
 
 def _cut_session(session: Sequence[Recording], spec: WindowSpec, stride: int, *, whole: bool) -> list[TrackWindows]:

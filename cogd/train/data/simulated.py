@@ -123,7 +123,10 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
         and 0 < plan.rates_hz[0] <= plan.rates_hz[1] <= 1000
     )
     if not fits or not all(0 <= persons <= 7 for persons in plan.persons):
-        raise ConfigError("sim: rooms, minutes and rate must be above 0, nodes 1 to 255, persons 0 to 7")
+        raise ConfigError(
+            "sim: an option is out of its bounds",
+            hint="rooms, minutes and rate must be above 0, nodes 1 to 255, persons 0 to 7",
+        )
     return simulated_rooms(plan, cache.chosen_folder(options.get("cache"), None))
 
 

@@ -38,7 +38,7 @@ class Split:
         calibration: int64 rows that calibrate.
         test: int64 rows that test.
         ids: for each part the names of its groups, or its stretches of time.
-        leaky: whether windows of one part may share frames with another's, so that its figures prove nothing.
+        leaky: whether the parts are of the same sessions, in no order: then figures of the test part prove nothing.
     """
 
     name: str
@@ -91,10 +91,8 @@ def temporal_split(windows: Windows, rows: Rows, *, test: float = 0.2, calibrati
             if len(own):
                 stretch = f"{windows.start_s[own].min():.3f} to {windows.end_s[own].max():.3f} s"
                 ids[part].append(f"{windows.names['session'][session]}: {stretch}")
-    label = (
-        f"temporal, per session: first {1 - test - calibration:.0%} train, next {calibration:.0%} calibrate, "
-        f"last {test:.0%} test, a window's time between them left out"
-    )
+    trains = f"first {1 - test - calibration:.0%} of each session train"
+    label = f"{trains}, next {calibration:.0%} calibrate, last {test:.0%} test"
     parts = {part: np.concatenate(pieces[part]) for part in PARTS}
     return _made(label, "time", parts, {part: tuple(names) for part, names in ids.items()})
 
@@ -175,14 +173,16 @@ def random_split(
     calibration: float = 0.1,
     seed: int = 0,
 ) -> Split:
-    """Deal windows at random, as much published work does. Neighbours share frames, so the test part is partly known.
+    """Deal windows at random, as much published work does: so what is tested is partly known.
+
+    Neighbours share frames where windows overlap, and a room, persons and what they do where they don't.
 
     Raises:
         TrainError: `allow_leaky` is not set.
     """
     if not allow_leaky:
         raise TrainError(
-            "a random split of windows leaks: neighbouring windows share frames, and a session its room and persons",
+            "a random split of windows leaks: neighbours share frames or what happens, and a session its room",
             hint="split by session, room, subject or time; --allow-leaky to do it all the same, marked in every report",
         )
     _refuse_none(rows)
@@ -193,9 +193,20 @@ def random_split(
         "calibration": np.sort(shuffled[tests : tests + calibrates]),
         "train": np.sort(shuffled[tests + calibrates :]),
     }
-    shared = _overlapping(windows, parts["test"], parts["train"])
-    name = f"LEAKY: random windows, seed {seed}; {shared:.0%} of the test windows share frames with training windows"
+    frames = _overlapping(windows, parts["test"], parts["train"])
+    session = float(np.isin(windows.session[parts["test"]], windows.session[parts["train"]]).mean()) if tests else 0.0
+    name = (
+        f"LEAKY: windows drawn at random, seed {seed}; of those that test {_percent(session)} share a session with "
+        f"windows that train, {_percent(frames)} share frames"
+    )
     return _made(name, "random", parts, dict.fromkeys(PARTS, ()), leaky=True)
+
+
+def _percent(share: float) -> str:
+    """A share that is not quite all or nothing is not told as such."""
+    if share in {0.0, 1.0}:
+        return "none" if share == 0 else "all"
+    return f"{min(max(share, 0.01), 0.99):.0%}"
 
 
 def _overlapping(windows: Windows, rows: Rows, others: Rows) -> float:

@@ -36,7 +36,7 @@ class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
         data: what it was trained and tested on.
         split: how it was split.
         split_digest: SHA-256 of which windows are in which part.
-        leaky: whether the parts share frames: then the figures prove nothing.
+        leaky: whether the split is leaky (`cogd.train.data.split.Split`): then the figures prove nothing.
         windows: how many are in each part.
         metrics: every figure of every part, with definition, interval and baseline.
     """

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from cogd.train.gates import gate_lines, numbers_of
 from cogd.train.metrics.figure import verdict
 from cogd.train.report import plots
-from cogd.train.report.text import baseline_lines
+from cogd.train.report.text import baseline_lines, interval_lines
 from cogd.train.scoring import SCORING, right
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _STYLE: Final[dict[Any, Any]] = {
     "figure.constrained_layout.h_pad": 0.06,
     "svg.hashsalt": "cogd",
 }
-LEAKY: Final = "LEAKY: training may have seen frames of what is tested here. These figures prove nothing."
+LEAKY: Final = "LEAKY: what is tested here was dealt at random out of what trained. These figures prove nothing."
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def sections(source: Source) -> list[Section]:
 
 
 def _panels(source: Source, predictions: Predictions) -> Iterator[Panel]:
-    whole = [metric for metric in source.metrics if _is_of(metric, predictions.part)]
+    whole = [metric for metric in source.metrics if metric.split == predictions.part]
     if whole:
         yield Panel("Figures", 2, 0.9 + 0.27 * len(whole), partial(plots.figures, metrics=whole))
-    parts = [metric for metric in source.parts if _is_of(metric, predictions.part)]
+    parts = [metric for metric in source.parts if metric.split == predictions.part]
     headline = SCORING[predictions.head].headline
     alone = [m for m in parts if m.name.startswith((f"{headline}.", "recall."))]
     if alone:
@@ -111,20 +111,12 @@ def _grouped(source: Source, predictions: Predictions, headline: str) -> Panel |
     """The first figure for each room, or for each session where there is one room; at most forty."""
     for group in ("room", "session"):
         prefix = f"{predictions.part}; {group} "
-        mine = [m for m in source.parts if m.name == headline and _begins(m, prefix)][:40]
+        mine = [m for m in source.parts if m.name == headline and m.split.startswith(prefix)][:40]
         if mine:
-            names = [metric.split.partition(prefix)[2] for metric in mine]
+            names = [metric.split.removeprefix(prefix) for metric in mine]
             drawn = partial(plots.of_parts, metrics=mine, names=names, label=headline)
             return Panel(f"Each {group}", 1, 1.2 + 0.25 * max(8, len(mine)), drawn)
     return None
-
-
-def _begins(metric: Metric, prefix: str) -> bool:
-    return metric.split.startswith(prefix) or f": {prefix}" in metric.split
-
-
-def _is_of(metric: Metric, part: str) -> bool:
-    return metric.split == part or metric.split.endswith(": " + part)
 
 
 def render_png(source: Source) -> bytes:
@@ -231,7 +223,7 @@ def render_html(source: Source) -> str:
     lines += _gates(source.gates)
     for section in sections(source):
         lines.append(f"<h2>{escape(section.title)}</h2>")
-        mine = [metric for metric in source.metrics if _is_of(metric, section.title)]
+        mine = [metric for metric in source.metrics if metric.split == section.title]
         if mine:
             lines += _table(mine)
         for panels in _in_rows(section.panels):
@@ -249,15 +241,13 @@ def render_html(source: Source) -> str:
 def _table(metrics: Sequence[Metric]) -> list[str]:
     lines = ["<table><tr><th>figure<th>model<th>interval<th>baseline<th>compared<th>n<th>the baseline is</tr>"]
     for m in metrics:
-        known = "not known" if m.low is None or m.high is None else f"{m.low:.4f} to {m.high:.4f}"
+        known = "-" if m.low is None or m.high is None else f"{m.low:.4f} to {m.high:.4f}"
         cells = [f"{m.value:.4f}", known, f"{m.baseline_value:.4f}", verdict(m), str(m.n), m.baseline_name]
         row = "".join(f"<td>{escape(cell)}" for cell in cells)
         kind = ' class="worse"' if verdict(m) == "NOT BETTER" else ""
         lines.append(f"<tr{kind}><td>{escape(m.name)}{row}</tr>")
     lines.append("</table>")
-    intervals = dict.fromkeys(metric.interval for metric in metrics if metric.interval)
-    lines += [f'<p class="small">interval: {escape(text)}</p>' for text in intervals]
-    return lines
+    return lines + [f'<p class="small">{escape(line)}</p>' for line in interval_lines(metrics)]
 
 
 def _gates(found: Sequence[Gate]) -> list[str]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import Metric
+    from cogd.train.history import Epoch
     from cogd.train.predictions import Predictions
-    from cogd.train.report.source import Epoch
 
 MODEL: Final = "#1b5fa7"
 BASELINE: Final = "#c7691a"
@@ -108,8 +108,7 @@ def curves(canvas: SubFigure, history: Sequence[Epoch]) -> None:
     if min(losses) > 0 and max(losses) > 20 * min(losses):
         upper.set_yscale("log")
     upper.set_ylabel("training loss")
-    scored = [one for one in history if one.score is not None]
-    lower.plot([one.epoch for one in scored], [one.score for one in scored], color=MODEL, linewidth=1.2)
+    lower.plot(epochs, [one.score for one in history], color=MODEL, linewidth=1.2)
     lower.set_ylabel("score on the\ncalibration part")
     lower.set_xlabel("epoch")
     for axes in (upper, lower):

@@ -11,21 +11,12 @@ from cogd.bundle.manifest import Metric
 from cogd.errors import TrainError
 from cogd.train import rundir
 from cogd.train.gates import Gate
+from cogd.train.history import Epoch
 from cogd.train.predictions import Predictions, read_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-
-class Epoch(msgspec.Struct, frozen=True):
-    """A line of `history.jsonl`; `score` is None in an epoch that was not scored."""
-
-    epoch: int
-    loss: float
-    score: float | None
-    learning_rate: float
-    seconds: float
 
 
 class _Said(msgspec.Struct, frozen=True):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cogd.train.gates import gate_lines
+from cogd.train.metrics.bootstrap import LEAST_DEFINED, LEAST_GROUPS
 from cogd.train.metrics.figure import verdict
 
 if TYPE_CHECKING:
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from cogd.bundle.manifest import Metric
     from cogd.train.data.split import Split
     from cogd.train.gates import Gate
+
+_NO_INTERVAL: Final = (
+    f"- where fewer than {LEAST_GROUPS} rooms, sessions or stretches hold what the figure is of, "
+    f"or it is undefined in more than {1 - LEAST_DEFINED:.0%} of the draws"
+)
 
 
 def format_report(metrics: Iterable[Metric], judged_by: Sequence[Gate], split: Split, graph: str, parity: float) -> str:
@@ -47,6 +53,11 @@ def baseline_lines(metrics: Sequence[Metric]) -> list[str]:
     return lines
 
 
+def interval_lines(metrics: Sequence[Metric]) -> list[str]:
+    """How the intervals of a table were made, and why some are lacking."""
+    return [f"interval: {text}" for text in dict.fromkeys(metric.interval or _NO_INTERVAL for metric in metrics)]
+
+
 def format_groups(metrics: Sequence[Metric], part: str) -> list[str]:
     """One table of a figure for each room and session of a part; these have the baselines of the whole."""
     mine = [(metric.split.removeprefix(part + "; "), metric) for metric in metrics]
@@ -66,8 +77,7 @@ def _table(rows: Sequence[tuple[str, Metric]]) -> list[str]:
 
 
 def _intervals(metrics: Sequence[Metric]) -> list[str]:
-    made = dict.fromkeys(metric.interval or "- where there are too few rooms or sessions" for metric in metrics)
-    return [f"  interval: {text}" for text in made]
+    return [f"  {line}" for line in interval_lines(metrics)]
 
 
 def _between(metric: Metric) -> str:

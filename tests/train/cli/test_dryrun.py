@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cogd.train import device as device_module
+from cogd.train import load
 from cogd.train.config import TrainConfig
 from tests.train.factory import TINY, run_cli
 
@@ -56,6 +57,12 @@ def test_what_the_way_back_needs_is_measured():
         (("--set", "split.kind=subject"), 30, "don't tell their subject"),
         (("--set", "split.kind=random"), 2, "needs split.allow_leaky"),
         (("--set", "data.spec=nothing:here"), 2, "is not a data set"),
+        (("--set", 'data.also=["nothing:here"]'), 2, "is not a data set"),
+        (("--set", 'data.also=["sim"]'), 2, "is not a data set"),
+        (("--set", 'data.also=["recording:/nowhere"]'), 30, "/nowhere"),
+        (("--set", "data.held_out=recording:/nowhere"), 30, "/nowhere"),
+        (("--set", "data.held_out=sim:rooms=1&room=attic"), 30, "has no room 'attic'"),
+        (("--set", "data.held_out=sim:rooms=1&minutes=0.01&rate=1"), 30, "has not a single window"),
         (("--persons", "0"), 30, "no window of the data has a usable label"),
     ],
 )
@@ -63,6 +70,38 @@ def test_a_dry_run_finds_what_a_run_would_find(arguments, status, message):
     ran = run_cli("pose", "--dry-run", *QUICK, "--device", "cpu", *arguments)
 
     assert (ran.status, message in ran.err) == (status, True), ran.err
+
+
+def test_a_dry_run_reads_a_little_of_every_data_set(monkeypatch):
+    read = []
+    cut = load.cut_windows
+
+    def counted(dataset, *arguments, **named):
+        read.append((dataset.name.partition(",")[0], len(dataset.listed)))
+        return cut(dataset, *arguments, **named)
+
+    monkeypatch.setattr(load, "cut_windows", counted)
+    also = 'data.also=["sim:rooms=9&persons=1&minutes=0.3&nodes=1"]'
+    held_out = "data.held_out=sim:rooms=7&first_room=50&persons=1&minutes=0.3&nodes=1"
+    ran = run_cli("pose", "--dry-run", *QUICK, "--device", "cpu", "--set", also, "--set", held_out)
+
+    assert ran.status == 0, ran.err
+    assert [count for _, count in read] == [2, 4, 4]
+    assert [name for name, _ in read[1:]] == ["cogd simulator: rooms 0 to 8", "cogd simulator: rooms 50 to 56"]
+    said = told(ran.out)
+    assert re.search(r"; \d+ of them further data that only train$", said["windows"])
+    assert re.match(
+        r"cogd simulator: rooms 50 to 56.*; of this part of it \d+ windows, \d+ with a label$", said["held out"]
+    )
+
+
+@pytest.mark.parametrize("key", ["data.also", "data.held_out"])
+def test_a_run_finds_what_is_misspelt_before_it_simulates(tmp_path, monkeypatch, key):
+    monkeypatch.setattr(load, "cut_windows", lambda *_, **__: pytest.fail("it began to simulate"))
+    value = "recording:/nowhere" if key == "data.held_out" else '["recording:/nowhere"]'
+    ran = run_cli("pose", "--out", tmp_path / "run", *TINY, "--set", f"{key}={value}")
+
+    assert (ran.status, "/nowhere" in ran.err) == (30, True)
 
 
 def test_a_run_needs_a_directory():

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -7,6 +8,7 @@ from cogd.errors import TrainError
 from cogd.train import load, rundir
 from cogd.train.cli import VERBS
 from cogd.train.configfile import changed
+from cogd.train.history import read_history
 from cogd.train.recipe import COUNT, POSE
 from tests.train.factory import TINY, make_windows, run_cli
 
@@ -73,8 +75,8 @@ def test_no_room_both_trains_and_is_held_out(monkeypatch):
     simulated_rooms, windows = load.simulated_rooms, make_windows(4)
     monkeypatch.setattr(load, "simulated_rooms", lambda plan: plans.append(plan) or simulated_rooms(plan))
 
-    def cut(*_, **__):
-        return dataclasses.replace(windows, names={**windows.names, "session": (f"of plan {len(plans)}",)})
+    def cut(dataset, *_, **__):
+        return dataclasses.replace(windows, names={**windows.names, "session": (dataset.name,)})
 
     monkeypatch.setattr(load, "cut_windows", cut)
     for seed in (0, 1, 899):
@@ -114,6 +116,53 @@ def test_resume_goes_on_and_wants_a_checkpoint(tmp_path):
     assert more.status == 0, more.err
     assert json.loads((out / rundir.REPORT).read_bytes())["config"]["train"]["epochs"] == 3
     assert (other.status, "begun with another train.learning_rate" in other.err) == (30, True)
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_directory_that_holds_a_run_is_refused_before_anything_is_simulated(pose_run, tmp_path, monkeypatch):
+    out = shutil.copytree(pose_run, tmp_path / "run")
+    monkeypatch.setattr(load, "load_windows", lambda *_: pytest.fail("it began to simulate"))
+    refused = run_cli("pose", "--out", out, *TINY)
+
+    assert (refused.status, f"train: {out} holds a finished run" in refused.err) == (30, True)
+    for remedy in ("--out", "--resume", "--overwrite"):
+        assert remedy in refused.err
+    assert contents(out) == contents(pose_run)
+
+    (out / rundir.DESCRIPTION).unlink()
+    refused = run_cli("pose", "--out", out, *TINY)
+    assert (refused.status, "holds a run that is not finished" in refused.err) == (30, True)
+
+
+@pytest.mark.parametrize("how", ["--overwrite", "--resume"])
+def test_a_run_in_the_place_of_another_leaves_nothing_of_it(count_run, tmp_path, how):
+    out = shutil.copytree(count_run, tmp_path / "run")
+    stale = ("report.html", "report.png", "calibration.safetensors", "fold-1.pt")
+    for name in stale:
+        (out / name).write_text("of the old run")
+    (out / "tensorboard").mkdir()
+    (out / "tensorboard" / "events").write_text("of the old run")
+    (out / "notes.txt").write_text("somebody's own")
+    ran = run_cli(
+        "count", "--out", out, *TINY, "--persons", "0,2", how, *(["--epochs", "3"] if how == "--resume" else [])
+    )
+
+    assert ran.status == 0, ran.err
+    left = {path.name for path in out.rglob("*") if path.is_file() and path.read_bytes() == b"of the old run"}
+    assert left == ({"fold-1.pt", "events"} if how == "--resume" else set())
+    assert (out / "notes.txt").exists()
+    assert len(read_history(out / rundir.HISTORY)) == (3 if how == "--resume" else 2)
+
+
+def test_a_run_that_can_not_go_on_leaves_the_finished_one_as_it_was(pose_run, tmp_path):
+    out = shutil.copytree(pose_run, tmp_path / "run")
+    refused = run_cli("pose", "--out", out, *TINY, "--resume", "--learning-rate", "0.5")
+
+    assert (refused.status, "begun with another train.learning_rate" in refused.err) == (30, True)
+    assert contents(out) == contents(pose_run)
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))

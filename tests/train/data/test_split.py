@@ -101,7 +101,7 @@ def test_only_the_given_rows_are_dealt_out():
 def test_the_split_says_how_it_was_made():
     split = temporal_split(timed(np.arange(100)), np.arange(100), test=0.2, calibration=0.1)
 
-    assert split.name.startswith("temporal, per session: first 70% train, next 10% calibrate, last 20% test")
+    assert split.name == "first 70% of each session train, next 10% calibrate, last 20% test"
 
 
 @pytest.mark.parametrize(("count", "part"), [(2, "calibration"), (1, "train")])
@@ -268,7 +268,24 @@ def test_a_leaky_split_tells_how_much_it_leaks(seed, count, span):
         )
 
     shared = sum(any(overlap(row, other) for other in split.train) for row in split.test) / len(split.test)
-    assert f"; {shared:.0%} of the test windows share frames" in split.name
+    told = {0.0: "none", 1.0: "all"}.get(shared, f"{min(max(shared, 0.01), 0.99):.0%}")
+    assert split.name.endswith(f"all share a session with windows that train, {told} share frames")
+
+
+def test_a_leaky_split_of_windows_that_do_not_overlap_says_what_they_share():
+    split = random_split(timed(np.arange(50)), np.arange(50), allow_leaky=True)
+
+    assert split.name.endswith("of those that test all share a session with windows that train, none share frames")
+
+
+def test_a_leaky_split_does_not_tell_of_one_window_as_none():
+    one_overlaps = timed(np.arange(2000), np.where(np.arange(2000) == 500, 1.5, 0.95))
+
+    told = {
+        random_split(one_overlaps, np.arange(2000), allow_leaky=True, seed=seed).name.split()[-3] for seed in range(20)
+    }
+
+    assert told == {"none", "1%"}
 
 
 def test_a_digest_tells_splits_apart():

@@ -13,7 +13,7 @@ from cogd.errors import TrainError
 from cogd.train import rundir
 from cogd.train.metrics.confidence import Usual
 from cogd.train.predictions import Answer, Predictions, write_predictions
-from cogd.train.report.source import Epoch, read_source
+from cogd.train.report.source import read_source
 from cogd.train.scoring import baselines, score, score_closely
 
 pytestmark = pytest.mark.train
@@ -52,13 +52,10 @@ def pictures_of(html: str) -> set[str]:
 
 @pytest.fixture
 def finished(request, tmp_path):
-    """A copy of a run directory, with a history."""
+    """A copy of a run directory."""
 
     def copy(head: str):
-        out = shutil.copytree(request.getfixturevalue(f"{head}_run"), tmp_path / head)
-        epochs = [Epoch(1, 2.0, None, 1e-3, 0.5), Epoch(2, 1.0, 0.25, 1e-3, 0.5), Epoch(3, 0.9, 0.5, 1e-3, 0.5)]
-        (out / rundir.HISTORY).write_bytes(b"".join(msgspec.json.encode(epoch) + b"\n" for epoch in epochs))
-        return out
+        return shutil.copytree(request.getfixturevalue(f"{head}_run"), tmp_path / head)
 
     return copy
 
