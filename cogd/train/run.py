@@ -115,6 +115,12 @@ def train(
         ConfigError: the configuration does not fit the data, or this machine.
         TrainError: the data or the checkpoint can't be used, or the exported model computes something else.
     """
+    head = run.config.model.head
+    if run.held_out is not None and len(usable_rows(head, run.held_out)) == 0:
+        raise TrainError(
+            f"{run.held_out.origin.name}, held out to test on, has no window with a label for the head {head}",
+            hint="give data.held_out other data, or none",
+        )
     device = choose_device(run.config.train.device)
     world = join_world(device)
     try:

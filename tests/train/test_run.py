@@ -39,6 +39,15 @@ def quick(out, head="pose", held_out=None, **columns) -> Run:
     return Run(make_config(head, epochs=2), windows, held_out, out)
 
 
+def test_held_out_data_without_a_label_are_refused_before_anything_is_trained(tmp_path):
+    held_out = make_windows(8, persons=np.zeros(8, dtype=np.int64), keypoints=np.full((8, 17, 2), np.nan, np.float32))
+
+    with pytest.raises(TrainError, match="has no window with a label for the head pose") as refused:
+        train(quick(tmp_path / "run", held_out=held_out))
+    assert "data.held_out" in refused.value.hint
+    assert not (tmp_path / "run").exists()
+
+
 def description_of(run) -> rundir.Description:
     return rundir.read_description(run)
 

@@ -7,9 +7,12 @@ import os
 import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import active_children, get_context, parent_process
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from cogd.errors import TrainError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +49,9 @@ def in_processes(
         pieces: of work.
         processes: that do it, new ones, for whoever trains has threads, which a fork would not survive.
         at_a_time: so many pieces are given to a process together.
+
+    Raises:
+        TrainError: a process was ended from outside.
     """
     others = set(active_children())
     pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin)
@@ -53,6 +59,11 @@ def in_processes(
         with _unheard(signal.SIGINT):  # by the workers, which begin here: a terminal's Ctrl-C is for every process
             made = pool.map(partial(_do, work), pieces, chunksize=at_a_time)
         yield from made
+    except BrokenProcessPool as error:
+        raise TrainError(
+            "a process that read or simulated data was killed, most likely for lack of memory",
+            hint="data.processes = 1 needs less; so do fewer rooms, or a larger stride",
+        ) from error
     except BaseException:
         for worker in set(active_children()) - others:
             worker.terminate()

@@ -1,10 +1,12 @@
 """Work in several processes: in order, with its exceptions, and left where it stands when nobody wants it any more."""
 
+import os
 import time
 from multiprocessing import active_children
 
 import pytest
 
+from cogd.errors import TrainError
 from cogd.train.data.parallel import in_processes
 
 pytestmark = pytest.mark.train
@@ -14,6 +16,10 @@ def square(number: int) -> int:
     if number < 0:
         raise ValueError(number)
     return number * number
+
+
+def end_at_once(number: int) -> None:
+    os.kill(os.getpid(), number)
 
 
 def slowly(seconds: float) -> float:
@@ -32,6 +38,13 @@ def test_an_exception_comes_where_its_result_would():
     assert [next(made), next(made)] == [1, 4]
     with pytest.raises(ValueError, match="-3"):
         next(made)
+    assert active_children() == []
+
+
+def test_a_process_that_is_killed_is_told():
+    with pytest.raises(TrainError, match="was killed") as told:
+        list(in_processes(end_at_once, [9, 9, 9], 2))
+    assert "data.processes" in told.value.hint
     assert active_children() == []
 
 
