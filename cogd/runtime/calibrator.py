@@ -195,8 +195,8 @@ class Calibrator:
             raise NoAppError(f"no app {app_id} runs")
         able = [(app, head) for app, head in heads if isinstance(head, BaselineHead)]
         if not able:
-            name = "no app that runs" if app_id is None else app_id
-            raise CalibrationError(f"{name} has a use for a baseline", hint="install an app with the head `motion`")
+            said = "no app that runs has a" if app_id is None else f"{app_id} has no"
+            raise CalibrationError(f"{said} use for a baseline", hint="install an app with the head `motion`")
         inputs = self._engine.nodes.inputs(places)
         if unknown := sorted(set(nodes) - inputs.keys()):
             raise CalibrationError(f"no node {', '.join(unknown)} was heard", hint=_heard(list(inputs)))

@@ -156,10 +156,10 @@ class TestItIsRefused:
 
     async def test_where_the_app_has_no_use_for_it(self, room):
         r = await room(fake_app(), motion_app())
-        assert "pose-app has a use" in str(await self.refused(r, "pose-app", []))
+        assert "pose-app has no use" in str(await self.refused(r, "pose-app", []))
 
     async def test_where_no_app_has_a_use_for_it(self, room):
-        assert "no app that runs" in str(await self.refused(await room(fake_app())))
+        assert "no app that runs has a use" in str(await self.refused(await room(fake_app())))
 
     async def test_where_there_is_no_such_node(self, room):
         error = await self.refused(await room(), None, ["a/1", "a/9"])

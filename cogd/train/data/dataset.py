@@ -18,7 +18,8 @@ from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data.cut import TrackWindows
 from cogd.train.data.parallel import in_processes
-from cogd.train.data.thin import parse_rates, thinned
+from cogd.train.data.thin import OPTIONS as THIN_OPTIONS
+from cogd.train.data.thin import parse_rates, parse_seed, thinned
 from cogd.train.data.windows import GROUPS, DataOrigin, Windows, unknown
 
 if TYPE_CHECKING:
@@ -206,8 +207,8 @@ def open_dataset(text: str) -> Dataset:
     """Open a data set by its specification, `KIND:PLACE?option=value&...`.
 
     Every kind takes the options `session`, `room`, `subject` and `chip`: only recordings of these names, separated by
-    commas, `*` standing for anything; and `thin`: each recording thinned to these rates in hertz (`all`: as it is). The
-    kind's own options are documented in its module.
+    commas, `*` standing for anything; and `thin`: each recording thinned to these rates in hertz (`all`: as it is),
+    where `thin_seed` draws which frames stay. The kind's own options are documented in its module.
 
     Raises:
         ConfigError: the specification is not one.
@@ -219,11 +220,15 @@ def open_dataset(text: str) -> Dataset:
     place, _, query = rest.partition("?") if kind != "sim" else ("", "", rest)
     options = dict(parse_qsl(query, keep_blank_values=True))
     filters = {name: tuple(options.pop(name).split(",")) for name in _FILTERS if name in options}
-    rates_hz = parse_rates(options.pop("thin")) if "thin" in options else None
+    thin, thin_seed = (options.pop(name, None) for name in THIN_OPTIONS)
+    rates_hz = None if thin is None else parse_rates(thin)
+    seed = 0 if thin_seed is None else parse_seed(thin_seed)
+    if rates_hz is None and thin_seed is not None:
+        raise ConfigError("thin_seed goes with thin", hint="such as thin=20&thin_seed=1")
     module = {"esp32-csv": "esp32_csi_tool", "recording": "recorded", "sim": "simulated"}.get(kind, kind)
     reader = cast("_Reader", importlib.import_module(f"cogd.train.data.{module.replace('-', '_')}"))
     dataset = _filtered(reader.open_recordings(place, options), filters)
-    return dataset if rates_hz is None else thinned(dataset, rates_hz)
+    return dataset if rates_hz is None else thinned(dataset, rates_hz, seed)
 
 
 def _filtered(dataset: Dataset, filters: Mapping[str, tuple[str, ...]]) -> Dataset:
@@ -254,7 +259,9 @@ def refuse_other_options(kind: str, options: Mapping[str, str], known: Sequence[
     """Raise ConfigError for an option that a kind doesn't have."""
     for name in options:
         if name not in known:
-            raise ConfigError(f"{kind} has no option {name!r}", hint="it has " + ", ".join([*known, *_FILTERS, "thin"]))
+            raise ConfigError(
+                f"{kind} has no option {name!r}", hint="it has " + ", ".join([*known, *_FILTERS, *THIN_OPTIONS])
+            )
 
 
 def cut_windows(

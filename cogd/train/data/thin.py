@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from cogd.train.data.dataset import Dataset, Recording, Track
 
+OPTIONS: Final = ("thin", "thin_seed")
+"""Of every data set."""
+
 _ALL: Final = "all"
 _JITTER_S: Final = 0.003
 """Packets leave late by the absolute value of a normal deviate of this width, as clocks and queues have it."""
@@ -40,7 +43,18 @@ def parse_rates(text: str) -> tuple[float | None, ...]:
     return rates
 
 
-def thinned(dataset: Dataset, rates_hz: Sequence[float | None]) -> Dataset:
+def parse_seed(text: str) -> int:
+    """A whole number.
+
+    Raises:
+        ConfigError: it is none, or below 0.
+    """
+    if not text.isascii() or not text.isdigit():
+        raise ConfigError(f"thin_seed={text} is not a whole number", hint="such as thin=20&thin_seed=1")
+    return int(text)
+
+
+def thinned(dataset: Dataset, rates_hz: Sequence[float | None], seed: int = 0) -> Dataset:
     """Every recording once for each rate.
 
     Copies stay in their session, so that no split parts them, and are receivers of their own there.
@@ -48,14 +62,16 @@ def thinned(dataset: Dataset, rates_hz: Sequence[float | None]) -> Dataset:
     Args:
         dataset: what is thinned; a recording that is slower than a rate stays as it is.
         rates_hz: frames a second; None: all frames.
+        seed: with another one, other frames stay, as with another slow node.
     """
     receivers = max((recording.node for recording in dataset.listed), default=0) + 1
     sessions: dict[str, list[Recording]] = {}
     for recording in dataset.listed:
-        copies = [_copy(recording, rate_hz, number * receivers) for number, rate_hz in enumerate(rates_hz)]
+        copies = [_copy(recording, rate_hz, number * receivers, seed) for number, rate_hz in enumerate(rates_hz)]
         sessions.setdefault(recording.session, []).extend(copies)
     listed = tuple(recording for session in sessions.values() for recording in session)
-    return replace(dataset, name=f"{dataset.name}, {_told(rates_hz)}", listed=listed)
+    drawn = f", seed {seed}" if seed else ""
+    return replace(dataset, name=f"{dataset.name}, {_told(rates_hz)}{drawn}", listed=listed)
 
 
 def _told(rates_hz: Sequence[float | None]) -> str:
@@ -64,17 +80,17 @@ def _told(rates_hz: Sequence[float | None]) -> str:
     return " and ".join([*words, *([f"thinned to {', '.join(slower)} Hz"] if slower else [])])
 
 
-def _copy(recording: Recording, rate_hz: float | None, further: int) -> Recording:
+def _copy(recording: Recording, rate_hz: float | None, further: int, seed: int) -> Recording:
     if rate_hz is None:
         return replace(recording, node=recording.node + further)
-    name = f"{recording.name}, thinned to {rate_hz:g} Hz"
-    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    name = f"{recording.name}, thinned to {rate_hz:g} Hz" + (f", seed {seed}" if seed else "")
+    own_seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
     return replace(
         recording,
         name=name,
         node=recording.node + further,
         rate_hz=None if recording.rate_hz is None else min(recording.rate_hz, rate_hz),
-        load=partial(_load, recording.load, rate_hz, seed),
+        load=partial(_load, recording.load, rate_hz, own_seed),
     )
 
 

@@ -82,7 +82,7 @@ def fit_motion(windows: Windows, rows: NDArray[np.int64], scores: NDArray[np.flo
 
     Both kinds count as equally frequent: how often something moves is for whoever uses the probability to know.
 
-    * Without a baseline a fifth of quiet is somebody who keeps still, the rest the empty room, where both are known.
+    * Without a baseline `STILL_SHARE` of quiet is somebody who keeps still, the rest an empty room, if both are known.
     * A node's baseline is what `cogd calibrate` would measure: the median score of the earlier half of its empty room.
       Of the other half, and of its motion, is the line that goes with it, and how much of a baseline counts: noise
       raises what is quiet by more than what moves. Nodes that were not heard empty have no part in it.

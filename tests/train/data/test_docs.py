@@ -9,6 +9,7 @@ import pytest
 from cogd.errors import ConfigError
 from cogd.train.cli import data_inspect
 from cogd.train.data.dataset import KINDS, open_dataset
+from cogd.train.data.thin import OPTIONS as THIN_OPTIONS
 
 pytestmark = pytest.mark.train
 
@@ -25,7 +26,13 @@ def test_every_option_is_documented_and_no_other(kind, tmp_path):
     """A kind names its options when it is given one that it doesn't have."""
     with pytest.raises(ConfigError) as told:
         open_dataset(f"{kind}:{'' if kind == 'sim' else f'{tmp_path}?'}nonsense=1")
-    known = set(told.value.hint.removeprefix("it has ").split(", ")) - {"session", "room", "subject", "chip", "thin"}
+    known = set(told.value.hint.removeprefix("it has ").split(", ")) - {
+        "session",
+        "room",
+        "subject",
+        "chip",
+        *THIN_OPTIONS,
+    }
 
     row = re.search(rf"^\| [^|]*`{kind}`[^|]*\| (.*) \|$", TEXT.split("further options")[1], re.MULTILINE)
     assert set(re.findall(r"`([a-z_]+)(?:=[a-z]+)?`", row[1] if row else "")) == known

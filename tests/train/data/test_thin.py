@@ -88,6 +88,24 @@ def test_the_same_frames_each_time_and_others_of_another_recording():
     assert one[0].track().time_s.tolist() != one[1].track().time_s.tolist()
 
 
+def test_another_seed_keeps_other_frames_at_the_same_rate():
+    usual, other = (thinned(make_dataset("a"), (None, 20.0), seed) for seed in (0, 1))
+
+    assert usual.listed[1].track().time_s.tolist() != other.listed[1].track().time_s.tolist()
+    assert len(other.listed[1].track()) == pytest.approx(len(usual.listed[1].track()), abs=4)
+    assert other.name == usual.name + ", seed 1"
+    np.testing.assert_array_equal(usual.listed[0].track().time_s, other.listed[0].track().time_s)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [("thin=20&thin_seed=-1", "thin_seed=-1"), ("thin_seed=1", "goes with")]
+)
+def test_a_seed_is_a_whole_number_and_goes_with_a_rate(options, message):
+    with pytest.raises(ConfigError, match=message) as refused:
+        open_dataset(f"sim:rooms=1&{options}")
+    assert "thin=20&thin_seed=1" in refused.value.hint
+
+
 def test_every_kind_takes_it(data):
     spec = WindowSpec("ht56", 20, 0.0, 0.25, 0.05)
     plain, slow = (
