@@ -1,17 +1,21 @@
 """The motion head on real recordings: the packaged bundle, and networks that were trained on one room to know another.
 
-    python bench/motion.py [--bundle FILE --trust NAME.pub] [--cross] [--seconds 5] [--json]
+    python bench/motion.py [--bundle FILE --trust NAME.pub] [--cross | --spans] [--seconds 5] [--json]
 
 Needs the recordings that COGD_DATA names (default ../shared/data): `espectre` and `geotec`. Each line is one data set
 at one rate: `all` frames or thinned to 20 a second, without a baseline and, where quiet stretches are long enough, with
 the one that `cogd calibrate` makes of the first seconds of each setup's quiet room. Figures are balanced accuracies of
 windows of 1 s, four a second, by room (or session) and by chip; those with a baseline are of the nodes that have one,
-and what the others have is said below them.
+and what the others have is said below them. Which frames a slow node sends is chance, so figures at 20 a second are
+the mean of five draws.
 
 `--cross` also trains, by the recipe of `cogd-train motion` and at six rates: on espectre's one room, tested in the
 other, both ways; on geotec's first session, tested in the two later ones. Each once on these recordings alone, where
 one chip of the training room, or three tenths of the session, only calibrate; and once beside 200 simulated rooms, some
 of which calibrate, as the packaged bundle is made. Takes about five minutes.
+
+`--spans` tells instead which stretches of espectre `cogd calibrate` would take for a quiet room: all of 10 s and of
+5 s, at all frames and five times at 20 a second.
 """
 
 from __future__ import annotations
@@ -22,7 +26,9 @@ import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cogd import demo
 from cogd.bundle.archive import read_archive
@@ -30,18 +36,19 @@ from cogd.bundle.keys import generate, load_public
 from cogd.bundle.load import load_bundle
 from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import verify_bundle
+from cogd.heads.base import BaselineHead
 from cogd.runtime.app import load_app
 from cogd.train.configfile import read_config
-from cogd.train.data.dataset import open_dataset
+from cogd.train.data.dataset import cut_windows, open_dataset
 from cogd.train.data.windows import join
-from cogd.train.evaluate import evaluate
+from cogd.train.evaluate import answer_of, evaluate
 from cogd.train.load import load_windows
 from cogd.train.package import Naming, package
 from cogd.train.run import Run, train
 from cogd.train.rundir import MODEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from cogd.runtime.app import App
     from cogd.train.config import Config
@@ -50,8 +57,9 @@ if TYPE_CHECKING:
 STRIDE = 5
 RATES = "all,50,25,20,15,10"
 ROOMS = ("bedroom", "living_room")
+SLOW = tuple(f"20&thin_seed={seed}" for seed in range(5))
 
-Line = dict[str, object]
+Line = dict[str, Any]
 
 
 def main() -> None:
@@ -60,12 +68,17 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=demo.APPS / "demo-motion.tar", help="(the packaged one)")
     parser.add_argument("--trust", type=Path, default=demo.PUBLIC_KEY, metavar="NAME.pub", help="(the packaged one's)")
     parser.add_argument("--cross", action="store_true", help="train on one room or session, test in the others")
+    parser.add_argument("--spans", action="store_true", help="what is taken for a quiet room, and nothing else")
     parser.add_argument("--seconds", type=float, default=5.0, help="that a quiet room is watched (%(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     arguments = parser.parse_args()
     data = Path(os.environ.get("COGD_DATA", "../shared/data"))
     trust = TrustStore([(load_public(arguments.trust), arguments.trust)])
     app = load_app(load_bundle(arguments.bundle, trust))
+    if arguments.spans:
+        for text in spans(app, data):
+            print(text, flush=True)
+        return
     for line in measure(app, arguments.bundle.name, data, arguments.seconds):
         show(line, as_json=arguments.json)
     if arguments.cross:
@@ -75,11 +88,67 @@ def main() -> None:
 
 def measure(app: App, name: str, data: Path, seconds: float) -> Iterator[Line]:
     """The app on everything that its training did not see."""
-    for rate in ("all", "20"):
+    for draws in (("all",), SLOW):
         for calibrate_s in (None, seconds):
-            yield judged(app, name, f"espectre:{data / 'espectre'}?thin={rate}", calibrate_s)
+            yield mean(judged(app, name, f"espectre:{data / 'espectre'}?thin={draw}", calibrate_s) for draw in draws)
         for session in ("D2", "D3"):
-            yield judged(app, name, f"geotec:{data / 'geotec'}?session={session}/*&thin={rate}", None)
+            spec = f"geotec:{data / 'geotec'}?session={session}/*"
+            yield mean(judged(app, name, f"{spec}&thin={draw}", None) for draw in draws)
+
+
+def spans(app: App, data: Path) -> Iterator[str]:
+    """How many stretches of each kind would be taken for a quiet room, and how probable motion is in their middle."""
+    head = app.head
+    if not isinstance(head, BaselineHead):
+        raise SystemExit(f"{app.bundle.manifest.id} has no use for a baseline")
+    for seconds in (10, 5):
+        for draw in ("all", *SLOW):
+            dataset = open_dataset(f"espectre:{data / 'espectre'}?thin={draw}")
+            taken: dict[int, list[str]] = {0: [], 1: []}
+            medians: dict[int, list[float]] = {0: [], 1: []}
+            for recording in dataset.listed:
+                windows = cut_windows(replace(dataset, listed=(recording,)), app.window)
+                answer = answer_of(app, windows.csi)
+                probability = np.where(answer.predicted, answer.confidence, 1 - answer.confidence)
+                begin_s = windows.start_s[0]
+                for number in range(10 // seconds):
+                    inside = (windows.start_s >= begin_s + number * seconds) & (
+                        windows.end_s <= begin_s + (number + 1) * seconds + 0.3
+                    )
+                    kind = int(windows.moving[0])
+                    medians[kind].append(float(np.median(probability[inside])))
+                    if head.why_not_quiet(answer.score[inside].tolist()) is None:
+                        taken[kind].append(recording.name)
+            yield (
+                f"espectre thin={draw}, {seconds} s: of {len(medians[0])} quiet {len(taken[0])} are taken, "
+                f"highest {max(medians[0]):.2f}; of {len(medians[1])} with motion {len(taken[1])}, "
+                f"lowest {min(medians[1]):.2f}"
+            )
+
+
+def mean(lines: Iterable[Line]) -> Line:
+    """One line of several draws of the same data; of one alone it is that."""
+    first, *others = drawn = list(lines)
+    if not others:
+        return first
+    groups = dict.fromkeys(group for line in drawn for group in line["parts"])
+    notes = dict.fromkeys(note for line in drawn for note in line["without_baseline"])
+
+    def over(name: str) -> float:
+        return round(float(np.mean([line[name] for line in drawn])), 4)
+
+    return first | {
+        "data": first["data"].replace("&thin_seed=0", f", mean of {len(drawn)} draws"),
+        "windows": sum(line["windows"] for line in drawn),
+        "low": None,
+        "high": None,
+        "parts": {
+            group: round(float(np.mean([line["parts"][group] for line in drawn if group in line["parts"]])), 4)
+            for group in groups
+        },
+        "without_baseline": list(notes),
+        **{name: over(name) for name in ("balanced_accuracy", "auroc", "confidence_ece")},
+    }
 
 
 def cross(data: Path, seconds: float) -> Iterator[Line]:
@@ -176,11 +245,10 @@ def show(line: Line, *, as_json: bool) -> None:
     print(f"{line['model']} | {line['data']}{calibrated} | {line['balanced_accuracy']:.4f}{interval}", end=" | ")
     print(f"AUROC {line['auroc']:.4f} | ECE {line['confidence_ece']:.4f} | {line['windows']} windows")
     parts = line["parts"]
-    if isinstance(parts, dict) and parts:
+    if parts:
         print("    " + ", ".join(f"{name} {value:.3f}" for name, value in parts.items()))
     notes = line["without_baseline"]
-    if isinstance(notes, list):
-        print("".join(f"    {note}\n" for note in notes), end="", flush=True)
+    print("".join(f"    {note}\n" for note in notes), end="", flush=True)
 
 
 if __name__ == "__main__":
