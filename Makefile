@@ -34,7 +34,7 @@ format: $(VENV)/dev.stamp
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
-demo: $(VENV)/dev.stamp  ## train and sign the packaged bundles anew (half an hour)
+demo: $(VENV)/dev.stamp  ## train and sign the packaged bundles anew (three quarters of an hour)
 	COGD_TRAIN=$(BIN)/cogd-train packaging/make-demo
 
 # The other runtimes that are put beside ONNX Runtime.

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES: Final = 1 << 20
 
+MIN_CALIBRATION_S: Final = 2.0
+MAX_CALIBRATION_S: Final = 600.0
+"""For how long the daemon watches a quiet room: `calibrate`."""
+
 
 def request(path: Path, command: Mapping[str, object], timeout_s: float) -> dict[str, Any] | None:
     """The daemon's answer, or None where no daemon listens.

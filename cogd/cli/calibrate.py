@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogd.bundle.utc import utc_text
 from cogd.cli.apps import say
-from cogd.control import request
+from cogd.control import MAX_CALIBRATION_S, MIN_CALIBRATION_S, request
 from cogd.errors import (
     CalibrationError,
     ConfigError,
@@ -40,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "nodes", nargs="*", metavar="NODE", help="as events name it, SOURCE/ID; without any, every node that is live"
     )
     parser.add_argument("--app", metavar="ID", help="for this app; without it, for every one that has a use for it")
-    parser.add_argument("--seconds", type=float, metavar="S", help="watch for so long (default 10)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="watch for so long, 2 to 600 (default 10)")
     other = parser.add_mutually_exclusive_group()
     other.add_argument("--list", action="store_true", dest="listing", help="show what was measured")
     other.add_argument("--forget", action="store_true", help="forget what was measured of the nodes that are named")
@@ -84,8 +83,11 @@ class _Daemon:
 
 def _calibrate(ask: _Daemon, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     seconds: float = 10.0 if arguments.seconds is None else arguments.seconds
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise ConfigError(f"--seconds {seconds:g} is not above 0", hint="give seconds")
+    if not MIN_CALIBRATION_S <= seconds <= MAX_CALIBRATION_S:
+        raise ConfigError(
+            f"--seconds {seconds:g} is too {'long' if seconds > MAX_CALIBRATION_S else 'short'}",
+            hint=f"give {MIN_CALIBRATION_S:g} to {MAX_CALIBRATION_S:g}",
+        )
     say(f"watching for {seconds:g} s; nothing should move")
     command = {"command": "calibrate", "nodes": arguments.nodes, "app": arguments.app, "seconds": seconds}
     return list(ask(command, seconds)["baselines"])

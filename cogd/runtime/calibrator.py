@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
+from cogd.control import MAX_CALIBRATION_S, MIN_CALIBRATION_S
 from cogd.errors import CalibrationError, CogdError, NoAppError, StorageError
 from cogd.events import CalibrationDone, CalibrationFailed, CalibrationForgotten, CalibrationUnused
 from cogd.heads.base import BaselineHead
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from cogd.runtime.baselines import Baselines
     from cogd.runtime.engine import Engine
     from cogd.sources.base import Clock
-
-MIN_SECONDS: Final = 2.0
-MAX_SECONDS: Final = 600.0
 
 MIN_WINDOWS: Final = 20
 """Fewer scores make no median that is worth keeping."""
@@ -142,8 +140,10 @@ class Calibrator:
             CogdError: the baselines can't be stored.
         """
         try:
-            if not MIN_SECONDS <= seconds <= MAX_SECONDS:
-                raise CalibrationError(f"{seconds:g} s is not within {MIN_SECONDS:g} to {MAX_SECONDS:g} s", hint="")
+            if not MIN_CALIBRATION_S <= seconds <= MAX_CALIBRATION_S:
+                raise CalibrationError(
+                    f"{seconds:g} s is not within {MIN_CALIBRATION_S:g} to {MAX_CALIBRATION_S:g} s", hint=""
+                )
             with self._one_at_a_time():
                 watched = self._choose(app_id, nodes)
                 self._baselines.check_writable()

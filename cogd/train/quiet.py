@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from cogd.control import MAX_CALIBRATION_S, MIN_CALIBRATION_S
 from cogd.errors import CalibrationError, ConfigError, TrainError
 from cogd.heads.base import Baseline, BaselineHead
-from cogd.runtime.calibrator import MAX_SECONDS, MIN_SECONDS, centre_of, too_little
+from cogd.runtime.calibrator import centre_of, too_little
 from cogd.train.data.dataset import cut_windows
 
 if TYPE_CHECKING:
@@ -88,9 +89,10 @@ def watch(dataset: Dataset, spec: WindowSpec, head: BaselineHead, scores: Scores
         ConfigError: the daemon would not watch for so long.
         TrainError: the data set has no setup with a quiet stretch.
     """
-    if not MIN_SECONDS <= seconds <= MAX_SECONDS:
+    if not MIN_CALIBRATION_S <= seconds <= MAX_CALIBRATION_S:
         raise ConfigError(
-            f"calibrating for {seconds:g} s", hint=f"{MIN_SECONDS:g} to {MAX_SECONDS:g} s, as `cogd calibrate` takes"
+            f"calibrating for {seconds:g} s",
+            hint=f"{MIN_CALIBRATION_S:g} to {MAX_CALIBRATION_S:g} s, as `cogd calibrate` takes",
         )
     by_node: dict[tuple[str, int], list[Recording]] = {}
     for recording in dataset.listed:

@@ -59,11 +59,12 @@ class TestMeasuring:
         assert done.status == 38
         assert "no daemon listens" in done.err
 
-    @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+    @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "1.9", "601"])
     def test_needs_a_time(self, cogd, tmp_path, seconds):
         done = cogd("calibrate", "--seconds", seconds, "--control-socket", tmp_path / "none")
         assert done.status == 2
         assert "--seconds" in done.err
+        assert "give 2 to 600" in done.err
 
 
 class TestWhatWasMeasured:
