@@ -16,7 +16,7 @@ from cogd.runtime.app import MAX_BATCH
 from cogd.runtime.fusion import FRESH_S
 from cogd.train.data.dataset import cut_windows
 from cogd.train.fused import MOMENT_S, fused_predictions
-from cogd.train.gates import Gate, gates, rooms_that_trained
+from cogd.train.gates import Gate, gates, named_rooms, rooms_that_trained
 from cogd.train.metrics.confidence import Usual
 from cogd.train.metrics.count import confusion
 from cogd.train.metrics.uncertainty import RIGHT
@@ -25,7 +25,7 @@ from cogd.train.quiet import QuietRooms, watch
 from cogd.train.scoring import SCORING, baselines, score, score_closely
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -52,7 +52,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         windows: how many were `cut`, and how many of them have a label for this head (`labelled`); after a calibration
             also how many of these are judged with a baseline (`calibrated`) and without (`uncalibrated`).
         stride: frames from one window to the next.
-        same_data: whether the bundle names this very data as what it was trained or tested on.
+        same_data: whether the bundle names this very data, or rooms of it, as what it was trained or tested on.
         notes: what one must know to read the figures; first of all about that.
         split: which part of the data: all of it.
         metrics: figures of the whole.
@@ -116,7 +116,8 @@ def evaluate(
     rows = usable_rows(head, windows)
     if len(rows) == 0:
         raise TrainError(f"{dataset.name} has no window with a label for the head {head}")
-    same_data, told = overlap(manifest.provenance.data, windows.origin)
+    rooms = {windows.names["room"][number] for number in np.unique(windows.room[rows]) if number >= 0}
+    same_data, told = overlap(manifest.provenance.data, windows.origin, rooms)
     part = ("OVERLAP with what the bundle was trained or tested on: " if same_data else "") + windows.origin.name
     notes = [told, *_notes(manifest, windows)]
     counted = {"cut": len(windows), "labelled": len(rows)}
@@ -260,11 +261,17 @@ def _read(
     return {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]}, readings
 
 
-def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]:
+def overlap(named: Sequence[DataSource], origin: DataOrigin, rooms: Collection[str] = ()) -> tuple[bool, str]:
     """Whether a bundle names this very data as what it was trained or tested on, and what can be said about that.
 
-    Data are the same if their digests are; a simulation has none, and is the same if its whole name is. Another choice
-    of recordings has another digest, so that data in part the same are not found out.
+    Data are the same if their digests are; a simulation has none, and is the same if its whole name is, or if one of
+    its rooms is among those that the bundle names. Another choice of recordings has another digest, so that recorded
+    data in part the same are not found out.
+
+    Args:
+        named: the bundle's data.
+        origin: of the data that it is run on.
+        rooms: names of their rooms.
     """
     for source in named:
         if origin.sha256 is None:
@@ -278,6 +285,11 @@ def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]
                 f"({how}); the figures here may tell only how well it remembers"
             )
     names = "; ".join(source.name for source in named) or "none"
+    if shared := named_rooms(named).intersection(rooms):
+        return True, (
+            f"OVERLAP: {len(shared)} of the {len(rooms)} rooms are, by their numbers, among those that the bundle was "
+            f"trained or tested on: it names {names}; the figures here may tell only how well it remembers them"
+        )
     return False, (
         "the bundle does not name data of this digest, but another choice of the same recordings has another one; "
         f"it names {names}"

@@ -162,17 +162,20 @@ def _objections(part: Predictions, trained_rooms: Collection[str] | None) -> Ite
         yield f"nowhere are there {', '.join(map(str, missing))} persons" if missing else None
 
 
-def rooms_that_trained(sources: Iterable[DataSource]) -> frozenset[str] | None:
+def rooms_that_trained(sources: Sequence[DataSource]) -> frozenset[str] | None:
     """Names of the rooms that a bundle's data name; None where some of them are recorded, and don't tell theirs."""
+    if any(source.sha256 is not None or _NAMED.search(source.name) is None for source in sources):
+        return None
+    return named_rooms(sources)
+
+
+def named_rooms(sources: Iterable[DataSource]) -> frozenset[str]:
+    """Names of those rooms that a bundle's data name, whatever else there is in them."""
     rooms: set[str] = set()
-    for source in sources:
-        named = list(_NAMED.finditer(source.name))
-        if source.sha256 is not None or not named:
-            return None
-        for match in named:
-            first, last, listed = match.groups()
-            numbers = map(int, listed.split(",")) if listed else range(int(first), int(last) + 1)
-            rooms |= {f"{_SIMULATED}{number}" for number in numbers}
+    for match in (match for source in sources for match in _NAMED.finditer(source.name)):
+        first, last, listed = match.groups()
+        numbers = map(int, listed.split(",")) if listed else range(int(first), int(last) + 1)
+        rooms |= {f"{_SIMULATED}{number}" for number in numbers}
     return frozenset(rooms)
 
 

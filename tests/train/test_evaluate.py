@@ -154,6 +154,32 @@ def test_data_that_the_bundle_names_are_an_overlap(named, name, sha256, same):
     assert told.startswith("OVERLAP") is same
 
 
+@pytest.mark.parametrize(
+    ("rooms", "shared"), [((7, 8), None), ((3, 8), "1 of the 2 rooms"), ((4, 9), "2 of the 2 rooms"), ((), None)]
+)
+@pytest.mark.parametrize("sha256", [None, SHA])
+def test_rooms_that_the_bundle_names_are_an_overlap(sha256, rooms, shared):
+    named = DataSource(
+        name="cogd simulator: rooms 3 to 5, x; a flat; cogd simulator: rooms [9, 11], y", sha256=sha256, licence="any"
+    )
+    names = {f"simulated room {number}" for number in rooms}
+    found, told = overlap([named], DataOrigin("cogd simulator: other", None, "any"), names)
+
+    assert found is (shared is not None)
+    assert shared is None or told.startswith(f"OVERLAP: {shared}")
+
+
+def test_a_packaged_bundle_in_a_room_that_trained_it():
+    words = ("evaluate", demo.APPS / "demo-motion.tar", "sim:rooms=1&persons=0,1&minutes=0.3&nodes=1&seed=1")
+    said = json.loads(run_cli(*words[:2], f"{words[2]}&first_room=100000", "--demo", "--json").out)
+    elsewhere = json.loads(run_cli(*words, "--demo", "--json").out)
+
+    assert said["same_data"]
+    assert said["notes"][0].startswith("OVERLAP: 1 of the 1 rooms")
+    assert all(metric["split"].startswith("OVERLAP") for metric in said["metrics"])
+    assert not elsewhere["same_data"]
+
+
 def test_an_overlap_is_in_the_name_of_every_figure(count_app, monkeypatch):
     monkeypatch.setattr(evaluate_module, "overlap", lambda *_: (True, "OVERLAP: told"))
     evaluation, _ = evaluate(count_app, make_dataset())
