@@ -119,7 +119,7 @@ def evaluate(
     rooms = {windows.names["room"][number] for number in np.unique(windows.room[rows]) if number >= 0}
     same_data, told = overlap(manifest.provenance.data, windows.origin, rooms)
     part = ("OVERLAP with what the bundle was trained or tested on: " if same_data else "") + windows.origin.name
-    notes = [told, *_notes(manifest, windows)]
+    notes = [told, *_notes(manifest, dataset, windows)]
     counted = {"cut": len(windows), "labelled": len(rows)}
     judged = [_Judged(part, rows)]
     if quiet is not None:
@@ -296,7 +296,7 @@ def overlap(named: Sequence[DataSource], origin: DataOrigin, rooms: Collection[s
     )
 
 
-def _notes(manifest: Manifest, windows: Windows) -> list[str]:
+def _notes(manifest: Manifest, dataset: Dataset, windows: Windows) -> list[str]:
     notes = ["each window is one node's alone, but where `fused` is said"]
     if manifest.head == "count":
         notes.append(
@@ -304,7 +304,15 @@ def _notes(manifest: Manifest, windows: Windows) -> list[str]:
             f"which may be {FRESH_S:g} s old where a node sends seldom or falls silent"
         )
     wanted = manifest.input.rate_hz
-    if abs(windows.rate_hz - wanted) > _OTHER_RATE * wanted:
+    if windows.cell_s is not None:
+        rates_hz = sorted({one.rate_hz for one in dataset.listed if one.rate_hz is not None})
+        told = " to ".join(f"{rate_hz:g}" for rate_hz in dict.fromkeys([*rates_hz[:1], *rates_hz[-1:]]))
+        of = f", which are of {told} frames a second" if told else ""
+        notes.append(
+            f"a column is the median over {windows.cell_s:g} s of frames, however many come: the bundle states no "
+            f"frame rate to compare with that of the data{of}"
+        )
+    elif abs(windows.rate_hz - wanted) > _OTHER_RATE * wanted:
         notes.append(f"the windows are of {windows.rate_hz:g} frames a second, the model was made for {wanted:g}")
     return notes
 

@@ -118,6 +118,21 @@ def test_another_frame_rate_is_told(count_app):
     assert any("10 frames a second, the model was made for" in note for note in slow.notes)
 
 
+def test_of_cells_it_is_told_that_no_frame_rate_is_stated(motion_app):
+    data = quiet_and_moving(1)
+    first, second = (
+        dataclasses.replace(one, rate_hz=rate) for one, rate in zip(data.listed, (20.0, 50.0), strict=True)
+    )
+    told, _ = evaluate(motion_app, dataclasses.replace(data, listed=(first, second)))
+    even, _ = evaluate(motion_app, dataclasses.replace(data, listed=(first, dataclasses.replace(second, rate_hz=20.0))))
+    silent, _ = evaluate(motion_app, data)
+
+    states_none = "the bundle states no frame rate to compare with that of the data"
+    assert next(note for note in told.notes if states_none in note).endswith("are of 20 to 50 frames a second")
+    assert next(note for note in even.notes if states_none in note).endswith("which are of 20 frames a second")
+    assert next(note for note in silent.notes if states_none in note).endswith(states_none)
+
+
 def test_data_without_labels_are_refused(count_app):
     with pytest.raises(TrainError, match="has no window with a label for the head count"):
         evaluate(count_app, make_dataset(persons=None))
