@@ -111,7 +111,7 @@ def _print(evaluation: Evaluation) -> None:
         "",
         *(line for part in parts for line in format_groups(_of(part, parts, grouped), part)),
         *gate_lines(evaluation.gates),
-        *format_figures([*evaluation.metrics, *alone]),
+        *format_figures(evaluation.metrics, alone),
     ]
     if evaluation.confusion is not None:
         names = evaluation.labels

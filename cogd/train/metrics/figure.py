@@ -26,15 +26,17 @@ class Definition:
         name: a word that tells it from every other figure: what it is normalised by is in it.
         text: everything that one must know to compute it again.
         better: which values are better; None: those near the baseline, which is then what they are to be.
+        alone: what it is of one joint or class alone, where `text` speaks of several.
     """
 
     name: str
     text: str
     better: Better | None
+    alone: str | None = None
 
     def of(self, part: str, text: str) -> Definition:
         """The same figure of a joint or a class alone: `name.part`."""
-        return replace(self, name=f"{self.name}.{part.replace(' ', '_')}", text=f"{text}: {self.text}")
+        return replace(self, name=f"{self.name}.{part.replace(' ', '_')}", text=f"{text}: {self.alone or self.text}")
 
 
 @dataclass(frozen=True, eq=False)
