@@ -22,6 +22,7 @@ from cogd.train.metrics.count import confusion
 from cogd.train.metrics.uncertainty import RIGHT
 from cogd.train.predictions import HeadName, Predictions, usable_rows
 from cogd.train.quiet import QuietRooms, watch
+from cogd.train.report.text import confidence_said
 from cogd.train.scoring import SCORING, baselines, score, score_closely
 
 if TYPE_CHECKING:
@@ -298,6 +299,8 @@ def overlap(named: Sequence[DataSource], origin: DataOrigin, rooms: Collection[s
 
 def _notes(manifest: Manifest, dataset: Dataset, windows: Windows) -> list[str]:
     notes = ["each window is one node's alone, but where `fused` is said"]
+    if manifest.output.confidence == "none":
+        notes.append(f"confidence: {confidence_said(manifest.output)}")
     if manifest.head == "count":
         notes.append(
             f"fused are windows that end at most {MOMENT_S:g} s apart; the daemon fuses each node's newest count, "

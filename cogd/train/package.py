@@ -23,6 +23,7 @@ from cogd.runtime.app import load_app
 from cogd.train import rundir
 from cogd.train.export import check_self_contained
 from cogd.train.metrics.figure import verdict
+from cogd.train.report.text import confidence_said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +129,7 @@ def model_card(description: Description, naming: Naming) -> str:
             f"{spec.min_gap_s:g} to {spec.max_gap_s:g} s."
         ),
         "",
-        f"Confidence: {description.output.confidence_note}.",
+        f"Confidence: {confidence_said(description.output)}.",
         "",
         "## Figures",
         "",

@@ -133,6 +133,15 @@ def test_of_cells_it_is_told_that_no_frame_rate_is_stated(motion_app):
     assert next(note for note in silent.notes if states_none in note).endswith(states_none)
 
 
+def test_why_a_model_has_no_confidence_is_told(pose_run, key_file, public_key, tmp_path):
+    out = tmp_path / "pose.tar"
+    assert bundle(pose_run, key_file, out).status == 0
+    data = "sim:rooms=1&persons=1&minutes=0.2&nodes=1"
+    ran = run_cli("evaluate", out, data, "--trust", public_key, "--trust-dir", tmp_path)
+
+    assert "\nnote: confidence: none: the network estimates no confidence\n" in ran.out
+
+
 def test_data_without_labels_are_refused(count_app):
     with pytest.raises(TrainError, match="has no window with a label for the head count"):
         evaluate(count_app, make_dataset(persons=None))

@@ -254,6 +254,9 @@ def test_a_confidence_that_tells_nothing_or_lies_is_not_promised(tmp_path, monke
 
     assert (output.confidence, output.calibration) == ("none", None)
     assert "told nothing" in output.confidence_note
+    told = f"confidence: none: {output.confidence_note}"
+    assert told in (tmp_path / rundir.REPORT_TEXT).read_text().splitlines()
+    assert json.loads((tmp_path / rundir.REPORT).read_bytes())["notes"] == [told]
     assert not (tmp_path / rundir.CALIBRATION).exists()
     assert not {"confidence_auroc", "confidence_ece"} & {name for _, name in metrics_of(tmp_path)}
 

@@ -11,7 +11,7 @@ from cogd.train.metrics.figure import verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cogd.bundle.manifest import Metric
+    from cogd.bundle.manifest import Metric, OutputSpec
     from cogd.train.data.split import Split
     from cogd.train.gates import Gate
 
@@ -23,14 +23,27 @@ _MOST_GROUPS: Final = 8
 """So many rooms, and sessions, are in a table for people."""
 
 
-def format_report(metrics: Iterable[Metric], judged_by: Sequence[Gate], split: Split, graph: str, parity: float) -> str:
-    """How it was split and exported, gates, a table a part, then the definitions."""
+def confidence_said(output: OutputSpec) -> str:
+    """What the model's confidence is the probability of, or that it has none and why."""
+    return ("none: " if output.confidence == "none" else "") + output.confidence_note
+
+
+def format_report(
+    metrics: Iterable[Metric],
+    judged_by: Sequence[Gate],
+    split: Split,
+    graph: str,
+    parity: float,
+    notes: Sequence[str] = (),
+) -> str:
+    """How it was split and exported, what one must know of it, gates, a table a part, then the definitions."""
     sizes = f"{len(split.train)} windows train, {len(split.calibration)} calibrate, {len(split.test)} test"
     lines = [
         f"split: {split.name}",
         f"       {sizes}",
         f"graph: {graph}",
         f"parity of the ONNX file with a NumPy forward: {parity:.1e}",
+        *notes,
         "",
     ]
     return "\n".join([*lines, *gate_lines(judged_by), *format_figures(list(metrics))]) + "\n"
