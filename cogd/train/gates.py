@@ -15,6 +15,7 @@ import numpy as np
 
 from cogd.train.metrics import count
 from cogd.train.metrics.confidence import AUROC, ECE, R_OVER_RMAX
+from cogd.train.metrics.figure import part_heading
 from cogd.train.metrics.skeleton import COCO
 
 if TYPE_CHECKING:
@@ -179,13 +180,21 @@ def named_rooms(sources: Iterable[DataSource]) -> frozenset[str]:
     return frozenset(rooms)
 
 
-def gate_lines(found: Sequence[Gate]) -> list[str]:
-    """The table, for people at a terminal; nothing where the head has no gates."""
+def gate_lines(found: Sequence[Gate], split: str) -> list[str]:
+    """The table, for people at a terminal; nothing where the head has no gates.
+
+    Args:
+        found: the gates.
+        split: which is described elsewhere, and so not in the parts' names.
+    """
     lines: list[str] = []
     for part in dict.fromkeys(gate.part for gate in found):
         mine = [gate for gate in found if gate.part == part]
         width = max(len(gate.gate) for gate in mine)
-        lines += [f"gates on {part}", f"  {'gate':{width}}  {'bar':>8} {'figure':>9} {'interval':>17}  met"]
+        lines += [
+            f"gates on {part_heading(part, split)}",
+            f"  {'gate':{width}}  {'bar':>8} {'figure':>9} {'interval':>17}  met",
+        ]
         for gate in mine:
             figure, between = numbers_of(gate)
             said = gate.met if gate.why is None else f"{gate.met}: {gate.why}"

@@ -135,16 +135,20 @@ def model_card(description: Description, naming: Naming) -> str:
         "",
     ]
     if provenance.metrics:
-        lines += [
-            "| figure | value | interval | baseline | compared | n | split |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        lines += [
-            f"| {m.name} | {m.value:.4f} | {_interval(m)} | {m.baseline_value:.4f} ({m.baseline_name}) | "
-            f"{verdict(m)} | {m.n} | {m.split} |"
-            for m in provenance.metrics
-        ]
-        lines.append("")
+        for part in dict.fromkeys(m.split for m in provenance.metrics):
+            lines += [
+                f"On {part}",
+                "",
+                "| figure | value | interval | baseline | compared | n |",
+                "|---|---|---|---|---|---|",
+            ]
+            lines += [
+                f"| {m.name} | {m.value:.4f} | {_interval(m)} | {m.baseline_value:.4f} ({m.baseline_name}) | "
+                f"{verdict(m)} | {m.n} |"
+                for m in provenance.metrics
+                if m.split == part
+            ]
+            lines.append("")
         lines += [f"* interval: {text}" for text in dict.fromkeys(m.interval for m in provenance.metrics) if text]
         lines += [f"* `{name}`: {text}" for name, text in {m.name: m.definition for m in provenance.metrics}.items()]
     else:

@@ -132,8 +132,8 @@ def test_the_rooms_of_a_bundle_are_those_that_its_data_name():
 
 
 def test_the_table_has_everything():
-    text = "\n".join(gate_lines(gates([part()], METRICS, ())))
+    text = "\n".join(gate_lines(gates([part()], METRICS, ()), "by room"))
 
     assert "gates on held-out rooms" in text
     assert ">= 0.8    0.8100   0.7900 - 0.8300  met" in text
-    assert "not measured: which rooms" in "\n".join(gate_lines(gates([part()], METRICS, None)))
+    assert "not measured: which rooms" in "\n".join(gate_lines(gates([part()], METRICS, None), "by room"))

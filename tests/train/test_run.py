@@ -363,7 +363,10 @@ def test_a_leaky_split_is_marked_wherever_its_figures_are(tmp_path):
     assert len(figures) > 40
     assert all(metric["split"].startswith(report["split"]) for metric in figures)
     assert [name.count("LEAKY") for name in {metric["split"] for metric in figures}] == [1]
-    assert (tmp_path / rundir.REPORT_TEXT).read_text().startswith("split: LEAKY")
+    text = (tmp_path / rundir.REPORT_TEXT).read_text()
+    assert text.startswith("split: LEAKY")
+    assert "\nLEAKY: test part\n" in text
+    assert text.count(report["split"]) == 1
     provenance = description_of(tmp_path).provenance
     assert "split is leaky" in provenance.limits[0]
     assert "none share frames" in provenance.limits[0], "these windows do not overlap"

@@ -110,7 +110,7 @@ def _print(evaluation: Evaluation) -> None:
         *(f"limit of the bundle: {limit}" for limit in evaluation.limits),
         "",
         *(line for part in parts for line in format_groups(_of(part, parts, grouped), part)),
-        *gate_lines(evaluation.gates),
+        *gate_lines(evaluation.gates, evaluation.split),
         *format_figures(evaluation.metrics, alone),
     ]
     if evaluation.confusion is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cogd.bundle.manifest import Metric
 from cogd.train.metrics.bootstrap import Groups, Statistic, interval
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from cogd.bundle.manifest import Better
 
+LEAKY: Final = "LEAKY:"
+"""How the name of a split begins, and of each part of it, whose figures prove nothing."""
 _DIGITS = 6
 
 
@@ -89,6 +91,13 @@ def figure(definition: Definition, statistic: Statistic, baseline: Baseline, sam
             interval=None if known is None else known.text,
         )
     ]
+
+
+def part_heading(part: str, split: str) -> str:
+    """A short name of a part for tables where the split is described once, beside them; a leaky one keeps its mark."""
+    if split.startswith(LEAKY):
+        return part.replace(split, f"{LEAKY} test part")
+    return part.replace(f": {split}", ", the split's test part") if split else part
 
 
 def beats_baseline(metric: Metric) -> bool | None:

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cogd.train.gates import gate_lines, numbers_of
-from cogd.train.metrics.figure import verdict
+from cogd.train.metrics.figure import part_heading, verdict
 from cogd.train.report import plots
 from cogd.train.report.text import baseline_lines, interval_lines
 from cogd.train.scoring import SCORING, right
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
     from cogd.bundle.manifest import Metric
-    from cogd.train.gates import Gate
     from cogd.train.predictions import Predictions
     from cogd.train.report.source import Source
 
@@ -60,9 +59,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Section:
-    """The pictures of one part of the data."""
+    """The pictures of one part of the data, or of the training; `part` is its whole name."""
 
     title: str
+    part: str
     panels: Sequence[Panel]
 
 
@@ -71,8 +71,10 @@ def sections(source: Source) -> list[Section]:
     drawn: list[Section] = []
     if len(source.history) > 1:
         panel = Panel("Loss and score", 2, 3.2, partial(plots.curves, history=source.history))
-        drawn.append(Section("Training", [panel]))
-    drawn += [Section(predictions.part, list(_panels(source, predictions))) for predictions in source.predictions]
+        drawn.append(Section("Training", "", [panel]))
+    for predictions in source.predictions:
+        heading = part_heading(predictions.part, source.split)
+        drawn.append(Section(heading, predictions.part, list(_panels(source, predictions))))
     return drawn
 
 
@@ -181,7 +183,7 @@ def _head_lines(source: Source) -> list[str]:
 def _foot_lines(source: Source) -> list[str]:
     """What the figures are and what the model can't do: a picture that is passed on takes them with it."""
     intervals = dict.fromkeys(metric.interval for metric in source.metrics if metric.interval)
-    texts = [*gate_lines(source.gates), *source.notes, *(f"limit: {limit}" for limit in source.limits)]
+    texts = [*gate_lines(source.gates, source.split), *source.notes, *(f"limit: {limit}" for limit in source.limits)]
     texts += [f"interval: {text}" for text in intervals]
     texts += baseline_lines(source.metrics)
     texts += [f"{name}: {text}" for name, text in _definitions(source.metrics).items()]
@@ -220,10 +222,10 @@ def render_html(source: Source) -> str:
     if source.leaky:
         lines.append(f'<p class="leaky">{escape(LEAKY)}</p>')
     lines += [f"<p>{escape(line)}</p>" for line in [*_head_lines(source), *source.notes]]
-    lines += _gates(source.gates)
+    lines += _gates(source)
     for section in sections(source):
         lines.append(f"<h2>{escape(section.title)}</h2>")
-        mine = [metric for metric in source.metrics if metric.split == section.title]
+        mine = [metric for metric in source.metrics if metric.split == section.part]
         if mine:
             lines += _table(mine)
         for panels in _in_rows(section.panels):
@@ -250,13 +252,13 @@ def _table(metrics: Sequence[Metric]) -> list[str]:
     return lines + [f'<p class="small">{escape(line)}</p>' for line in interval_lines(metrics)]
 
 
-def _gates(found: Sequence[Gate]) -> list[str]:
-    if not found:
+def _gates(source: Source) -> list[str]:
+    if not source.gates:
         return []
     lines = ["<h2>Gates</h2>", "<table><tr><th>gate<th>bar<th>figure<th>interval<th>met<th>on</tr>"]
-    for gate in found:
+    for gate in source.gates:
         said = gate.met if gate.why is None else f"{gate.met}: {gate.why}"
-        cells = [gate.gate, gate.bar, *numbers_of(gate), said, gate.part]
+        cells = [gate.gate, gate.bar, *numbers_of(gate), said, part_heading(gate.part, source.split)]
         kind = ' class="worse"' if gate.met == "not met" else ""
         lines.append(f"<tr{kind}>" + "".join(f"<td>{escape(cell)}" for cell in cells) + "</tr>")
     return [*lines, "</table>"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from cogd.train.gates import gate_lines
 from cogd.train.metrics.bootstrap import LEAST_DEFINED, LEAST_GROUPS
-from cogd.train.metrics.figure import verdict
+from cogd.train.metrics.figure import part_heading, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,16 +46,19 @@ def format_report(
         *notes,
         "",
     ]
-    return "\n".join([*lines, *gate_lines(judged_by), *format_figures(list(metrics))]) + "\n"
+    return (
+        "\n".join([*lines, *gate_lines(judged_by, split.name), *format_figures(list(metrics), split=split.name)]) + "\n"
+    )
 
 
-def format_figures(metrics: Sequence[Metric], alone: Sequence[Metric] = ()) -> list[str]:
+def format_figures(metrics: Sequence[Metric], alone: Sequence[Metric] = (), split: str = "") -> list[str]:
     """A table for each part of the data, what the baselines are, how the intervals were made, what each figure is.
 
     Args:
         metrics: of parts as wholes.
         alone: of joints or classes of these parts. One figure of each stands in the part's table; several have one of
             their own, without intervals, and each of these figures is defined once.
+        split: which is described elsewhere, and so not in the parts' names.
     """
     lines: list[str] = []
     several = len({_name_alone(metric) for metric in alone}) > 1
@@ -63,7 +66,7 @@ def format_figures(metrics: Sequence[Metric], alone: Sequence[Metric] = ()) -> l
         mine = [metric for metric in metrics if metric.split == part]
         theirs = [metric for metric in alone if metric.split == part]
         rows = mine if several else [*mine, *theirs]
-        lines += [part, *_table([(metric.name, metric) for metric in rows])]
+        lines += [part_heading(part, split), *_table([(metric.name, metric) for metric in rows])]
         lines += [*(f"  {line}" for line in baseline_lines(rows)), *_intervals(rows), ""]
         lines += _table_alone(theirs) if several else []
     definitions = {metric.name: metric.definition for metric in metrics}

@@ -15,6 +15,33 @@ def metric(name: str, low: float | None, part: str = "held-out rooms", definitio
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("part", "heading"),
+    [
+        ("held-out rooms: by room, seed 0", "held-out rooms, the split's test part"),
+        ("fused counts of 2 nodes; held-out rooms: by room, seed 0",
+         "fused counts of 2 nodes; held-out rooms, the split's test part"),
+        ("held-out rooms: no part of them trained", "held-out rooms: no part of them trained"),
+        ("LEAKY: at random", "LEAKY: at random"),
+    ],
+)  # fmt: skip
+def test_a_part_is_called_without_the_description_of_the_split(part, heading):
+    lines = format_figures([metric("accuracy", 0.4, part)], split="by room, seed 0")
+
+    assert lines[0] == heading
+
+
+def test_a_part_of_no_split_has_its_whole_name():
+    assert format_figures([metric("accuracy", 0.4, "OVERLAP: made up: all")])[0] == "OVERLAP: made up: all"
+
+
+def test_a_leaky_part_keeps_its_mark():
+    split = "LEAKY: windows drawn at random, and so on"
+    lines = format_figures([metric("accuracy", 0.4, f"fused counts of 2 nodes; {split}")], split=split)
+
+    assert lines[0] == "fused counts of 2 nodes; LEAKY: test part"
+
+
 def test_a_table_says_how_its_intervals_were_made_and_why_one_is_lacking():
     lines = format_figures([metric("accuracy", 0.4), metric("recall.2", None), metric("accuracy", 0.4, "other data")])
 
