@@ -160,7 +160,12 @@ def _objections(part: Predictions, trained_rooms: Collection[str] | None) -> Ite
     if part.head == "count":
         yield None if all(room.startswith(_SIMULATED) for room in rooms) else "the rooms are not simulated"
         missing = sorted(set(range(MOST_PERSONS + 1)) - set(part.truth.tolist()))
-        yield f"nowhere are there {', '.join(map(str, missing))} persons" if missing else None
+        yield f"no window is of {_or(missing)} person{'' if missing == [1] else 's'}" if missing else None
+
+
+def _or(numbers: Sequence[int]) -> str:
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def rooms_that_trained(sources: Sequence[DataSource]) -> frozenset[str] | None:

@@ -339,6 +339,24 @@ def test_whom_nobody_trusts_is_not_run_and_the_option_is_named(count_bundle, tmp
     assert "--trust NAME.pub" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("name", "trust", "status", "told"),
+    [
+        ("nowhere.tar", "publisher.pub", 11, ("nowhere.tar: No such file", "bundle.tar that is there")),
+        ("words.tar", "publisher.pub", 11, ("words.tar: member 0", "copy the bundle again")),
+        ("words.tar", "nobody.pub", 19, ("nobody.pub: No such file", "a public key that is there")),
+    ],
+)
+@pytest.mark.usefixtures("public_key")
+def test_what_is_no_bundle_or_not_there_is_named(tmp_path, name, trust, status, told):
+    (tmp_path / "words.tar").write_text("words\n" * 1000)
+    ran = run_cli("evaluate", tmp_path / name, SIM, "--trust", tmp_path / trust, "--trust-dir", tmp_path / "none")
+
+    assert ran.status == status
+    for words in told:
+        assert words in ran.err
+
+
 def test_a_bundle_that_was_changed_is_not_run(count_bundle, public_key, tmp_path):
     changed = bytearray(count_bundle.read_bytes())
     changed[len(changed) // 2] ^= 1

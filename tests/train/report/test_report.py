@@ -186,8 +186,9 @@ def test_what_is_no_finished_run_is_refused_with_the_file(finished, name, conten
     if content is not None:
         (run / name).write_bytes(content)
 
-    with pytest.raises(TrainError, match=message):
+    with pytest.raises(TrainError, match=message) as refused:
         read_source(run)
+    assert refused.value.hint
 
 
 def test_several_folders_can_not_go_into_one(count_run, pose_run, tmp_path):
