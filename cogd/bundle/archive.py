@@ -139,6 +139,8 @@ def read_archive_file(path: Path | str) -> dict[str, bytes]:
     try:
         with open_regular_file(path, limit=MAX_BUNDLE_BYTES) as opened:
             return _read_all(opened.file)
+    except FileNotFoundError as error:
+        raise ArchiveError(f"{path}: {error.strerror}", hint="give the name of a bundle.tar that is there") from error
     except OSError as error:
         raise ArchiveError(f"{path}: {error.strerror}") from error
 

@@ -147,6 +147,8 @@ def load_public(path: Path | str) -> PublicKey:
     """
     try:
         data = read_regular_file(path, limit=MAX_KEY_FILE_BYTES, follow=True).data
+    except FileNotFoundError as error:
+        raise KeyFileError(f"{path}: {error.strerror}", hint="give the name of a public key that is there") from error
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
     return parse_public(path, data)

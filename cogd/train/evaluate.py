@@ -16,16 +16,17 @@ from cogd.runtime.app import MAX_BATCH
 from cogd.runtime.fusion import FRESH_S
 from cogd.train.data.dataset import cut_windows
 from cogd.train.fused import MOMENT_S, fused_predictions
-from cogd.train.gates import Gate, gates, rooms_that_trained
+from cogd.train.gates import Gate, gates, named_rooms, rooms_that_trained
 from cogd.train.metrics.confidence import Usual
 from cogd.train.metrics.count import confusion
 from cogd.train.metrics.uncertainty import RIGHT
 from cogd.train.predictions import HeadName, Predictions, usable_rows
 from cogd.train.quiet import QuietRooms, watch
+from cogd.train.report.text import confidence_said
 from cogd.train.scoring import SCORING, baselines, score, score_closely
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -52,7 +53,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         windows: how many were `cut`, and how many of them have a label for this head (`labelled`); after a calibration
             also how many of these are judged with a baseline (`calibrated`) and without (`uncalibrated`).
         stride: frames from one window to the next.
-        same_data: whether the bundle names this very data as what it was trained or tested on.
+        same_data: whether the bundle names this very data, or rooms of it, as what it was trained or tested on.
         notes: what one must know to read the figures; first of all about that.
         split: which part of the data: all of it.
         metrics: figures of the whole.
@@ -116,9 +117,10 @@ def evaluate(
     rows = usable_rows(head, windows)
     if len(rows) == 0:
         raise TrainError(f"{dataset.name} has no window with a label for the head {head}")
-    same_data, told = overlap(manifest.provenance.data, windows.origin)
+    rooms = {windows.names["room"][number] for number in np.unique(windows.room[rows]) if number >= 0}
+    same_data, told = overlap(manifest.provenance.data, windows.origin, rooms)
     part = ("OVERLAP with what the bundle was trained or tested on: " if same_data else "") + windows.origin.name
-    notes = [told, *_notes(manifest, windows)]
+    notes = [told, *_notes(manifest, dataset, windows)]
     counted = {"cut": len(windows), "labelled": len(rows)}
     judged = [_Judged(part, rows)]
     if quiet is not None:
@@ -260,11 +262,17 @@ def _read(
     return {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]}, readings
 
 
-def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]:
+def overlap(named: Sequence[DataSource], origin: DataOrigin, rooms: Collection[str] = ()) -> tuple[bool, str]:
     """Whether a bundle names this very data as what it was trained or tested on, and what can be said about that.
 
-    Data are the same if their digests are; a simulation has none, and is the same if its whole name is. Another choice
-    of recordings has another digest, so that data in part the same are not found out.
+    Data are the same if their digests are; a simulation has none, and is the same if its whole name is, or if one of
+    its rooms is among those that the bundle names. Another choice of recordings has another digest, so that recorded
+    data in part the same are not found out.
+
+    Args:
+        named: the bundle's data.
+        origin: of the data that it is run on.
+        rooms: names of their rooms.
     """
     for source in named:
         if origin.sha256 is None:
@@ -278,21 +286,36 @@ def overlap(named: Sequence[DataSource], origin: DataOrigin) -> tuple[bool, str]
                 f"({how}); the figures here may tell only how well it remembers"
             )
     names = "; ".join(source.name for source in named) or "none"
+    if shared := named_rooms(named).intersection(rooms):
+        return True, (
+            f"OVERLAP: {len(shared)} of the {len(rooms)} rooms are, by their numbers, among those that the bundle was "
+            f"trained or tested on: it names {names}; the figures here may tell only how well it remembers them"
+        )
     return False, (
         "the bundle does not name data of this digest, but another choice of the same recordings has another one; "
         f"it names {names}"
     )
 
 
-def _notes(manifest: Manifest, windows: Windows) -> list[str]:
+def _notes(manifest: Manifest, dataset: Dataset, windows: Windows) -> list[str]:
     notes = ["each window is one node's alone, but where `fused` is said"]
+    if manifest.output.confidence == "none":
+        notes.append(f"confidence: {confidence_said(manifest.output)}")
     if manifest.head == "count":
         notes.append(
             f"fused are windows that end at most {MOMENT_S:g} s apart; the daemon fuses each node's newest count, "
             f"which may be {FRESH_S:g} s old where a node sends seldom or falls silent"
         )
     wanted = manifest.input.rate_hz
-    if abs(windows.rate_hz - wanted) > _OTHER_RATE * wanted:
+    if windows.cell_s is not None:
+        rates_hz = sorted({one.rate_hz for one in dataset.listed if one.rate_hz is not None})
+        told = " to ".join(f"{rate_hz:g}" for rate_hz in dict.fromkeys([*rates_hz[:1], *rates_hz[-1:]]))
+        of = f", which are of {told} frames a second" if told else ""
+        notes.append(
+            f"a column is the median over {windows.cell_s:g} s of frames, however many come: the bundle states no "
+            f"frame rate to compare with that of the data{of}"
+        )
+    elif abs(windows.rate_hz - wanted) > _OTHER_RATE * wanted:
         notes.append(f"the windows are of {windows.rate_hz:g} frames a second, the model was made for {wanted:g}")
     return notes
 

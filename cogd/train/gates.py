@@ -15,6 +15,7 @@ import numpy as np
 
 from cogd.train.metrics import count
 from cogd.train.metrics.confidence import AUROC, ECE, R_OVER_RMAX
+from cogd.train.metrics.figure import part_heading
 from cogd.train.metrics.skeleton import COCO
 
 if TYPE_CHECKING:
@@ -159,30 +160,46 @@ def _objections(part: Predictions, trained_rooms: Collection[str] | None) -> Ite
     if part.head == "count":
         yield None if all(room.startswith(_SIMULATED) for room in rooms) else "the rooms are not simulated"
         missing = sorted(set(range(MOST_PERSONS + 1)) - set(part.truth.tolist()))
-        yield f"nowhere are there {', '.join(map(str, missing))} persons" if missing else None
+        yield f"no window is of {_or(missing)} person{'' if missing == [1] else 's'}" if missing else None
 
 
-def rooms_that_trained(sources: Iterable[DataSource]) -> frozenset[str] | None:
+def _or(numbers: Sequence[int]) -> str:
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def rooms_that_trained(sources: Sequence[DataSource]) -> frozenset[str] | None:
     """Names of the rooms that a bundle's data name; None where some of them are recorded, and don't tell theirs."""
+    if any(source.sha256 is not None or _NAMED.search(source.name) is None for source in sources):
+        return None
+    return named_rooms(sources)
+
+
+def named_rooms(sources: Iterable[DataSource]) -> frozenset[str]:
+    """Names of those rooms that a bundle's data name, whatever else there is in them."""
     rooms: set[str] = set()
-    for source in sources:
-        named = list(_NAMED.finditer(source.name))
-        if source.sha256 is not None or not named:
-            return None
-        for match in named:
-            first, last, listed = match.groups()
-            numbers = map(int, listed.split(",")) if listed else range(int(first), int(last) + 1)
-            rooms |= {f"{_SIMULATED}{number}" for number in numbers}
+    for match in (match for source in sources for match in _NAMED.finditer(source.name)):
+        first, last, listed = match.groups()
+        numbers = map(int, listed.split(",")) if listed else range(int(first), int(last) + 1)
+        rooms |= {f"{_SIMULATED}{number}" for number in numbers}
     return frozenset(rooms)
 
 
-def gate_lines(found: Sequence[Gate]) -> list[str]:
-    """The table, for people at a terminal; nothing where the head has no gates."""
+def gate_lines(found: Sequence[Gate], split: str) -> list[str]:
+    """The table, for people at a terminal; nothing where the head has no gates.
+
+    Args:
+        found: the gates.
+        split: which is described elsewhere, and so not in the parts' names.
+    """
     lines: list[str] = []
     for part in dict.fromkeys(gate.part for gate in found):
         mine = [gate for gate in found if gate.part == part]
         width = max(len(gate.gate) for gate in mine)
-        lines += [f"gates on {part}", f"  {'gate':{width}}  {'bar':>8} {'figure':>9} {'interval':>17}  met"]
+        lines += [
+            f"gates on {part_heading(part, split)}",
+            f"  {'gate':{width}}  {'bar':>8} {'figure':>9} {'interval':>17}  met",
+        ]
         for gate in mine:
             figure, between = numbers_of(gate)
             said = gate.met if gate.why is None else f"{gate.met}: {gate.why}"

@@ -23,6 +23,7 @@ from cogd.runtime.app import load_app
 from cogd.train import rundir
 from cogd.train.export import check_self_contained
 from cogd.train.metrics.figure import verdict
+from cogd.train.report.text import confidence_said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,22 +129,26 @@ def model_card(description: Description, naming: Naming) -> str:
             f"{spec.min_gap_s:g} to {spec.max_gap_s:g} s."
         ),
         "",
-        f"Confidence: {description.output.confidence_note}.",
+        f"Confidence: {confidence_said(description.output)}.",
         "",
         "## Figures",
         "",
     ]
     if provenance.metrics:
-        lines += [
-            "| figure | value | interval | baseline | compared | n | split |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        lines += [
-            f"| {m.name} | {m.value:.4f} | {_interval(m)} | {m.baseline_value:.4f} ({m.baseline_name}) | "
-            f"{verdict(m)} | {m.n} | {m.split} |"
-            for m in provenance.metrics
-        ]
-        lines.append("")
+        for part in dict.fromkeys(m.split for m in provenance.metrics):
+            lines += [
+                f"On {part}",
+                "",
+                "| figure | value | interval | baseline | compared | n |",
+                "|---|---|---|---|---|---|",
+            ]
+            lines += [
+                f"| {m.name} | {m.value:.4f} | {_interval(m)} | {m.baseline_value:.4f} ({m.baseline_name}) | "
+                f"{verdict(m)} | {m.n} |"
+                for m in provenance.metrics
+                if m.split == part
+            ]
+            lines.append("")
         lines += [f"* interval: {text}" for text in dict.fromkeys(m.interval for m in provenance.metrics) if text]
         lines += [f"* `{name}`: {text}" for name, text in {m.name: m.definition for m in provenance.metrics}.items()]
     else:

@@ -16,7 +16,7 @@ i.end_s       float64 [n], time of the window's newest frame, within its session
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cogd.train.data.windows import Windows
 
 FORMAT = "cogd.predictions/1"
+MAKE_ANEW: Final = "make it anew: train with --overwrite, or evaluate --out once more"
 BLOCK_S = 10.0
 """Where there are too few rooms and sessions, stretches of this length are what an interval is made of."""
 
@@ -220,10 +221,10 @@ def read_predictions(path: Path) -> list[Predictions]:
             metadata: Mapping[str, str] = content.metadata() or {}
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - it is no mapping
         if metadata.get("format") != FORMAT:
-            raise TrainError(f"{path} is not a file of predictions, {FORMAT}")
+            raise TrainError(f"{path} is not a file of predictions, {FORMAT}", hint=MAKE_ANEW)
         about = msgspec.json.decode(metadata["parts"], type=list[_Part])
     except (OSError, KeyError, TypeError, safetensors.SafetensorError, msgspec.DecodeError) as error:
-        raise TrainError(f"{path} is not a readable file of predictions: {error}") from error
+        raise TrainError(f"{path} is not a readable file of predictions: {error}", hint=MAKE_ANEW) from error
     return [_read_part(path, number, part, tensors) for number, part in enumerate(about)]
 
 
@@ -231,5 +232,5 @@ def _read_part(path: Path, number: int, part: _Part, tensors: Mapping[str, NDArr
     mine: dict[str, Any] = {name: tensors.get(f"{number}.{name}") for name in _TENSORS}
     rows = {name: len(tensor) for name, tensor in mine.items() if tensor is not None and tensor.ndim}
     if len(set(rows.values())) != 1 or not set(_TENSORS) - _OPTIONAL <= rows.keys():
-        raise TrainError(f"{path}: part {number} lacks tensors, or they differ in length")
+        raise TrainError(f"{path}: part {number} lacks tensors, or they differ in length", hint=MAKE_ANEW)
     return Predictions(head=part.head, part=part.part, names=part.names, labels=part.labels, leaky=part.leaky, **mine)

@@ -135,7 +135,8 @@ def _watch_one(
         rows = quiet[windows.end_s[quiet] <= start_s + seconds + _ROUNDING_S]
         times_s = windows.end_s[rows].tolist()
         if lack := too_little(times_s, seconds - (first_s - start_s)):
-            raise CalibrationError(lack, hint="")
+            waited = f"the first window takes {first_s - start_s:.3g} s of the {seconds:g}"
+            raise CalibrationError(f"{lack}; {waited}", hint="")
         if np.diff(times_s).max() > spec.max_gap_s:
             raise CalibrationError("the quiet stretch is interrupted", hint="")
         said = scores(windows.csi[rows]).tolist()

@@ -33,7 +33,7 @@ from cogd.train.load import split_windows
 from cogd.train.loop import Loop
 from cogd.train.predictions import Predictions, usable_rows, write_predictions
 from cogd.train.report.log import DEFAULT_NAME, Entry, FinishedRun, append
-from cogd.train.report.text import format_report
+from cogd.train.report.text import confidence_said, format_report
 from cogd.train.scoring import baselines, score, score_closely
 
 if TYPE_CHECKING:
@@ -237,7 +237,8 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
     )
     rooms = {run.windows.names["room"][number] for number in np.unique(run.windows.room[split.train]) if number >= 0}
     judged_by = gates(predictions, metrics, rooms)
-    _write_report(run, prepared, {"metrics": metrics, "parts": closely}, judged_by, edge, parity)
+    notes = [f"confidence: {confidence_said(judged.output)}"]
+    _write_report(run, prepared, {"metrics": metrics, "parts": closely}, judged_by, edge, parity, notes)
     rundir.write_description(run.out, description)
     _log(run, prepared, description)
     return metrics
@@ -271,6 +272,7 @@ def _write_report(
     judged_by: list[Gate],
     edge: EdgeModel,
     parity: float,
+    notes: list[str],
 ) -> None:
     split, device = prepared.split, prepared.device
     report = {
@@ -288,9 +290,10 @@ def _write_report(
         "threads": torch.get_num_threads(),
         **figures,
         "gates": judged_by,
+        "notes": notes,
     }
     (run.out / rundir.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    text = format_report(figures["metrics"], judged_by, split, edge.graph, parity)
+    text = format_report(figures["metrics"], judged_by, split, edge.graph, parity, notes)
     (run.out / rundir.REPORT_TEXT).write_text(text, encoding="utf-8")
 
 

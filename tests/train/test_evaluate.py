@@ -118,6 +118,30 @@ def test_another_frame_rate_is_told(count_app):
     assert any("10 frames a second, the model was made for" in note for note in slow.notes)
 
 
+def test_of_cells_it_is_told_that_no_frame_rate_is_stated(motion_app):
+    data = quiet_and_moving(1)
+    first, second = (
+        dataclasses.replace(one, rate_hz=rate) for one, rate in zip(data.listed, (20.0, 50.0), strict=True)
+    )
+    told, _ = evaluate(motion_app, dataclasses.replace(data, listed=(first, second)))
+    even, _ = evaluate(motion_app, dataclasses.replace(data, listed=(first, dataclasses.replace(second, rate_hz=20.0))))
+    silent, _ = evaluate(motion_app, data)
+
+    states_none = "the bundle states no frame rate to compare with that of the data"
+    assert next(note for note in told.notes if states_none in note).endswith("are of 20 to 50 frames a second")
+    assert next(note for note in even.notes if states_none in note).endswith("which are of 20 frames a second")
+    assert next(note for note in silent.notes if states_none in note).endswith(states_none)
+
+
+def test_why_a_model_has_no_confidence_is_told(pose_run, key_file, public_key, tmp_path):
+    out = tmp_path / "pose.tar"
+    assert bundle(pose_run, key_file, out).status == 0
+    data = "sim:rooms=1&persons=1&minutes=0.2&nodes=1"
+    ran = run_cli("evaluate", out, data, "--trust", public_key, "--trust-dir", tmp_path)
+
+    assert "\nnote: confidence: none: the network estimates no confidence\n" in ran.out
+
+
 def test_data_without_labels_are_refused(count_app):
     with pytest.raises(TrainError, match="has no window with a label for the head count"):
         evaluate(count_app, make_dataset(persons=None))
@@ -152,6 +176,32 @@ def test_data_that_the_bundle_names_are_an_overlap(named, name, sha256, same):
 
     assert found is same
     assert told.startswith("OVERLAP") is same
+
+
+@pytest.mark.parametrize(
+    ("rooms", "shared"), [((7, 8), None), ((3, 8), "1 of the 2 rooms"), ((4, 9), "2 of the 2 rooms"), ((), None)]
+)
+@pytest.mark.parametrize("sha256", [None, SHA])
+def test_rooms_that_the_bundle_names_are_an_overlap(sha256, rooms, shared):
+    named = DataSource(
+        name="cogd simulator: rooms 3 to 5, x; a flat; cogd simulator: rooms [9, 11], y", sha256=sha256, licence="any"
+    )
+    names = {f"simulated room {number}" for number in rooms}
+    found, told = overlap([named], DataOrigin("cogd simulator: other", None, "any"), names)
+
+    assert found is (shared is not None)
+    assert shared is None or told.startswith(f"OVERLAP: {shared}")
+
+
+def test_a_packaged_bundle_in_a_room_that_trained_it():
+    words = ("evaluate", demo.APPS / "demo-motion.tar", "sim:rooms=1&persons=0,1&minutes=0.3&nodes=1&seed=1")
+    said = json.loads(run_cli(*words[:2], f"{words[2]}&first_room=100000", "--demo", "--json").out)
+    elsewhere = json.loads(run_cli(*words, "--demo", "--json").out)
+
+    assert said["same_data"]
+    assert said["notes"][0].startswith("OVERLAP: 1 of the 1 rooms")
+    assert all(metric["split"].startswith("OVERLAP") for metric in said["metrics"])
+    assert not elsewhere["same_data"]
 
 
 def test_an_overlap_is_in_the_name_of_every_figure(count_app, monkeypatch):
@@ -287,6 +337,24 @@ def test_whom_nobody_trusts_is_not_run_and_the_option_is_named(count_bundle, tmp
     assert ran.status == 14
     assert KEY.public.key_id in ran.err
     assert "--trust NAME.pub" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("name", "trust", "status", "told"),
+    [
+        ("nowhere.tar", "publisher.pub", 11, ("nowhere.tar: No such file", "bundle.tar that is there")),
+        ("words.tar", "publisher.pub", 11, ("words.tar: member 0", "copy the bundle again")),
+        ("words.tar", "nobody.pub", 19, ("nobody.pub: No such file", "a public key that is there")),
+    ],
+)
+@pytest.mark.usefixtures("public_key")
+def test_what_is_no_bundle_or_not_there_is_named(tmp_path, name, trust, status, told):
+    (tmp_path / "words.tar").write_text("words\n" * 1000)
+    ran = run_cli("evaluate", tmp_path / name, SIM, "--trust", tmp_path / trust, "--trust-dir", tmp_path / "none")
+
+    assert ran.status == status
+    for words in told:
+        assert words in ran.err
 
 
 def test_a_bundle_that_was_changed_is_not_run(count_bundle, public_key, tmp_path):

@@ -109,6 +109,7 @@ def test_the_daemons_rules_refuse():
     assert "something moved" in refused["second", 0]
     assert "something moves" in refused["third", 0]
     assert "windows came" in refused["fourth", 0]
+    assert refused["fourth", 0].endswith(" of 4 s; the first window takes 1 s of the 5")
 
 
 def test_data_without_a_quiet_room_are_refused():

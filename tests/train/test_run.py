@@ -254,6 +254,9 @@ def test_a_confidence_that_tells_nothing_or_lies_is_not_promised(tmp_path, monke
 
     assert (output.confidence, output.calibration) == ("none", None)
     assert "told nothing" in output.confidence_note
+    told = f"confidence: none: {output.confidence_note}"
+    assert told in (tmp_path / rundir.REPORT_TEXT).read_text().splitlines()
+    assert json.loads((tmp_path / rundir.REPORT).read_bytes())["notes"] == [told]
     assert not (tmp_path / rundir.CALIBRATION).exists()
     assert not {"confidence_auroc", "confidence_ece"} & {name for _, name in metrics_of(tmp_path)}
 
@@ -360,7 +363,10 @@ def test_a_leaky_split_is_marked_wherever_its_figures_are(tmp_path):
     assert len(figures) > 40
     assert all(metric["split"].startswith(report["split"]) for metric in figures)
     assert [name.count("LEAKY") for name in {metric["split"] for metric in figures}] == [1]
-    assert (tmp_path / rundir.REPORT_TEXT).read_text().startswith("split: LEAKY")
+    text = (tmp_path / rundir.REPORT_TEXT).read_text()
+    assert text.startswith("split: LEAKY")
+    assert "\nLEAKY: test part\n" in text
+    assert text.count(report["split"]) == 1
     provenance = description_of(tmp_path).provenance
     assert "split is leaky" in provenance.limits[0]
     assert "none share frames" in provenance.limits[0], "these windows do not overlap"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cogd.cli.common import add_demo_argument, add_trust_argument
 from cogd.defaults import TRUST_DIR
-from cogd.errors import ConfigError, TrainError, UnknownKeyError
+from cogd.errors import ArchiveError, ConfigError, TrainError, UnknownKeyError
 
 if TYPE_CHECKING:
     import argparse
@@ -81,6 +81,10 @@ def _verified(arguments: argparse.Namespace) -> VerifiedBundle:
         return load_bundle(arguments.bundle, read_trust(arguments, arguments.trust_dir))
     except UnknownKeyError as error:
         raise UnknownKeyError(str(error), hint="name the key that signed it: --trust NAME.pub") from error
+    except ArchiveError as error:
+        if str(arguments.bundle) in str(error):
+            raise
+        raise ArchiveError(f"{arguments.bundle}: {error}", hint=error.hint) from error
 
 
 def _of(part: str, parts: Sequence[str], metrics: Sequence[Metric]) -> list[Metric]:
@@ -110,8 +114,8 @@ def _print(evaluation: Evaluation) -> None:
         *(f"limit of the bundle: {limit}" for limit in evaluation.limits),
         "",
         *(line for part in parts for line in format_groups(_of(part, parts, grouped), part)),
-        *gate_lines(evaluation.gates),
-        *format_figures([*evaluation.metrics, *alone]),
+        *gate_lines(evaluation.gates, evaluation.split),
+        *format_figures(evaluation.metrics, alone),
     ]
     if evaluation.confusion is not None:
         names = evaluation.labels

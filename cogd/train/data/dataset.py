@@ -171,6 +171,11 @@ class Dataset:
         return DataOrigin(self.name, digest_of_files([*files], self.root) if files else None, self.licence)
 
 
+def named_after(kind: str, root: Path) -> str:
+    """Name of a data set of that kind in a folder, which may well be called after it."""
+    return kind if root.name == kind else f"{kind} {root.name}"
+
+
 def even_times_s(count: int, rate_hz: float) -> NDArray[np.float64]:
     """Times `[count]` of frames that are laid out evenly.
 

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from cogd.errors import TrainError
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, refuse_other_options
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, named_after, refuse_other_options
 from cogd.train.data.files import npz_arrays
 from cogd.train.data.frames import track_of_bins
 
@@ -78,7 +78,7 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
         for label, files in info.files.items()
         for file in files
     )
-    return Dataset(f"espectre {root.name}", LICENCE, "ht56", listed, root, (index,))
+    return Dataset(named_after("espectre", root), LICENCE, "ht56", listed, root, (index,))
 
 
 def _setups(files: Sequence[_File]) -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import TrainError
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, refuse_other_options
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, named_after, refuse_other_options
 from cogd.train.data.files import npz_arrays
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
     paths = sorted(root.rglob("*.npz"))
     if not paths:
         raise TrainError(f"{root} holds no .npz", hint="give the folder that holds D1, D2, ...")
-    return Dataset(f"geotec {root.name}", LICENCE, "ht56", tuple(_recording(root, path) for path in paths), root)
+    return Dataset(named_after("geotec", root), LICENCE, "ht56", tuple(_recording(root, path) for path in paths), root)
 
 
 def _recording(root: Path, path: Path) -> Recording:

@@ -31,7 +31,7 @@ import numpy as np
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data import cache, files, subcarriers
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, refuse_other_options
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, named_after, refuse_other_options
 from cogd.train.data.mat import mat_arrays
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
         for folder in actions
         for recording in _recordings(root, _Action(folder, picture, "broken" in options), cached)
     )
-    return Dataset(f"mmfi {root.name}", LICENCE, "ht56", listed, root)
+    return Dataset(named_after("mmfi", root), LICENCE, "ht56", listed, root)
 
 
 def _picture(option: str | None) -> tuple[float, float] | None:

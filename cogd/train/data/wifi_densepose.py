@@ -20,7 +20,7 @@ import numpy as np
 from cogd.csi.tones import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data import files, subcarriers
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, refuse_other_options
+from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, named_after, refuse_other_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
     if not actions:
         raise TrainError(f"{root} holds no action such as S01/A01", hint="give the folder that holds the subjects")
     listed = tuple(recording for folder in actions for recording in _recordings(root, folder, rate_hz))
-    return Dataset(f"wifi-densepose {root.name}", options.get("licence", "not stated"), "ht56", listed, root)
+    return Dataset(named_after("wifi-densepose", root), options.get("licence", "not stated"), "ht56", listed, root)
 
 
 def _recordings(root: Path, folder: Path, rate_hz: float) -> list[Recording]:

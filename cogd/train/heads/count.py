@@ -281,7 +281,7 @@ def _output(classes: list[int], *, calibrated: bool) -> OutputSpec:
         confidence_note=(
             "probability that the count is exactly right, fitted on windows that neither trained nor tested"
             if calibrated
-            else "the confidence head told nothing about right and wrong on the calibration part"
+            else "the confidence head told nothing about right and wrong on the calibration part (Schwarz's criterion)"
         ),
     )
 

@@ -132,7 +132,10 @@ class PoseHead:
         right = is_right(predicted, truth)
         fitted = calibrate_pose(outputs["log_scale"], np.linalg.norm(predicted - truth, axis=-1), right)
         if not fitted.informative:
-            note = "the scales that the network estimates told nothing about right and wrong on the calibration part"
+            note = (
+                "the scales that the network estimates told nothing about right and wrong on the calibration part, by "
+                "Schwarz's criterion; so the radii are not stated either"
+            )
             return Judged(_output(trained.net, note), partial(_answer, trained, None))
         tensors = {
             "joint_scale": fitted.joint_scale.astype(np.float32),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cogd.bundle.manifest import Metric
 from cogd.train.metrics.bootstrap import Groups, Statistic, interval
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from cogd.bundle.manifest import Better
 
+LEAKY: Final = "LEAKY:"
+"""How the name of a split begins, and of each part of it, whose figures prove nothing."""
 _DIGITS = 6
 
 
@@ -26,15 +28,17 @@ class Definition:
         name: a word that tells it from every other figure: what it is normalised by is in it.
         text: everything that one must know to compute it again.
         better: which values are better; None: those near the baseline, which is then what they are to be.
+        alone: what it is of one joint or class alone, where `text` speaks of several.
     """
 
     name: str
     text: str
     better: Better | None
+    alone: str | None = None
 
     def of(self, part: str, text: str) -> Definition:
         """The same figure of a joint or a class alone: `name.part`."""
-        return replace(self, name=f"{self.name}.{part.replace(' ', '_')}", text=f"{text}: {self.text}")
+        return replace(self, name=f"{self.name}.{part.replace(' ', '_')}", text=f"{text}: {self.alone or self.text}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +91,13 @@ def figure(definition: Definition, statistic: Statistic, baseline: Baseline, sam
             interval=None if known is None else known.text,
         )
     ]
+
+
+def part_heading(part: str, split: str) -> str:
+    """A short name of a part for tables where the split is described once, beside them; a leaky one keeps its mark."""
+    if split.startswith(LEAKY):
+        return part.replace(split, f"{LEAKY} test part")
+    return part.replace(f": {split}", ", the split's test part") if split else part
 
 
 def beats_baseline(metric: Metric) -> bool | None:

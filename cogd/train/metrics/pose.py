@@ -91,7 +91,8 @@ def pck_figure(poses: Poses, sample: Sample, tolerance: Tolerance, space: Space 
 
 def joint_figures(poses: Poses, sample: Sample, skeleton: Skeleton = COCO, space: Space = PICTURE) -> list[Metric]:
     """MPJPE and the first PCK of each joint."""
-    mpjpe = Definition(f"mpjpe_{space.name}", f"mean over windows of the Euclidean distance {space.text}", "lower")
+    distance = f"mean over windows of this joint's Euclidean distance {space.text}"
+    mpjpe = Definition(f"mpjpe_{space.name}", distance, "lower")
     first = skeleton.tolerances[0]
     lengths = first.of(poses.truth, poses.seen)  # of the whole truth, whichever joint is looked at
     kinds = ((_pck(first, space), partial(_within, tolerance=lengths)), (mpjpe, errors))
@@ -172,11 +173,14 @@ class _Both:
 
 
 def _pck(tolerance: Tolerance, space: Space) -> Definition:
+    near = (
+        f"no farther from the truth than {tolerance.text}, {space.text}; windows that have no such length are left out"
+    )
     return Definition(
         tolerance.name,
-        f"share of joints, over all windows together, no farther from the truth than {tolerance.text}, {space.text}; "
-        "windows that have no such length are left out",
+        f"share of joints, over all windows together, {near}",
         "higher",
+        f"share of windows where this joint is {near}",
     )
 
 

@@ -28,13 +28,12 @@ RIGHT: Final = Definition(
     f"of {TORSO.text}; a pose whose truth has no such length is not right",
     "higher",
 )
-_WITHIN: Final = "share of joints, over all windows together, whose truth is within the radius that is stated to hold"
-COVERAGE_50: Final = Definition("error_50_coverage", f"{_WITHIN} it with a probability of 50 %", None)
-COVERAGE_90: Final = Definition(
-    "error_90_coverage",
-    f"{_WITHIN} it with a probability of 90 %: {RADIUS_90 / RADIUS_50:.3f} times the one of 50 %",
-    None,
-)
+_WITHIN: Final = "truth is within the radius that is stated to hold it with a probability of"
+_JOINTS: Final = f"share of joints, over all windows together, whose {_WITHIN}"
+_JOINT: Final = f"share of windows where this joint's {_WITHIN}"
+_90: Final = f"90 %: {RADIUS_90 / RADIUS_50:.3f} times the one of 50 %"
+COVERAGE_50: Final = Definition("error_50_coverage", f"{_JOINTS} 50 %", None, alone=f"{_JOINT} 50 %")
+COVERAGE_90: Final = Definition("error_90_coverage", f"{_JOINTS} {_90}", None, alone=f"{_JOINT} {_90}")
 PINBALL_50: Final = Definition(
     "error_50_pinball",
     "mean over windows and joints of half the difference between a joint's error and its radius of 50 %: the quantile "
@@ -46,6 +45,7 @@ CORRELATION: Final = Definition(
     "mean over joints of Spearman's correlation over windows of a joint's radius with its error; intervals keep the "
     "ranks",
     "higher",
+    "Spearman's correlation over windows of this joint's radius with its error; intervals keep the ranks",
 )
 _STATED_50: Final = Baseline("what is stated", 0.5)
 _STATED_90: Final = Baseline("what is stated", 0.9)

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cogd.train.gates import gate_lines, numbers_of
-from cogd.train.metrics.figure import verdict
+from cogd.train.metrics.figure import part_heading, verdict
 from cogd.train.report import plots
 from cogd.train.report.text import baseline_lines, interval_lines
 from cogd.train.scoring import SCORING, right
@@ -26,13 +26,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
     from cogd.bundle.manifest import Metric
-    from cogd.train.gates import Gate
     from cogd.train.predictions import Predictions
     from cogd.train.report.source import Source
 
 _WIDTH_IN: Final = 12.0
-_LINE: Final = 115
+_TITLE_LINE: Final = 95
+_HEADING_LINE: Final = 115
+_HEAD_LINE: Final = 170
 _SMALL_LINE: Final = 205
+_TABLE_LINE: Final = 185
+"""Characters to a line: of the title, a part's name, what is below the title, the small print, and its table."""
+_TITLE_IN: Final = 0.32
+_HEADING_IN: Final = 0.24
+_HEAD_LINE_IN: Final = 0.24
 _SMALL_LINE_IN: Final = 0.152
 _STYLE: Final[dict[Any, Any]] = {
     "font.size": 9,
@@ -60,9 +66,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Section:
-    """The pictures of one part of the data."""
+    """The pictures of one part of the data, or of the training; `part` is its whole name."""
 
     title: str
+    part: str
     panels: Sequence[Panel]
 
 
@@ -71,8 +78,10 @@ def sections(source: Source) -> list[Section]:
     drawn: list[Section] = []
     if len(source.history) > 1:
         panel = Panel("Loss and score", 2, 3.2, partial(plots.curves, history=source.history))
-        drawn.append(Section("Training", [panel]))
-    drawn += [Section(predictions.part, list(_panels(source, predictions))) for predictions in source.predictions]
+        drawn.append(Section("Training", "", [panel]))
+    for predictions in source.predictions:
+        heading = part_heading(predictions.part, source.split)
+        drawn.append(Section(heading, predictions.part, list(_panels(source, predictions))))
     return drawn
 
 
@@ -123,20 +132,23 @@ def render_png(source: Source) -> bytes:
     """Everything in one picture."""
     rows = [_Row(None, [], _head_height(source))]
     for section in sections(source):
-        rows.append(_Row(section.title, [], 0.45))
+        title = textwrap.fill(section.title, _HEADING_LINE)
+        rows.append(_Row(title, [], 0.45 + _HEADING_IN * title.count("\n")))
         rows += [_Row(None, panels, max(p.height_in for p in panels)) for panels in _in_rows(section.panels)]
-    foot = _foot_lines(source)
-    rows.append(_Row(None, [], 0.3 + _SMALL_LINE_IN * len(foot)))
+    table, foot = _wrapped(gate_lines(source.gates, source.split), _TABLE_LINE), _foot_lines(source)
+    rows += [_Row(None, [], 0.3 + _SMALL_LINE_IN * len(lines)) for lines in (table, foot)]
     heights_in = [row.height_in for row in rows]
     with rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH_IN, sum(heights_in)), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         strips = figure.subfigures(len(rows), 1, height_ratios=heights_in, squeeze=False)[:, 0]
         _draw_head(strips[0], source, rows[0].height_in)
-        strips[-1].text(0.008, 0.97, "\n".join(foot), fontsize=7.5, va="top", color="#444444", linespacing=1.35)
-        for strip, row in zip(strips[1:-1], rows[1:-1], strict=True):
+        for strip, lines, family in zip(strips[-2:], (table, foot), ("monospace", "sans-serif"), strict=True):
+            small = {"fontsize": 7.5, "va": "top", "color": "#444444", "linespacing": 1.35, "family": family}
+            strip.text(0.008, 0.97, "\n".join(lines), **small)
+        for strip, row in zip(strips[1:-2], rows[1:-2], strict=True):
             if row.title is not None:
-                strip.text(0.008, 0.4, _shortened(row.title), fontsize=12, fontweight="bold", va="center")
+                strip.text(0.008, 0.4, row.title, fontsize=12, fontweight="bold", va="center")
                 continue
             cells = strip.subfigures(1, len(row.panels), squeeze=False, wspace=0.04)[0]
             for cell, panel in zip(cells, row.panels, strict=True):
@@ -168,9 +180,8 @@ def _draw(cell: SubFigure, panel: Panel) -> None:
     cell.suptitle(panel.title, fontsize=10.5, x=0.01, ha="left")
 
 
-def _shortened(title: str) -> str:
-    """As much as there is room for; the page has all of it."""
-    return title if len(title) <= _LINE else title[: _LINE - 1] + "\N{HORIZONTAL ELLIPSIS}"
+def _wrapped(texts: Sequence[str], width: int) -> list[str]:
+    return [line for text in texts for line in textwrap.wrap(text, width, subsequent_indent="    ") or [""]]
 
 
 def _head_lines(source: Source) -> list[str]:
@@ -181,11 +192,11 @@ def _head_lines(source: Source) -> list[str]:
 def _foot_lines(source: Source) -> list[str]:
     """What the figures are and what the model can't do: a picture that is passed on takes them with it."""
     intervals = dict.fromkeys(metric.interval for metric in source.metrics if metric.interval)
-    texts = [*gate_lines(source.gates), *source.notes, *(f"limit: {limit}" for limit in source.limits)]
+    texts = [*source.notes, *(f"limit: {limit}" for limit in source.limits)]
     texts += [f"interval: {text}" for text in intervals]
     texts += baseline_lines(source.metrics)
     texts += [f"{name}: {text}" for name, text in _definitions(source.metrics).items()]
-    return [line for text in texts for line in textwrap.wrap(text, _SMALL_LINE, subsequent_indent="    ")]
+    return _wrapped(texts, _SMALL_LINE)
 
 
 def _definitions(metrics: Sequence[Metric]) -> dict[str, str]:
@@ -193,18 +204,21 @@ def _definitions(metrics: Sequence[Metric]) -> dict[str, str]:
 
 
 def _head_height(source: Source) -> float:
-    return 0.95 + (0.4 if source.leaky else 0.0)
+    lines = len(_wrapped([source.title], _TITLE_LINE)) - 1, len(_wrapped(_head_lines(source), _HEAD_LINE))
+    return 0.47 + _TITLE_IN * lines[0] + (0.4 if source.leaky else 0.0) + _HEAD_LINE_IN * lines[1]
 
 
 def _draw_head(strip: SubFigure, source: Source, height_in: float) -> None:
     at = height_in - 0.25
-    strip.text(0.008, at / height_in, _shortened(source.title), fontsize=14, fontweight="bold", va="center")
+    for number, line in enumerate(_wrapped([source.title], _TITLE_LINE)):
+        at -= _TITLE_IN if number else 0.0
+        strip.text(0.008, at / height_in, line, fontsize=14, fontweight="bold", va="center")
     if source.leaky:
         at -= 0.38
         strip.text(0.008, at / height_in, LEAKY, fontsize=11, color="white", va="center", bbox={"color": "#b3261e"})
         at -= 0.05
-    for line in _head_lines(source):
-        at -= 0.24
+    for line in _wrapped(_head_lines(source), _HEAD_LINE):
+        at -= _HEAD_LINE_IN
         strip.text(0.008, at / height_in, line, fontsize=9, va="center", color="#444444")
 
 
@@ -220,10 +234,10 @@ def render_html(source: Source) -> str:
     if source.leaky:
         lines.append(f'<p class="leaky">{escape(LEAKY)}</p>')
     lines += [f"<p>{escape(line)}</p>" for line in [*_head_lines(source), *source.notes]]
-    lines += _gates(source.gates)
+    lines += _gates(source)
     for section in sections(source):
         lines.append(f"<h2>{escape(section.title)}</h2>")
-        mine = [metric for metric in source.metrics if metric.split == section.title]
+        mine = [metric for metric in source.metrics if metric.split == section.part]
         if mine:
             lines += _table(mine)
         for panels in _in_rows(section.panels):
@@ -250,13 +264,13 @@ def _table(metrics: Sequence[Metric]) -> list[str]:
     return lines + [f'<p class="small">{escape(line)}</p>' for line in interval_lines(metrics)]
 
 
-def _gates(found: Sequence[Gate]) -> list[str]:
-    if not found:
+def _gates(source: Source) -> list[str]:
+    if not source.gates:
         return []
     lines = ["<h2>Gates</h2>", "<table><tr><th>gate<th>bar<th>figure<th>interval<th>met<th>on</tr>"]
-    for gate in found:
+    for gate in source.gates:
         said = gate.met if gate.why is None else f"{gate.met}: {gate.why}"
-        cells = [gate.gate, gate.bar, *numbers_of(gate), said, gate.part]
+        cells = [gate.gate, gate.bar, *numbers_of(gate), said, part_heading(gate.part, source.split)]
         kind = ' class="worse"' if gate.met == "not met" else ""
         lines.append(f"<tr{kind}>" + "".join(f"<td>{escape(cell)}" for cell in cells) + "</tr>")
     return [*lines, "</table>"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
 from scipy.special import gammaincinv
 
 from cogd.heads.rules import RADIUS_50
@@ -111,6 +112,7 @@ def curves(canvas: SubFigure, history: Sequence[Epoch]) -> None:
     lower.plot(epochs, [one.score for one in history], color=MODEL, linewidth=1.2)
     lower.set_ylabel("score on the\ncalibration part")
     lower.set_xlabel("epoch")
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for axes in (upper, lower):
         _plain(axes)
         axes.grid(color="#e6e6e6")

@@ -12,7 +12,7 @@ from cogd.errors import TrainError
 from cogd.train import rundir
 from cogd.train.gates import Gate
 from cogd.train.history import Epoch
-from cogd.train.predictions import Predictions, read_predictions
+from cogd.train.predictions import MAKE_ANEW, Predictions, read_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ def _said(path: Path) -> _Said:
             hint="give the run directory of a finished training, or what `cogd-train evaluate --out` wrote",
         ) from error
     except msgspec.DecodeError as error:
-        raise TrainError(f"{path} is not the report of a run: {error}") from error
+        raise TrainError(f"{path} is not the report of a run: {error}", hint=MAKE_ANEW) from error
 
 
 def _history(path: Path) -> list[Epoch]:
@@ -112,4 +112,4 @@ def _history(path: Path) -> list[Epoch]:
     try:
         return [msgspec.json.decode(line, type=Epoch) for line in lines]
     except msgspec.DecodeError as error:
-        raise TrainError(f"{path} is not the history of a training: {error}") from error
+        raise TrainError(f"{path} is not the history of a training: {error}", hint=MAKE_ANEW) from error

@@ -27,6 +27,13 @@ def write(root, *, label="baseline", name="baseline_s3_1.npz", chip="S3", room="
     return root / label / name
 
 
+@pytest.mark.parametrize(("folder", "name"), [("espectre", "espectre"), ("flat", "espectre flat")])
+def test_a_folder_that_is_called_as_its_kind_is_named_once(tmp_path, folder, name):
+    write(tmp_path / folder)
+
+    assert open_dataset(f"espectre:{tmp_path / folder}").name == name
+
+
 def test_files_become_labelled_recordings(tmp_path):
     write(tmp_path)
     write(tmp_path, label="movement", name="movement_c6_1.npz", chip="C6", room="kitchen")

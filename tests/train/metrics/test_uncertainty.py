@@ -103,3 +103,13 @@ def test_one_radius_for_all_has_no_correlation_and_every_figure_has_an_interval(
 
     assert "error_50_spearman" not in values(metrics)
     assert all(metric.interval for metric in metrics)
+
+
+def test_a_figure_of_one_joint_is_defined_of_that_joint():
+    rng = np.random.default_rng(3)
+    doubts = Doubts(rng.random((40, 17)), rng.random((40, 17)))
+    definitions = {metric.name: metric.definition for metric in doubts.of_joints(Sample("a", 40))}
+
+    assert definitions["error_50_coverage.left_ear"].startswith("left_ear: share of windows where this joint's truth")
+    assert definitions["error_50_spearman.left_ear"].startswith("left_ear: Spearman's correlation over windows of this")
+    assert not any("joints" in definition for definition in definitions.values())

@@ -19,7 +19,10 @@ from cogd.train.scoring import baselines, score, score_closely
 pytestmark = pytest.mark.train
 
 matplotlib = pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
+from matplotlib.figure import Figure, SubFigure  # noqa: E402
+
 from cogd.train.report.page import LEAKY, render_html, render_png  # noqa: E402
+from cogd.train.report.plots import curves  # noqa: E402
 from tests.train.factory import make_windows, run_cli  # noqa: E402
 
 NAMES = {"session": tuple("abcdefgh"), "room": (), "subject": ()}
@@ -183,8 +186,9 @@ def test_what_is_no_finished_run_is_refused_with_the_file(finished, name, conten
     if content is not None:
         (run / name).write_bytes(content)
 
-    with pytest.raises(TrainError, match=message):
+    with pytest.raises(TrainError, match=message) as refused:
         read_source(run)
+    assert refused.value.hint
 
 
 def test_several_folders_can_not_go_into_one(count_run, pose_run, tmp_path):
@@ -230,3 +234,36 @@ def test_the_gates_are_on_the_page(finished):
     assert "mae_persons in simulated rooms of which nothing trained, with 0 to 7 persons" in page.text
     assert "not measured: " in page.text
     assert "gates on" in (folder / rundir.REPORT_TEXT).read_text()
+
+
+def test_nothing_in_the_picture_is_cut_and_the_gates_are_aligned(finished, monkeypatch):
+    run = finished("count")
+    split = "LEAKY: windows drawn at random, and " + "further " * 90
+    change_report(run, split=split, leaky=True)
+    source = read_source(run)
+    (gate, *_) = source.gates
+    part = dataclasses.replace(source.predictions[0], part=f"a long name; {split}")
+    texts: list[tuple[str, str]] = []
+    text_on = SubFigure.text
+
+    def text(canvas, x, y, words, **how):
+        texts.append((words, how.get("family", "")))
+        return text_on(canvas, x, y, words, **how)
+
+    monkeypatch.setattr(SubFigure, "text", text)
+    render_png(dataclasses.replace(source, predictions=[part], history=[], metrics=[], parts=[]))
+
+    (table,) = [text for text, family in texts if family == "monospace"]
+    assert gate.gate in table
+    assert max(len(line) for text, _ in texts for line in text.split("\n")) < 210
+    assert not any("\N{HORIZONTAL ELLIPSIS}" in text for text, _ in texts)
+    assert any(text == "a long name; LEAKY: test part" for text, _ in texts)
+    assert "".join(text for text, _ in texts).count("further") == 90, "the description of the split, once"
+
+
+def test_epochs_are_whole_numbers(count_run):
+    history = [*read_source(count_run).history][:1] * 2
+    figure = Figure()
+    curves(figure, [msgspec.structs.replace(one, epoch=number) for number, one in enumerate(history, 1)])
+
+    assert {float(tick).is_integer() for tick in figure.axes[-1].get_xticks()} == {True}
