@@ -16,8 +16,8 @@ from cogd.train.evaluate import evaluate
 pytestmark = pytest.mark.train
 
 STRIDE = 5
-AT_20_HZ = "thin=20,19.99,20.01,19.98,20.02"
-"""Five times, at other phases: which frames a slow node sends is chance."""
+AT_20_HZ = [f"thin=20,19.99,20.01,19.98,20.02&thin_seed={seed}" for seed in range(4)]
+"""Twenty nodes: which frames a slow node sends is chance, and the means of five such draws differ by 0.01."""
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,10 @@ def test_rooms_never_seen_without_calibration(rooms):
 
 
 def test_at_20_hz_it_loses_little(rooms):
-    native, slow = rooms("thin=all", None), rooms(AT_20_HZ, None)
+    native, slow = rooms("thin=all", None), [rooms(thin, None) for thin in AT_20_HZ]
 
-    assert np.mean(list(native.values())) - np.mean(list(slow.values())) <= 0.02, (native, slow)
+    lost = np.mean(list(native.values())) - np.mean([list(drawn.values()) for drawn in slow])
+    assert lost <= 0.02, (native, slow)
 
 
 def test_after_the_quiet_room_was_watched(rooms):
