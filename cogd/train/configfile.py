@@ -37,12 +37,19 @@ def read_config(head: str, path: Path | None = None, overrides: Mapping[str, obj
     """
     config = RECIPES[head]
     if path is not None:
-        config = changed(config, _leaves(_read(head, path)), str(path))
-        if config.model.head != head:
-            raise ConfigError(
-                f"{path} is for the head {config.model.head}, not {head}", hint=f"cogd-train {config.model.head}"
-            )
-    return check(changed(config, overrides or {}, "the command line"), str(path or "the command line"))
+        config = _of_head(head, changed(config, _leaves(_read(head, path)), str(path)), str(path))
+    config = _of_head(head, changed(config, overrides or {}, "the command line"), "the command line")
+    return check(config, str(path or "the command line"))
+
+
+def _of_head(head: str, config: Config, origin: str) -> Config:
+    """The same configuration, which is one of this head: the sections of another's have other keys."""
+    if config.model.head != head:
+        raise ConfigError(
+            f"{origin}: model.head is {config.model.head!r}, not {head!r}",
+            hint=f"cogd-train {config.model.head} trains that; model.head may be left out",
+        )
+    return config
 
 
 def changed(config: Config, changes: Mapping[str, object], origin: str = "the change") -> Config:

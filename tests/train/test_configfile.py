@@ -90,7 +90,7 @@ def test_the_file_is_over_the_recipe_and_the_command_line_over_the_file(tmp_path
         ("[data]\npersons = [1, 9]\n", "data.persons[1]: Expected `int` <= 7"),
         ("[data]\npersons = []\n", "data.persons: Expected `array` of length >= 1"),
         ("[train]\nepochs = \n", "can't be parsed"),
-        ("[model]\nhead = 'pose'\n", "is for the head pose, not count"),
+        ("[model]\nhead = 'pose'\n", "model.head is 'pose', not 'count'"),
     ],
 )
 def test_what_a_file_may_not_say_is_refused_with_key_file_and_the_nearest_key(tmp_path, text, told):
@@ -102,6 +102,16 @@ def test_what_a_file_may_not_say_is_refused_with_key_file_and_the_nearest_key(tm
 
     assert told in str(refused.value)
     assert str(path) in str(refused.value)
+
+
+def test_a_head_given_on_the_command_line_must_be_the_commands_own(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("[train]\nepochs = 7\n")
+
+    with pytest.raises(ConfigError, match=r"the command line: model\.head is 'pose', not 'motion'") as refused:
+        read_config("motion", path, {"model.head": "pose", "model.net": "pose_v1"})
+
+    assert "cogd-train pose" in refused.value.hint
 
 
 @pytest.mark.parametrize("content", [b"[1]", b"null", b"{", b"\xff", b"[" * 100_000])
