@@ -46,11 +46,13 @@ class Loaded(NamedTuple):
         windows: that train, calibrate and test.
         held_out: of which none trains; None where there are none.
         only_train: so many of the last of `windows` are of `data.also`, and only train.
+        sampled: rooms or recordings of what trains, calibrates and tests were left out.
     """
 
     windows: Windows
     held_out: Windows | None
     only_train: int
+    sampled: bool = False
 
 
 def load_windows(config: Config, progress: Progress) -> Loaded:
@@ -102,8 +104,8 @@ def _refuse_known(windows: Windows, held_out: Windows) -> None:
 def load_some(config: Config, progress: Progress) -> Loaded:
     """A little of each data set that a configuration names.
 
-    Of what would train up to 4 rooms of half a minute, or 64 recordings and a tenth of their windows; of further and
-    held-out data 4 recordings and a tenth of their windows, and of simulated held-out rooms, which nobody can misspell,
+    Of what would train up to 4 rooms of half a minute, or 64 recordings; of further and held-out data
+    4 recordings and a tenth of their windows, and of simulated held-out rooms, which nobody can misspell,
     nothing.
 
     Raises:
@@ -111,12 +113,15 @@ def load_some(config: Config, progress: Progress) -> Loaded:
     """
     data, what = config.data, "a little of the data"
     brief = changed(config, {"data.minutes": min(data.minutes, 0.5)})
-    main = brief if data.spec == "sim" else _sparse(config)
+    main = brief if data.spec == "sim" else config
     opened = _open(data.spec, main, what, _rooms(_TRAINING_ROOM, 0, min(data.rooms, 4)))
     also = [_open(spec, _sparse(_of_further(config)), what) for spec in data.also]
     held_out = _open(data.held_out, _sparse(config), what) if data.held_out else None
     few = [one.only(4) for one in also]
-    return _loaded(opened.only(64), few, None if held_out is None else held_out.only(4), progress)
+    some = opened.only(64)
+    loaded = _loaded(some, few, None if held_out is None else held_out.only(4), progress)
+    left_out = data.rooms > 4 or data.minutes > 0.5 if data.spec == "sim" else some is not opened
+    return loaded._replace(sampled=left_out)
 
 
 def _sparse(config: Config) -> Config:

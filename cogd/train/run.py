@@ -148,10 +148,13 @@ def prepare(
     folder: Path | None = None,
     world: World = ALONE,
     only_train: int = 0,
+    *,
+    sampled: bool = False,
 ) -> Prepared:
     """Split the windows, fit the normaliser on the training part, make network and loop.
 
-    Checkpoints are written into the folder, if there is one.
+    Checkpoints are written into the folder, if there is one. Whether the calibration part will do can't be told
+    of windows of which some rooms or recordings were left out (`sampled`).
 
     Raises:
         ConfigError, TrainError: as `train`.
@@ -167,6 +170,8 @@ def prepare(
     if len(learnt) < len(split.train):
         split = replace(split, name=f"{split.name}; {len(learnt)} windows learnt from", train=learnt)
     task = head.make_task(windows, split.train, config)
+    if not sampled:
+        head.check_calibration(windows, split.calibration, config)
     # A cell's frames were divided by their root mean square already.
     model_input = ModelInput("subcarrier_major", "window_rms" if windows.cell_s is None else "none")
     if task.net.wants_normaliser:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
+_SESSIONS_CALIBRATE = "sessions of it may calibrate: split.calibration_by=session with split.calibration=0.5"
 PARTS = ("train", "calibration", "test")
 Group = Literal["session", "room", "subject"]
 Share = float | tuple[str, ...]
@@ -248,9 +249,10 @@ def _deal(
     mine = np.isin(numbers, chosen)
     if mine.all():
         there = f"only {len(names)} {by}{'s' if len(names) > 1 else ''}: {_some(names)}"
+        otherwise = _SESSIONS_CALIBRATE if part == "calibration" else "split.kind=session or split.kind=time"
         raise TrainError(
             f"the {part} part would take all that is left; there {'is' if len(names) == 1 else 'are'} {there}",
-            hint=f"more {by}s are needed, or a calibration part by sessions, or a split by time",
+            hint=f"more {by}s are needed; or " + ("split.kind=time" if by == "session" else otherwise),
         )
     return rows[mine], rows[~mine]
 
@@ -290,7 +292,10 @@ def _made(
     for part in PARTS:
         if len(parts[part]) == 0:
             raise TrainError(
-                f"the {part} part of the data is empty", hint="record or simulate for longer, or split otherwise"
+                f"the {part} part of the data is empty",
+                hint="longer recordings are needed, or another share"
+                + (f", such as split.{part}=0.3" if part != "train" else "")
+                + ", or another split.kind",
             )
     if windows is not None:
         sessions = [set(windows.session[parts[part]].tolist()) for part in PARTS]

@@ -94,6 +94,13 @@ class Head(Protocol):
             ConfigError: the network does not fit the head or the loss.
         """
 
+    def check_calibration(self, windows: Windows, calibration_rows: NDArray[np.int64], config: Config) -> None:
+        """See, before anything is trained, that `judge` can calibrate on these rows.
+
+        Raises:
+            TrainError: it can't, whatever comes of the training.
+        """
+
     def judge(self, trained: Trained) -> Judged:
         """Calibrate on the calibration part and describe the outputs; writes the calibration, if there is one."""
 

@@ -201,6 +201,9 @@ class CountHead:
         """Classes and their confidence."""
         return CountTask(windows, train_rows, config)
 
+    def check_calibration(self, windows: Windows, calibration_rows: NDArray[np.int64], config: Config) -> None:
+        """Any labelled window calibrates."""
+
     def judge(self, trained: Trained) -> Judged:
         """Counts as the daemon's head makes them; it is calibrated first."""
         windows, rows = trained.windows, trained.split.calibration

@@ -122,6 +122,9 @@ class PoseHead:
         """Keypoints by the weighted terms of the loss."""
         return PoseTask(windows, train_rows, config)
 
+    def check_calibration(self, windows: Windows, calibration_rows: NDArray[np.int64], config: Config) -> None:
+        """Any labelled window calibrates."""
+
     def judge(self, trained: Trained) -> Judged:
         """Keypoints; where the network gives their scale, that and the confidence are calibrated first."""
         if "log_scale" not in trained.net.output_names:

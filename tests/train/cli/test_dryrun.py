@@ -6,6 +6,7 @@ import torch
 from cogd.train import device as device_module
 from cogd.train import load
 from cogd.train.config import TrainConfig
+from cogd.train.loop import Loop
 from tests.train.factory import TINY, run_cli
 
 pytestmark = pytest.mark.train
@@ -70,6 +71,39 @@ def test_a_dry_run_finds_what_a_run_would_find(arguments, status, message):
     ran = run_cli("pose", "--dry-run", *QUICK, "--device", "cpu", *arguments)
 
     assert (ran.status, message in ran.err) == (status, True), ran.err
+
+
+def dry_espectre(data, *arguments):
+    named = (part for argument in arguments for part in ("--set", argument))
+    return run_cli("motion", "--dry-run", "--device", "cpu", "--set", f"data.spec=espectre:{data / 'espectre'}", *named)
+
+
+@pytest.mark.parametrize("key", ["split.kind=session", "split.calibration_by=session"])
+def test_a_part_that_can_not_calibrate_motion_is_refused_before_training(data, tmp_path, monkeypatch, key):
+    monkeypatch.setattr(Loop, "run", lambda *_, **__: pytest.fail("it began to train"))
+    dry = dry_espectre(data, key)
+    spec = f"data.spec=espectre:{data / 'espectre'}"
+    real = run_cli("motion", "--out", tmp_path / "run", "--device", "cpu", "--set", spec, "--set", key)
+
+    for ran in (dry, real):
+        assert (ran.status, "no node of the calibration part" in ran.err) == (30, True), ran.err
+        assert "split.calibration=0.5" in ran.err
+        assert "split.calibration=['*_c6_*']" in ran.err
+
+
+def test_what_the_hints_say_works_where_a_file_is_quiet_or_moving_throughout(data):
+    refused = dry_espectre(data)
+
+    assert (refused.status, "split.calibration_by=session with split.calibration=0.5" in refused.err) == (30, True)
+    for keys in (
+        ("split.calibration_by=session", "split.calibration=0.5"),
+        ("split.kind=session", "split.calibration=0.5"),
+        ("split.kind=session", "split.calibration=['*_c6_*']"),
+        ("split.calibration_by=session", "split.calibration=['*_c6_*']"),
+        ("split.kind=time", "split.calibration=0.3"),
+    ):
+        ran = dry_espectre(data, *keys)
+        assert ran.status == 0, ran.err
 
 
 def test_a_dry_run_reads_a_little_of_every_data_set(monkeypatch):
