@@ -76,7 +76,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def refuse_run(folder: Path) -> None:
-    """Raise TrainError if a folder holds a run, which a new one would take the place of."""
+    """Raise TrainError if a folder holds a run, or an evaluation, which a new one would take the place of."""
     if (folder / DESCRIPTION).exists():
         raise TrainError(
             f"{folder} holds a finished run",
@@ -86,6 +86,11 @@ def refuse_run(folder: Path) -> None:
         raise TrainError(
             f"{folder} holds a run that is not finished",
             hint="--resume to go on with it; or --overwrite to put a new one in its place",
+        )
+    if (folder / REPORT).exists() or (folder / PREDICTIONS).exists():
+        raise TrainError(
+            f"{folder} holds what `cogd-train evaluate` kept",
+            hint="--out with another directory; or --overwrite to put a run in its place",
         )
 
 

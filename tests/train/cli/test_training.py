@@ -137,6 +137,19 @@ def test_a_directory_that_holds_a_run_is_refused_before_anything_is_simulated(po
     assert (refused.status, "holds a run that is not finished" in refused.err) == (30, True)
 
 
+@pytest.mark.parametrize("kept", [rundir.REPORT, rundir.PREDICTIONS])
+def test_a_directory_that_holds_an_evaluation_is_refused(tmp_path, kept):
+    out = tmp_path / "ev"
+    out.mkdir()
+    (out / kept).write_text("of an evaluation")
+    refused = run_cli("pose", "--out", out, *TINY)
+
+    assert (refused.status, f"train: {out} holds what `cogd-train evaluate` kept" in refused.err) == (30, True)
+    assert "--overwrite" in refused.err
+    assert contents(out) == {kept: b"of an evaluation"}
+    assert run_cli("pose", "--out", out, *TINY, "--overwrite").status == 0
+
+
 @pytest.mark.parametrize("how", ["--overwrite", "--resume"])
 def test_a_run_in_the_place_of_another_leaves_nothing_of_it(count_run, tmp_path, how):
     out = shutil.copytree(count_run, tmp_path / "run")
