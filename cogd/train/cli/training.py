@@ -72,10 +72,12 @@ def add_training_arguments(parser: argparse.ArgumentParser, head: str) -> None:
 
 def run_training(arguments: argparse.Namespace, head: str) -> int:
     """Make or read the data, train, print the report."""
+    from cogd.train.heads.base import net_of
     from cogd.train.load import load_windows
     from cogd.train.run import Run, train
 
     config = configured(arguments, head)
+    net_of(config)  # before anything is read
     if arguments.dry_run:
         return _run_dry(config)
     out = Path(config.output.folder)

@@ -73,6 +73,22 @@ def test_a_dry_run_finds_what_a_run_would_find(arguments, status, message):
     assert (ran.status, message in ran.err) == (status, True), ran.err
 
 
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("data.frames=9", "data.frames is 9, and motion_v1 needs windows of 10 columns or more"),
+        ("model.net=nothing", "there is no network nothing"),
+    ],
+)
+@pytest.mark.parametrize("how", [("--dry-run",), ("--out", "run")])
+def test_a_network_that_can_not_be_is_refused_before_anything_is_simulated(monkeypatch, tmp_path, key, message, how):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "cut_windows", lambda *_, **__: pytest.fail("it began to simulate"))
+    ran = run_cli("motion", *how, *QUICK, "--set", key)
+
+    assert (ran.status, message in ran.err) == (2, True), ran.err
+
+
 def dry_espectre(data, *arguments):
     named = (part for argument in arguments for part in ("--set", argument))
     return run_cli("motion", "--dry-run", "--device", "cpu", "--set", f"data.spec=espectre:{data / 'espectre'}", *named)
