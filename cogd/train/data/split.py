@@ -239,9 +239,7 @@ def _deal(
     present = np.unique(numbers)
     names = [windows.names[by][number] for number in present]
     if isinstance(share, tuple):
-        for pattern in share:
-            if not fnmatch.filter(names, pattern):
-                raise TrainError(f"there is no {by} {pattern!r} for the {part} part", hint="there are " + _some(names))
+        refuse_unknown(by, share, names, part)
         chosen = present[[any(fnmatch.fnmatchcase(name, pattern) for pattern in share) for name in names]]
     else:
         wanted = max(1, min(round(share * len(present)), len(present) - spared))
@@ -255,6 +253,13 @@ def _deal(
             hint=f"more {by}s are needed; or " + ("split.kind=time" if by == "session" else otherwise),
         )
     return rows[mine], rows[~mine]
+
+
+def refuse_unknown(by: Group, patterns: Sequence[str], names: Sequence[str], part: str) -> None:
+    """Raise TrainError if one of the patterns fits no name of a group."""
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise TrainError(f"there is no {by} {pattern!r} for the {part} part", hint="there are " + _some(names))
 
 
 def _names(windows: Windows, rows: Rows, by: Group) -> tuple[str, ...]:

@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -6,7 +7,9 @@ import torch
 from cogd.train import device as device_module
 from cogd.train import load
 from cogd.train.config import TrainConfig
+from cogd.train.configfile import changed
 from cogd.train.loop import Loop
+from cogd.train.recipe import POSE
 from tests.train.factory import TINY, run_cli
 
 pytestmark = pytest.mark.train
@@ -87,6 +90,48 @@ def test_a_network_that_can_not_be_is_refused_before_anything_is_simulated(monke
     ran = run_cli("motion", *how, *QUICK, "--set", key)
 
     assert (ran.status, message in ran.err) == (2, True), ran.err
+
+
+TWELVE = ("--rooms", "12", "--minutes", "0.2", "--nodes", "1", "--device", "cpu", "--set", "split.kind=room")
+
+
+@pytest.mark.parametrize("tests", [["simulated room 102009"], ["simulated room 10200*"], ["* 102001", "* 102003"]])
+@pytest.mark.parametrize("calibrates", [0.1, ["*11"]])
+def test_a_dry_run_knows_all_rooms_of_the_plan_and_the_seed(tests, calibrates):
+    split = ("--set", f"split.test={json.dumps(tests)}", "--set", f"split.calibration={json.dumps(calibrates)}")
+    ran = run_cli("pose", "--dry-run", *TWELVE, "--seed", "2", *split)
+
+    assert ran.status == 0, ran.err
+    assert "rooms 102000 to 102011" in told(ran.out)["data"]
+
+
+@pytest.mark.parametrize("part", ["test", "calibration"])
+@pytest.mark.parametrize("how", [("--dry-run",), ("--out", "run")])
+def test_a_room_that_there_is_not_is_told_before_anything_is_simulated(monkeypatch, tmp_path, part, how):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "cut_windows", lambda *_, **__: pytest.fail("it began to simulate"))
+    ran = run_cli("pose", *how, *TWELVE, "--set", f"split.{part}=['simulated room 100012']")
+
+    assert (ran.status, f"no room 'simulated room 100012' for the {part} part" in ran.err) == (30, True), ran.err
+    assert "simulated room 100007 and 4 more" in ran.err
+
+
+def test_a_dry_run_simulates_for_long_enough_to_cut_long_windows_by_time():
+    keys = ("data.frames=100", "split.test=0.2", "split.calibration=0.2")
+    ran = run_cli("pose", "--dry-run", *QUICK[:2], *QUICK[4:], "--device", "cpu", *(f"--set={key}" for key in keys))
+
+    assert ran.status == 0, ran.err
+
+
+def test_a_little_of_many_recordings_has_some_of_each_name():
+    config = changed(POSE, {"split.kind": "session", "split.test": ["room 77, *"], "split.calibration": ["room 8?, *"]})
+    opened = load._open("sim:rooms=90&persons=1&minutes=0.1&nodes=1", config, "a little")
+    sessions = [one.session.partition(",")[0] for one in opened.only(64, config.split).found.listed]
+
+    assert len(sessions) == 64
+    assert "room 77" in sessions
+    assert len({"room 80", "room 89"} & set(sessions)) == 2
+    assert len([one for one in sessions if re.fullmatch(r"room 8\d", one)]) == 2
 
 
 def dry_espectre(data, *arguments):
