@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -32,12 +31,13 @@ from cogd.train.learnable import HEARD, learnable_rows
 from cogd.train.load import split_windows
 from cogd.train.loop import Loop
 from cogd.train.predictions import Predictions, usable_rows, write_predictions
-from cogd.train.report.log import DEFAULT_NAME, Entry, FinishedRun, append
+from cogd.train.report.log import Entry, FinishedRun, append
 from cogd.train.report.text import format_report
 from cogd.train.scoring import baselines, score, score_closely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from cogd.train.config import Config
     from cogd.train.data.split import Split
@@ -315,8 +315,7 @@ def _log(run: Run, prepared: Prepared, description: rundir.Description) -> None:
         windows=_sizes(split),
         metrics=description.provenance.metrics,
     )
-    log = run.config.output.log
-    append(Path(log) if log else run.out.resolve().with_name(DEFAULT_NAME), Entry.now(finished))
+    append(rundir.log_of(run.out, run.config.output.log), Entry.now(finished))
 
 
 def _device_name(device: torch.device) -> str:

@@ -19,7 +19,9 @@ config.toml              every key of the configuration that the run was given
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,10 +32,10 @@ import safetensors.numpy
 from cogd.bundle.manifest import InputSpec, OutputSpec, Provenance
 from cogd.errors import TrainError
 from cogd.train.reference import forward
+from cogd.train.report.log import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -59,6 +61,8 @@ RESULTS: Final = (
 )  # fmt: skip
 """What a finished run adds, and what is drawn of it. The description is first away and last written: a directory that
 has one holds the files of one run."""
+
+_OTHER_LOG = "--log FILE in a folder that there is"
 
 GOLDEN_TOLERANCE = {"fp32": 1e-4}
 """Ten times the parity that the export is held to: another processor may add up in another order."""
@@ -92,6 +96,30 @@ def refuse_run(folder: Path) -> None:
             f"{folder} holds what `cogd-train evaluate` kept",
             hint="--out with another directory; or --overwrite to put a run in its place",
         )
+
+
+def log_of(folder: Path, log: str) -> Path:
+    """Where a run adds its line: the configured log, or the one that the runs of one folder share."""
+    return Path(log) if log else folder.resolve().with_name(DEFAULT_NAME)
+
+
+def refuse_log(folder: Path, log: str) -> None:
+    """Raise TrainError if the finished run could not add its line to its log, as far as that shows before it begins."""
+    path = log_of(folder, log)
+    try:
+        with path.open("r+b") as opened:
+            if opened.seek(0, os.SEEK_END) and (opened.seek(-1, os.SEEK_END), opened.read())[1] != b"\n":
+                raise TrainError(f"{path}: its last line was cut off", hint="look at it and end or remove that line")
+    except FileNotFoundError:
+        place = path.parent.resolve()
+        if not place.exists() and folder.resolve().is_relative_to(place):
+            return  # it is made with the run directory
+        if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+            raise TrainError(
+                f"the log {path} can't be written: {place} is no folder that may be written to", hint=_OTHER_LOG
+            ) from None
+    except OSError as error:
+        raise TrainError(f"the log {path} can't be written: {error.strerror}", hint=_OTHER_LOG) from error
 
 
 def clear(folder: Path, *, resume: bool) -> None:

@@ -85,6 +85,7 @@ def run_training(arguments: argparse.Namespace, head: str) -> int:
         raise TrainError(f"{out} holds no checkpoint", hint="train without --resume")
     if not (arguments.resume or arguments.overwrite):
         rundir.refuse_run(out)
+    rundir.refuse_log(out, config.output.log)
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     data = _loaded(load_windows, config, shown=first)
     if isinstance(data, int):

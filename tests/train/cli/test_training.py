@@ -137,6 +137,27 @@ def test_a_directory_that_holds_a_run_is_refused_before_anything_is_simulated(po
     assert (refused.status, "holds a run that is not finished" in refused.err) == (30, True)
 
 
+@pytest.mark.parametrize("log", ["nowhere/x.jsonl", "file/x.jsonl", "folder", "cut.jsonl"])
+def test_a_log_that_can_not_be_written_is_refused_before_the_old_run_is_touched(pose_run, tmp_path, monkeypatch, log):
+    out = shutil.copytree(pose_run, tmp_path / "run")
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "cut.jsonl").write_text('{"format"')
+    monkeypatch.setattr(load, "load_windows", lambda *_: pytest.fail("it began to simulate"))
+    refused = run_cli("pose", "--out", out, *TINY, "--overwrite", "--log", tmp_path / log)
+
+    assert (refused.status, str(tmp_path / log) in refused.err) == (30, True), refused.err
+    assert ("--log FILE" in refused.err) == (log != "cut.jsonl")
+    assert contents(out) == contents(pose_run)
+
+
+def test_a_log_in_the_run_directory_is_made_with_it(tmp_path):
+    ran = run_cli("pose", "--out", tmp_path / "runs" / "a", *TINY, "--log", tmp_path / "runs" / "a" / "log.jsonl")
+
+    assert ran.status == 0, ran.err
+    assert (tmp_path / "runs" / "a" / "log.jsonl").exists()
+
+
 @pytest.mark.parametrize("kept", [rundir.REPORT, rundir.PREDICTIONS])
 def test_a_directory_that_holds_an_evaluation_is_refused(tmp_path, kept):
     out = tmp_path / "ev"
