@@ -111,11 +111,13 @@ def test_resume_goes_on_and_wants_a_checkpoint(tmp_path):
     run_cli("pose", "--out", out, *TINY)
     more = run_cli("pose", "--out", out, "--resume", *TINY, "--epochs", "3")
     other = run_cli("pose", "--out", out, "--resume", *TINY, "--epochs", "3", "--learning-rate", "0.5")
+    of_other_data = run_cli("pose", "--out", out, "--resume", *TINY, "--epochs", "3", "--rooms", "3")
 
     assert (refused.status, "holds no checkpoint" in refused.err) == (30, True)
     assert more.status == 0, more.err
     assert json.loads((out / rundir.REPORT).read_bytes())["config"]["train"]["epochs"] == 3
-    assert (other.status, "begun with another train.learning_rate" in other.err) == (30, True)
+    assert (other.status, "begun with another train.learning_rate (0.001, now 0.5)" in other.err) == (30, True)
+    assert (of_other_data.status, "or to other data: data.rooms (2, now 3)" in of_other_data.err) == (30, True)
 
 
 def contents(folder) -> dict[str, bytes]:
