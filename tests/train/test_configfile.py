@@ -156,6 +156,28 @@ def test_keys_that_contradict_each_other_are_refused(changes, told):
 
 
 @pytest.mark.parametrize(
+    ("text", "changes", "told"),
+    [
+        ("", {"data.rates_hz": [100.0, 10.0]}, "the command line: data.rates_hz"),
+        ("", {"split.kind": "random"}, "the command line: split.kind"),
+        ("", {"train.folds": 2}, "the command line: train.folds"),
+        ("[split]\nkind = 'random'\n", {"train.epochs": 3}, "FILE: split.kind"),
+        ("[split]\ntest = 0.6\n", {"split.calibration": 0.5}, "FILE and the command line: split.test"),
+        ("[split]\ntest = 0.6\n", {"split.test": 0.95}, "the command line: split.test"),
+        ("[data]\nrooms = 3\n", {"loss.keypoint": 0.0}, "FILE and the command line: the weights"),
+    ],
+)
+def test_what_contradicts_is_told_with_where_it_was_given(tmp_path, text, changes, told):
+    path = tmp_path / "run.toml"
+    path.write_text("[train]\nbatch_size = 9\n" + text)
+
+    with pytest.raises(ConfigError) as refused:
+        read_config("pose", path, changes)
+
+    assert str(refused.value).startswith(told.replace("FILE", str(path)))
+
+
+@pytest.mark.parametrize(
     ("key", "bad"),
     [
         ("train.gamma", 0.0), ("train.gamma", 1.0), ("train.learning_rate", 0.0), ("train.weight_decay", -0.1),
