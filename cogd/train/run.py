@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 import numpy as np
-import safetensors.numpy
 import torch
 
 import cogd
@@ -124,8 +123,6 @@ def train(
     device = choose_device(run.config.train.device)
     world = join_world(device)
     try:
-        if world.rank == 0:
-            run.out.mkdir(parents=True, exist_ok=True)
         prepared = prepare(run.config, run.windows, device, run.out, world, run.only_train)
         if not _learn(run, prepared, world, progress, stop):
             return None
@@ -198,6 +195,7 @@ def _learn(
     done = prepared.loop.resume(run.out / rundir.CHECKPOINT) if run.resume else 0
     listeners: list[Callable[[Epoch], None]] = []
     if world.rank == 0:
+        run.out.mkdir(parents=True, exist_ok=True)
         rundir.clear(run.out, resume=run.resume)  # not before it is known that this run can begin, or go on
         (run.out / rundir.CONFIG).write_text(template(run.config), encoding="utf-8")
         listeners.append(History(run.out / rundir.HISTORY, done).add)
@@ -221,10 +219,10 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
     edge, parity = export_for_edge(task.net, weights, model_input, run.windows.csi.shape[2])
 
     (run.out / rundir.MODEL).write_bytes(edge.model)
-    safetensors.numpy.save_file(weights, run.out / rundir.WEIGHTS)
+    rundir.write_tensors(run.out / rundir.WEIGHTS, weights)
     if model_input.mean is not None and model_input.std is not None:
         normaliser = {"mean": model_input.mean, "std": model_input.std}
-        safetensors.numpy.save_file(normaliser, run.out / rundir.NORMALISER)
+        rundir.write_tensors(run.out / rundir.NORMALISER, normaliser)
     rundir.write_golden(run.out, run.windows.csi[split.test[:_GOLDEN_WINDOWS]], model_input, weights)
     judged = head.judge(Trained(task.net, model_input, run.config, run.windows, split, run.out))
     predictions = _predictions(run, split, judged)

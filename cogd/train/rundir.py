@@ -79,6 +79,15 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     provenance: Provenance
 
 
+def refuse_place(folder: Path) -> None:
+    """Raise TrainError if a folder is none, and can't be made one."""
+    there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    if not there.is_dir():
+        raise TrainError(f"{there} is a file, not a run directory", hint="--out with another directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise TrainError(f"{there} can't be written to", hint="--out with another directory")
+
+
 def refuse_run(folder: Path) -> None:
     """Raise TrainError if a folder holds a run, or an evaluation, which a new one would take the place of."""
     if (folder / DESCRIPTION).exists():
@@ -172,7 +181,14 @@ def write_golden(
 ) -> None:
     """Write the golden pair: raw windows `[n, 56, frames]` and what the NumPy reference makes of them."""
     expected = forward(weights, model_input.prepare(windows))
-    safetensors.numpy.save_file({"window": np.ascontiguousarray(windows), **expected}, folder / GOLDEN)
+    write_tensors(folder / GOLDEN, {"window": np.ascontiguousarray(windows), **expected})
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, NDArray[np.generic]], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file with the modes of any other file; the library's own way leaves it to its owner alone."""
+    path.write_bytes(safetensors.numpy.save(dict(tensors), None if metadata is None else dict(metadata)))
 
 
 def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -81,6 +81,7 @@ def run_training(arguments: argparse.Namespace, head: str) -> int:
     if arguments.dry_run:
         return _run_dry(config)
     out = Path(config.output.folder)
+    rundir.refuse_place(out)
     if arguments.resume and not (out / rundir.CHECKPOINT).exists():
         raise TrainError(f"{out} holds no checkpoint", hint="train without --resume")
     if not (arguments.resume or arguments.overwrite):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import safetensors.numpy
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -211,7 +210,7 @@ class CountHead:
         outputs = trained.outputs(windows.csi[rows])
         output, fitted = _calibrated(outputs, windows, rows, classes, with_odds=trained.config.train.folds > 0)
         if fitted:
-            safetensors.numpy.save_file(fitted, trained.folder / rundir.CALIBRATION)
+            rundir.write_tensors(trained.folder / rundir.CALIBRATION, fitted)
         head = cogd.heads.count.CountHead(output, fitted)
         accuracy = float((_numbers(head.counted(outputs)) == windows.persons[rows]).mean())
 

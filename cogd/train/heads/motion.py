@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
-import safetensors.numpy
 import torch
 from torch import Tensor
 
@@ -179,7 +178,7 @@ class MotionHead:
         logits = _logits(trained, windows.csi[rows])
         fitted = fit_motion(windows, rows, logits)
         tensors = {name: np.asarray([number], dtype=np.float32) for name, number in fitted.items()}
-        safetensors.numpy.save_file(tensors, trained.folder / rundir.CALIBRATION)
+        rundir.write_tensors(trained.folder / rundir.CALIBRATION, tensors)
         slope, offset = (float(tensors[name][0]) for name in ("slope", "offset"))
         right = (slope * logits + offset > 0) == (windows.moving[rows] == 1)
         usual = Usual("the calibration part's accuracy, for every window", float(right.mean()))

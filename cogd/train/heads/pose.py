@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import safetensors.numpy
 import torch
 from torch import Tensor
 
@@ -142,7 +141,7 @@ class PoseHead:
             "slope": np.asarray([fitted.slope], dtype=np.float32),
             "offset": np.asarray([fitted.offset], dtype=np.float32),
         }
-        safetensors.numpy.save_file(tensors, trained.folder / rundir.CALIBRATION)
+        rundir.write_tensors(trained.folder / rundir.CALIBRATION, tensors)
         note = f"probability that the pose is right, fitted on windows that neither trained nor tested: {RIGHT.text}"
         usual = Usual("the calibration part's share of right poses, for every window", float(right.mean()))
         return Judged(_output(trained.net, note, rundir.CALIBRATION), partial(_answer, trained, fitted), usual)

@@ -139,6 +139,30 @@ def test_a_directory_that_holds_a_run_is_refused_before_anything_is_simulated(po
     assert (refused.status, "holds a run that is not finished" in refused.err) == (30, True)
 
 
+@pytest.mark.parametrize("how", [(), ("--overwrite",), ("--resume",)])
+@pytest.mark.parametrize("place", ["file", "file/run"])
+def test_a_file_in_the_place_of_the_run_directory_is_told(tmp_path, monkeypatch, place, how):
+    (tmp_path / "file").write_text("somebody's")
+    monkeypatch.setattr(load, "load_windows", lambda *_: pytest.fail("it began to simulate"))
+    refused = run_cli("pose", "--out", tmp_path / place, *TINY, *how)
+
+    assert (refused.status, f"{tmp_path / 'file'} is a file, not a run directory" in refused.err) == (30, True)
+    assert "--out with another directory" in refused.err
+
+
+def test_a_run_that_is_refused_leaves_no_directory(tmp_path):
+    refused = run_cli("pose", "--out", tmp_path / "run", *TINY, "--set", "split.kind=subject")
+
+    assert refused.status == 30
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_files_of_a_run_have_the_modes_that_the_umask_leaves(pose_run):
+    assert {path.name: path.stat().st_mode for path in pose_run.iterdir()} == dict.fromkeys(
+        (path.name for path in pose_run.iterdir()), (pose_run / rundir.DESCRIPTION).stat().st_mode
+    )
+
+
 @pytest.mark.parametrize("log", ["nowhere/x.jsonl", "file/x.jsonl", "folder", "cut.jsonl"])
 def test_a_log_that_can_not_be_written_is_refused_before_the_old_run_is_touched(pose_run, tmp_path, monkeypatch, log):
     out = shutil.copytree(pose_run, tmp_path / "run")
