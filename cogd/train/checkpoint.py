@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 import msgspec
@@ -105,6 +106,11 @@ def read_checkpoint(path: Path, device: torch.device) -> Checkpoint:
     try:
         state = torch.load(path, weights_only=True, map_location=device)
         missing = Checkpoint.__required_keys__ - state.keys()
+    except pickle.UnpicklingError as error:  # its text advises to execute what the file holds
+        raise TrainError(
+            f"{path} is not a checkpoint: it is broken, or holds more than numbers, such as code; nothing was executed",
+            hint="--overwrite instead of --resume begins anew",
+        ) from error
     except Exception as error:  # torch.load has no base for what its unpickler stumbles over
         raise TrainError(
             f"{path} is not a checkpoint: {error}", hint="--overwrite instead of --resume begins anew"

@@ -163,6 +163,8 @@ def template(config: Config) -> str:
 
 
 def _read(head: str, path: Path) -> Table:
+    if path.is_dir():
+        raise ConfigError(f"{path} is a directory, not a configuration", hint="--config FILE, a .toml or .json file")
     if path.suffix not in {".toml", ".json"}:
         raise ConfigError(f"{path} is neither .toml nor .json by its name", hint="rename it")
     try:

@@ -130,6 +130,13 @@ def test_a_file_must_say_by_its_name_what_it_is(tmp_path):
         read_config("count", tmp_path / "run.yaml")
 
 
+def test_a_directory_is_no_configuration(tmp_path):
+    with pytest.raises(ConfigError, match="is a directory, not a configuration") as refused:
+        read_config("count", tmp_path)
+
+    assert "rename" not in refused.value.hint
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

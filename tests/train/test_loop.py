@@ -219,9 +219,11 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_nothing_runs(tmp_path, form
     else:
         checkpoint.write_bytes(pickle.dumps({"recipe": Payload(mark)}, protocol=2))
 
-    with pytest.raises(TrainError, match="is not a checkpoint"):
+    with pytest.raises(TrainError, match="is not a checkpoint") as refused:
         make_loop().resume(checkpoint)
 
+    assert "weights_only" not in str(refused.value)
+    assert "such as code; nothing was executed" in str(refused.value)
     assert not mark.exists()
     pickle.loads(pickle.dumps(Payload(mark)))
     assert mark.exists(), "the payload would have left its mark"
