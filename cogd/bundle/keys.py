@@ -134,6 +134,10 @@ def load_private(path: Path) -> PrivateKey:
         read = read_regular_file(path, limit=MAX_KEY_FILE_BYTES)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
+    if f"{_PUBLIC_LABEL}-----".encode() in read.data:
+        raise KeyFileError(
+            f"{path}: this is a public key, and only a secret one signs", hint="give the NAME.pem beside it"
+        )
     if read.mode & 0o077:
         raise KeyFileError(f"{path}: others may use it (mode {read.mode:04o})", hint=f"chmod 600 {path}")
     return PrivateKey(_decode_pem(path, read.data, _PRIVATE_LABEL, _PKCS8_PREFIX))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, TypedDict, cast
+import pickle
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from cogd.errors import TrainError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -29,6 +31,8 @@ class Checkpoint(TypedDict):
     augment_rng, torch_rng                     states now; the second is what networks with dropout draw from
     best_score, best_epoch, best_model         of the calibration part
     recipe, data, split, device, processes     what it was begun with, and must go on with
+    chosen                                     keys that data and split were made by, to tell what is another; earlier
+                                               checkpoints lack it
     """
 
     model: dict[str, Tensor]
@@ -50,6 +54,7 @@ class Checkpoint(TypedDict):
     split: str
     device: str
     processes: int
+    chosen: NotRequired[dict[str, object]]
 
 
 def data_fingerprint(csi: NDArray[np.float32], labels: tuple[Tensor, ...]) -> str:
@@ -63,11 +68,18 @@ def data_fingerprint(csi: NDArray[np.float32], labels: tuple[Tensor, ...]) -> st
 
 def recipe_of(config: Config) -> dict[str, object]:
     """The keys that must not change when a run goes on; more epochs may be asked for, data are told by their digest."""
-    sections = {name: msgspec.to_builtins(getattr(config, name)) for name in ("model", "train", "loss")}
-    recipe = {f"{section}.{key}": value for section, table in sections.items() for key, value in table.items()}
-    for key in ("train.epochs", "train.device"):
-        del recipe[key]
-    return recipe
+    return _keys(config, ("model", "train", "loss"), without=("train.epochs", "train.device"))
+
+
+def chosen_of(config: Config) -> dict[str, object]:
+    """The keys that data and split are made by."""
+    return _keys(config, ("data", "split"), without=("data.processes", "data.licence"))
+
+
+def _keys(config: Config, sections: tuple[str, ...], without: tuple[str, ...]) -> dict[str, object]:
+    tables = {name: msgspec.to_builtins(getattr(config, name)) for name in sections}
+    keys = {f"{section}.{key}": value for section, table in tables.items() for key, value in table.items()}
+    return {key: value for key, value in keys.items() if key not in without}
 
 
 def write_checkpoint(path: Path, state: Checkpoint) -> None:
@@ -94,6 +106,11 @@ def read_checkpoint(path: Path, device: torch.device) -> Checkpoint:
     try:
         state = torch.load(path, weights_only=True, map_location=device)
         missing = Checkpoint.__required_keys__ - state.keys()
+    except pickle.UnpicklingError as error:  # its text advises to execute what the file holds
+        raise TrainError(
+            f"{path} is not a checkpoint: it is broken, or holds more than numbers, such as code; nothing was executed",
+            hint="--overwrite instead of --resume begins anew",
+        ) from error
     except Exception as error:  # torch.load has no base for what its unpickler stumbles over
         raise TrainError(
             f"{path} is not a checkpoint: {error}", hint="--overwrite instead of --resume begins anew"
@@ -118,15 +135,14 @@ def check_same_run(path: Path, state: Checkpoint, mine: Checkpoint, epochs: int)
         TrainError: it was begun with another recipe, other data, another split, kind of device or number of processes,
             or has gone on for more epochs than are asked for.
     """
-    recipe, wanted = state["recipe"], mine["recipe"]
-    different = sorted(key for key in recipe.keys() | wanted.keys() if recipe.get(key) != wanted.get(key))
-    if different:
-        raise TrainError(
-            f"{path} was begun with another {', '.join(different)}", hint="give the same options, or begin anew"
-        )
+    if different := _differences(state["recipe"], mine["recipe"]):
+        raise TrainError(f"{path} was begun with another {different}", hint="give the same options, or begin anew")
     for key, what in (("split", "another split, or to other data"), ("data", "other data")):
         if state[key] != mine[key]:  # type: ignore[literal-required]
-            raise TrainError(f"{path} belongs to {what}", hint="give the same data and split, or begin anew")
+            raise TrainError(
+                f"{path} belongs to {what}{_why_other(state, mine)}",
+                hint="give the same data and split, or begin anew",
+            )
     if state["device"] != mine["device"]:
         raise TrainError(
             f"{path} was begun on {state['device']}, this is {mine['device']}",
@@ -142,3 +158,24 @@ def check_same_run(path: Path, state: Checkpoint, mine: Checkpoint, epochs: int)
             f"{path} has {state['epoch']} epochs behind it, more than the {epochs} asked for",
             hint="ask for more epochs, or begin anew",
         )
+
+
+def _differences(begun: Mapping[str, object], given: Mapping[str, object]) -> str:
+    """Keys whose values are others, each with that of the checkpoint and the one given."""
+    return ", ".join(
+        f"{key} ({_shown(begun.get(key))}, now {_shown(given.get(key))})"
+        for key in sorted(begun.keys() | given.keys())
+        if begun.get(key) != given.get(key)
+    )
+
+
+def _why_other(state: Checkpoint, mine: Checkpoint) -> str:
+    """Of data or a split that are others, the keys that make them so."""
+    if "chosen" not in state or "chosen" not in mine:
+        return ""
+    different = _differences(state["chosen"], mine["chosen"])
+    return f": {different}" if different else ": no key is another, so what the data hold is"
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else msgspec.json.encode(value).decode()

@@ -74,7 +74,11 @@ class SplitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Meta(description="what keeps the parts apart; random is leaky: neighbouring windows share what happens"),
     ] = "time"
     test: Annotated[
-        _Part, Meta(description="what tests: a share, or names of sessions, rooms or subjects such as ['room 1*']")
+        _Part,
+        Meta(
+            description="what tests: a share, or names of sessions, rooms or subjects such as ['bedroom'] or "
+            "['simulated room 10003*']"
+        ),
     ] = 0.2
     calibration: Annotated[
         _Part, Meta(description="what calibrates and chooses epochs, of the rest: a share, or names")

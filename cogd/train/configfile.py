@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from typing import TYPE_CHECKING, Literal, cast, get_args, get_origin, get_type_hints
 
@@ -35,14 +36,25 @@ def read_config(head: str, path: Path | None = None, overrides: Mapping[str, obj
         ConfigError: the file is missing (a template is written in its place), can't be read, or a key or value of it
             is not known; or the keys contradict each other.
     """
-    config = RECIPES[head]
+    given: list[tuple[str, Mapping[str, object]]] = []
     if path is not None:
-        config = changed(config, _leaves(_read(head, path)), str(path))
-        if config.model.head != head:
-            raise ConfigError(
-                f"{path} is for the head {config.model.head}, not {head}", hint=f"cogd-train {config.model.head}"
-            )
-    return check(changed(config, overrides or {}, "the command line"), str(path or "the command line"))
+        given.append((str(path), _leaves(_read(head, path))))
+    given.append(("the command line", overrides or {}))
+    config, origins = RECIPES[head], dict[str, str]()
+    for origin, changes in given:
+        config = _of_head(head, changed(config, changes, origin), origin)
+        origins.update(dict.fromkeys(changes, origin))
+    return check(config, origins)
+
+
+def _of_head(head: str, config: Config, origin: str) -> Config:
+    """The same configuration, which is one of this head: the sections of another's have other keys."""
+    if config.model.head != head:
+        raise ConfigError(
+            f"{origin}: model.head is {config.model.head!r}, not {head!r}",
+            hint=f"cogd-train {config.model.head} trains that; model.head may be left out",
+        )
+    return config
 
 
 def changed(config: Config, changes: Mapping[str, object], origin: str = "the change") -> Config:
@@ -85,8 +97,12 @@ def parse_override(text: str) -> tuple[str, object]:
     return key.strip(), parsed["value"] if len(parsed) == 1 else value
 
 
-def check(config: Config, origin: str = "the configuration") -> Config:
+def check(config: Config, origins: Mapping[str, str] | None = None) -> Config:
     """The same configuration, whose keys don't contradict each other.
+
+    Args:
+        config: to be checked.
+        origins: where each key was given, for messages; a key that was not is the recipe's.
 
     Raises:
         ConfigError: they do.
@@ -123,8 +139,15 @@ def check(config: Config, origin: str = "the configuration") -> Config:
     }
     for rule, kept in rules.items():
         if not kept:
-            raise ConfigError(f"{origin}: {rule}", hint=_HINT)
+            raise ConfigError(f"{_blamed(rule, origins or {})}: {rule}", hint=_HINT)
     return config
+
+
+def _blamed(rule: str, origins: Mapping[str, str]) -> str:
+    """Where the keys were given that a rule names; where it names none that was, all that were given."""
+    keys = set(re.findall(r"\b[a-z]+\.[a-z_]+\b", rule))
+    named = [origin for key, origin in origins.items() if key in keys]
+    return " and ".join(dict.fromkeys(named or origins.values())) or "the configuration"
 
 
 def template(config: Config) -> str:
@@ -140,6 +163,8 @@ def template(config: Config) -> str:
 
 
 def _read(head: str, path: Path) -> Table:
+    if path.is_dir():
+        raise ConfigError(f"{path} is a directory, not a configuration", hint="--config FILE, a .toml or .json file")
     if path.suffix not in {".toml", ".json"}:
         raise ConfigError(f"{path} is neither .toml nor .json by its name", hint="rename it")
     try:

@@ -32,7 +32,7 @@ def dry_run(config: Config, loaded: Loaded) -> str:
         ConfigError, TrainError: what `cogd.train.run.train` would end with before its first epoch is over.
     """
     device, windows = choose_device(config.train.device), loaded.windows
-    prepared = prepare(config, windows, device, only_train=loaded.only_train)
+    prepared = prepare(config, windows, device, only_train=loaded.only_train, sampled=loaded.sampled)
     net, split = prepared.task.net, prepared.split
     parameters = sum(parameter.numel() for parameter in net.parameters())
     batch = min(config.train.batch_size or len(split.train), len(split.train))

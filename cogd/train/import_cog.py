@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import safetensors.numpy
 import torch
 
 import cogd
@@ -104,10 +103,10 @@ def import_cog(weights_file: Path, recording: Path | None, out: Path) -> tuple[C
     if cog is COUNT_COG:
         mean, std = fit_normaliser(model_input.lay_out(windows))
         model_input = ModelInput(LAYOUT, "none", mean, std)
-        safetensors.numpy.save_file({"mean": mean, "std": std}, out / rundir.NORMALISER)
+        rundir.write_tensors(out / rundir.NORMALISER, {"mean": mean, "std": std})
     edge, _ = export_for_edge(net, weights, model_input, FRAMES)
     (out / rundir.MODEL).write_bytes(edge.model)
-    safetensors.numpy.save_file(weights, out / rundir.WEIGHTS)
+    rundir.write_tensors(out / rundir.WEIGHTS, weights)
     normaliser = None if model_input.mean is None or edge.normaliser_inside else rundir.NORMALISER
     rundir.write_golden(out, windows[:: max(1, len(windows) // 4)][:4], model_input, weights)
     rundir.write_description(out, _description(cog, weights_file, recording, normaliser))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,17 +15,18 @@ from cogd.train.configfile import changed
 from cogd.train.data.dataset import Dataset, cut_windows, open_dataset
 from cogd.train.data.paired import read_paired
 from cogd.train.data.simulated import SimulatedRooms, simulated_rooms
-from cogd.train.data.split import group_split, random_split, temporal_split, with_training_rows
+from cogd.train.data.split import group_split, random_split, refuse_unknown, temporal_split, with_training_rows
 from cogd.train.data.windows import join
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from cogd.train.config import Config, SplitConfig
-    from cogd.train.data.split import Split
+    from cogd.train.data.dataset import Recording
+    from cogd.train.data.split import Group, Share, Split
     from cogd.train.data.windows import Windows
 
 _TRAINING_ROOM, _HELD_OUT_ROOM = 100_000, 1_000_000
@@ -46,11 +48,13 @@ class Loaded(NamedTuple):
         windows: that train, calibrate and test.
         held_out: of which none trains; None where there are none.
         only_train: so many of the last of `windows` are of `data.also`, and only train.
+        sampled: rooms or recordings of what trains, calibrates and tests were left out.
     """
 
     windows: Windows
     held_out: Windows | None
     only_train: int
+    sampled: bool = False
 
 
 def load_windows(config: Config, progress: Progress) -> Loaded:
@@ -62,6 +66,7 @@ def load_windows(config: Config, progress: Progress) -> Loaded:
     """
     data, seed = config.data, config.train.seed
     opened = _open(data.spec, config, "simulating", _rooms(_TRAINING_ROOM, seed, data.rooms))
+    _refuse_misnamed(opened, config.split)
     also = [_open(spec, _of_further(config), "further data") for spec in data.also]
     held_out = None
     if data.held_out:
@@ -102,21 +107,53 @@ def _refuse_known(windows: Windows, held_out: Windows) -> None:
 def load_some(config: Config, progress: Progress) -> Loaded:
     """A little of each data set that a configuration names.
 
-    Of what would train up to 4 rooms of half a minute, or 64 recordings and a tenth of their windows; of further and
+    Of what would train 4 rooms of half a minute, or 64 recordings, and some of each name in the split; of further and
     held-out data 4 recordings and a tenth of their windows, and of simulated held-out rooms, which nobody can misspell,
     nothing.
 
     Raises:
         ConfigError, TrainError: as `load_windows`.
     """
-    data, what = config.data, "a little of the data"
-    brief = changed(config, {"data.minutes": min(data.minutes, 0.5)})
-    main = brief if data.spec == "sim" else _sparse(config)
-    opened = _open(data.spec, main, what, _rooms(_TRAINING_ROOM, 0, min(data.rooms, 4)))
+    data, what, rooms = config.data, "a little of the data", config.data.spec == "sim"
+    main = changed(config, {"data.minutes": _brief_minutes(config)}) if rooms else config
+    opened = _open(data.spec, main, what, _rooms(_TRAINING_ROOM, config.train.seed, data.rooms))
+    _refuse_misnamed(opened, config.split)
     also = [_open(spec, _sparse(_of_further(config)), what) for spec in data.also]
     held_out = _open(data.held_out, _sparse(config), what) if data.held_out else None
     few = [one.only(4) for one in also]
-    return _loaded(opened.only(64), few, None if held_out is None else held_out.only(4), progress)
+    some = opened.only(4 if rooms else 64, config.split, by_room=rooms)
+    loaded = _loaded(some, few, None if held_out is None else held_out.only(4), progress)
+    return loaded._replace(sampled=some is not opened or main.data.minutes < data.minutes)
+
+
+def _brief_minutes(config: Config) -> float:
+    """Half a minute, or what a part that is cut by time needs for a window or two."""
+    data, split = config.data, config.split
+    shares = [share for share in (split.test, split.calibration) if isinstance(share, float)]
+    span_s = data.frames * (data.cell_s or 1 / data.rates_hz[0])
+    needed = 3 * span_s / min(shares) / 60 if split.kind == "time" and shares else 0.0
+    return min(data.minutes, max(0.5, needed))
+
+
+def _named(split: SplitConfig) -> list[tuple[str, Group, tuple[str, ...]]]:
+    """Parts that are given by names: which, of which groups, and the names."""
+    if split.kind not in {"session", "room", "subject"}:
+        return []
+    kind = split.kind
+    parts: list[tuple[str, Group, Share]] = [
+        ("test", kind, split.test),
+        ("calibration", split.calibration_by or kind, split.calibration),
+    ]
+    return [(part, by, share) for part, by, share in parts if isinstance(share, tuple)]
+
+
+def _refuse_misnamed(opened: _Opened, split: SplitConfig) -> None:
+    """Raise TrainError if the split names a group that no recording is of: this is known before one is read."""
+    if isinstance(opened.found, Dataset):
+        for part, by, patterns in _named(split):
+            names = dict.fromkeys(getattr(recording, by) for recording in opened.found.listed)
+            if None not in names:  # else the split itself says that the windows don't tell
+                refuse_unknown(by, patterns, tuple(names), part)
 
 
 def _sparse(config: Config) -> Config:
@@ -176,13 +213,34 @@ class _Opened:
     found: Dataset | Windows
     rate_hz: float | None = None
 
-    def only(self, most: int) -> _Opened:
-        """No more recordings than that, evenly spread."""
-        if not isinstance(self.found, Dataset) or len(self.found.listed) <= most:
+    def only(self, most: int, split: SplitConfig | None = None, *, by_room: bool = False) -> _Opened:
+        """Not many more recordings than that, or rooms: some of each name in the split, the others evenly spread."""
+        if not isinstance(self.found, Dataset):
             return self
         listed = self.found.listed
-        places = [number * (len(listed) - 1) // (most - 1) for number in range(most)]
-        return replace(self, found=replace(self.found, listed=tuple(listed[place] for place in places)))
+
+        def units(recordings: Iterable[Recording]) -> list[str]:
+            return [*dict.fromkeys(str(one.room) if by_room else one.name for one in recordings)]
+
+        if len(units(listed)) <= most:
+            return self
+        kept: set[str] = set()
+        others = listed
+        for _, by, patterns in [] if split is None else _named(split):
+            for pattern in patterns:
+                fits = {one.name for one in others if fnmatch.fnmatchcase(str(getattr(one, by)), pattern)}
+                kept.update(_spread(units(one for one in others if one.name in fits), 2))
+                others = tuple(one for one in others if one.name not in fits)
+        kept.update(_spread(units(others), max(2, most - len(kept))))
+        some = tuple(one for one in listed if (str(one.room) if by_room else one.name) in kept)
+        return replace(self, found=replace(self.found, listed=some))
+
+
+def _spread(names: Sequence[str], most: int) -> list[str]:
+    """No more names than that, evenly spread."""
+    if len(names) <= most:
+        return [*names]
+    return [names[number * (len(names) - 1) // (most - 1)] for number in range(most)]
 
 
 def _open(spec: str, config: Config, what: str, rooms: range | None = None) -> _Opened:

@@ -15,6 +15,7 @@ from cogd.train.augment import Augmentation
 from cogd.train.checkpoint import (
     Checkpoint,
     check_same_run,
+    chosen_of,
     data_fingerprint,
     read_checkpoint,
     recipe_of,
@@ -200,6 +201,7 @@ class Loop:
             split=self._split,
             device=self._device.type,
             processes=self._world.size,
+            chosen=chosen_of(self._config),
         )
 
     def save(self, path: Path | None = None) -> None:

@@ -24,6 +24,7 @@ import safetensors
 import safetensors.numpy
 
 from cogd.errors import TrainError
+from cogd.train import rundir
 from cogd.train.metrics.bootstrap import Groups, coarsest
 
 if TYPE_CHECKING:
@@ -205,9 +206,9 @@ def write_predictions(path: Path, parts: Sequence[Predictions]) -> None:
     }
     about = [_Part(part.head, part.part, part.leaky, part.labels, dict(part.names)) for part in parts]
     try:
-        safetensors.numpy.save_file(tensors, path, {"format": FORMAT, "parts": msgspec.json.encode(about).decode()})
-    except (OSError, safetensors.SafetensorError) as error:
-        raise TrainError(f"{path} can't be written: {error}") from error
+        rundir.write_tensors(path, tensors, {"format": FORMAT, "parts": msgspec.json.encode(about).decode()})
+    except OSError as error:
+        raise TrainError(f"{path} can't be written: {error.strerror}", hint="is the disk full?") from error
 
 
 def read_predictions(path: Path) -> list[Predictions]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import msgspec
 import numpy as np
-import safetensors.numpy
 import torch
 
 import cogd
@@ -32,12 +30,13 @@ from cogd.train.learnable import HEARD, learnable_rows
 from cogd.train.load import split_windows
 from cogd.train.loop import Loop
 from cogd.train.predictions import Predictions, usable_rows, write_predictions
-from cogd.train.report.log import DEFAULT_NAME, Entry, FinishedRun, append
+from cogd.train.report.log import Entry, FinishedRun, append
 from cogd.train.report.text import confidence_said, format_report
 from cogd.train.scoring import baselines, score, score_closely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from cogd.train.config import Config
     from cogd.train.data.split import Split
@@ -124,8 +123,6 @@ def train(
     device = choose_device(run.config.train.device)
     world = join_world(device)
     try:
-        if world.rank == 0:
-            run.out.mkdir(parents=True, exist_ok=True)
         prepared = prepare(run.config, run.windows, device, run.out, world, run.only_train)
         if not _learn(run, prepared, world, progress, stop):
             return None
@@ -148,10 +145,13 @@ def prepare(
     folder: Path | None = None,
     world: World = ALONE,
     only_train: int = 0,
+    *,
+    sampled: bool = False,
 ) -> Prepared:
     """Split the windows, fit the normaliser on the training part, make network and loop.
 
-    Checkpoints are written into the folder, if there is one.
+    Checkpoints are written into the folder, if there is one. Whether the calibration part will do can't be told
+    of windows of which some rooms or recordings were left out (`sampled`).
 
     Raises:
         ConfigError, TrainError: as `train`.
@@ -167,6 +167,8 @@ def prepare(
     if len(learnt) < len(split.train):
         split = replace(split, name=f"{split.name}; {len(learnt)} windows learnt from", train=learnt)
     task = head.make_task(windows, split.train, config)
+    if not sampled:
+        head.check_calibration(windows, split.calibration, config)
     # A cell's frames were divided by their root mean square already.
     model_input = ModelInput("subcarrier_major", "window_rms" if windows.cell_s is None else "none")
     if task.net.wants_normaliser:
@@ -193,6 +195,7 @@ def _learn(
     done = prepared.loop.resume(run.out / rundir.CHECKPOINT) if run.resume else 0
     listeners: list[Callable[[Epoch], None]] = []
     if world.rank == 0:
+        run.out.mkdir(parents=True, exist_ok=True)
         rundir.clear(run.out, resume=run.resume)  # not before it is known that this run can begin, or go on
         (run.out / rundir.CONFIG).write_text(template(run.config), encoding="utf-8")
         listeners.append(History(run.out / rundir.HISTORY, done).add)
@@ -216,10 +219,10 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
     edge, parity = export_for_edge(task.net, weights, model_input, run.windows.csi.shape[2])
 
     (run.out / rundir.MODEL).write_bytes(edge.model)
-    safetensors.numpy.save_file(weights, run.out / rundir.WEIGHTS)
+    rundir.write_tensors(run.out / rundir.WEIGHTS, weights)
     if model_input.mean is not None and model_input.std is not None:
         normaliser = {"mean": model_input.mean, "std": model_input.std}
-        safetensors.numpy.save_file(normaliser, run.out / rundir.NORMALISER)
+        rundir.write_tensors(run.out / rundir.NORMALISER, normaliser)
     rundir.write_golden(run.out, run.windows.csi[split.test[:_GOLDEN_WINDOWS]], model_input, weights)
     judged = head.judge(Trained(task.net, model_input, run.config, run.windows, split, run.out))
     predictions = _predictions(run, split, judged)
@@ -313,8 +316,7 @@ def _log(run: Run, prepared: Prepared, description: rundir.Description) -> None:
         windows=_sizes(split),
         metrics=description.provenance.metrics,
     )
-    log = run.config.output.log
-    append(Path(log) if log else run.out.resolve().with_name(DEFAULT_NAME), Entry.now(finished))
+    append(rundir.log_of(run.out, run.config.output.log), Entry.now(finished))
 
 
 def _device_name(device: torch.device) -> str:

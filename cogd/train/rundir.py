@@ -19,7 +19,9 @@ config.toml              every key of the configuration that the run was given
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,10 +32,10 @@ import safetensors.numpy
 from cogd.bundle.manifest import InputSpec, OutputSpec, Provenance
 from cogd.errors import TrainError
 from cogd.train.reference import forward
+from cogd.train.report.log import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -60,6 +62,8 @@ RESULTS: Final = (
 """What a finished run adds, and what is drawn of it. The description is first away and last written: a directory that
 has one holds the files of one run."""
 
+_OTHER_LOG = "--log FILE in a folder that there is"
+
 GOLDEN_TOLERANCE = {"fp32": 1e-4}
 """Ten times the parity that the export is held to: another processor may add up in another order."""
 
@@ -75,8 +79,17 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     provenance: Provenance
 
 
+def refuse_place(folder: Path) -> None:
+    """Raise TrainError if a folder is none, and can't be made one."""
+    there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    if not there.is_dir():
+        raise TrainError(f"{there} is a file, not a run directory", hint="--out with another directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise TrainError(f"{there} can't be written to", hint="--out with another directory")
+
+
 def refuse_run(folder: Path) -> None:
-    """Raise TrainError if a folder holds a run, which a new one would take the place of."""
+    """Raise TrainError if a folder holds a run, or an evaluation, which a new one would take the place of."""
     if (folder / DESCRIPTION).exists():
         raise TrainError(
             f"{folder} holds a finished run",
@@ -87,6 +100,35 @@ def refuse_run(folder: Path) -> None:
             f"{folder} holds a run that is not finished",
             hint="--resume to go on with it; or --overwrite to put a new one in its place",
         )
+    if (folder / REPORT).exists() or (folder / PREDICTIONS).exists():
+        raise TrainError(
+            f"{folder} holds what `cogd-train evaluate` kept",
+            hint="--out with another directory; or --overwrite to put a run in its place",
+        )
+
+
+def log_of(folder: Path, log: str) -> Path:
+    """Where a run adds its line: the configured log, or the one that the runs of one folder share."""
+    return Path(log) if log else folder.resolve().with_name(DEFAULT_NAME)
+
+
+def refuse_log(folder: Path, log: str) -> None:
+    """Raise TrainError if the finished run could not add its line to its log, as far as that shows before it begins."""
+    path = log_of(folder, log)
+    try:
+        with path.open("r+b") as opened:
+            if opened.seek(0, os.SEEK_END) and (opened.seek(-1, os.SEEK_END), opened.read())[1] != b"\n":
+                raise TrainError(f"{path}: its last line was cut off", hint="look at it and end or remove that line")
+    except FileNotFoundError:
+        place = path.parent.resolve()
+        if not place.exists() and folder.resolve().is_relative_to(place):
+            return  # it is made with the run directory
+        if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+            raise TrainError(
+                f"the log {path} can't be written: {place} is no folder that may be written to", hint=_OTHER_LOG
+            ) from None
+    except OSError as error:
+        raise TrainError(f"the log {path} can't be written: {error.strerror}", hint=_OTHER_LOG) from error
 
 
 def clear(folder: Path, *, resume: bool) -> None:
@@ -139,7 +181,14 @@ def write_golden(
 ) -> None:
     """Write the golden pair: raw windows `[n, 56, frames]` and what the NumPy reference makes of them."""
     expected = forward(weights, model_input.prepare(windows))
-    safetensors.numpy.save_file({"window": np.ascontiguousarray(windows), **expected}, folder / GOLDEN)
+    write_tensors(folder / GOLDEN, {"window": np.ascontiguousarray(windows), **expected})
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, NDArray[np.generic]], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file with the modes of any other file; the library's own way leaves it to its owner alone."""
+    path.write_bytes(safetensors.numpy.save(dict(tensors), None if metadata is None else dict(metadata)))
 
 
 def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:

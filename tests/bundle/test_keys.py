@@ -119,6 +119,16 @@ def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_a_public_key_in_the_place_of_a_private_one_is_called_so(tmp_path, mode):
+    path = tmp_path / "key.pub"
+    keys.save_public(path, KEY.public)
+    path.chmod(mode)
+    with pytest.raises(KeyFileError, match="this is a public key, and only a secret one signs") as error:
+        keys.load_private(path)
+    assert "chmod" not in error.value.hint
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o601])
 def test_private_key_open_to_others(private_path, mode):
     private_path.chmod(mode)

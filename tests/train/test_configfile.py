@@ -90,7 +90,7 @@ def test_the_file_is_over_the_recipe_and_the_command_line_over_the_file(tmp_path
         ("[data]\npersons = [1, 9]\n", "data.persons[1]: Expected `int` <= 7"),
         ("[data]\npersons = []\n", "data.persons: Expected `array` of length >= 1"),
         ("[train]\nepochs = \n", "can't be parsed"),
-        ("[model]\nhead = 'pose'\n", "is for the head pose, not count"),
+        ("[model]\nhead = 'pose'\n", "model.head is 'pose', not 'count'"),
     ],
 )
 def test_what_a_file_may_not_say_is_refused_with_key_file_and_the_nearest_key(tmp_path, text, told):
@@ -102,6 +102,16 @@ def test_what_a_file_may_not_say_is_refused_with_key_file_and_the_nearest_key(tm
 
     assert told in str(refused.value)
     assert str(path) in str(refused.value)
+
+
+def test_a_head_given_on_the_command_line_must_be_the_commands_own(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("[train]\nepochs = 7\n")
+
+    with pytest.raises(ConfigError, match=r"the command line: model\.head is 'pose', not 'motion'") as refused:
+        read_config("motion", path, {"model.head": "pose", "model.net": "pose_v1"})
+
+    assert "cogd-train pose" in refused.value.hint
 
 
 @pytest.mark.parametrize("content", [b"[1]", b"null", b"{", b"\xff", b"[" * 100_000])
@@ -118,6 +128,13 @@ def test_json_that_is_no_configuration_is_refused(tmp_path, content):
 def test_a_file_must_say_by_its_name_what_it_is(tmp_path):
     with pytest.raises(ConfigError, match=r"neither \.toml nor \.json"):
         read_config("count", tmp_path / "run.yaml")
+
+
+def test_a_directory_is_no_configuration(tmp_path):
+    with pytest.raises(ConfigError, match="is a directory, not a configuration") as refused:
+        read_config("count", tmp_path)
+
+    assert "rename" not in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -143,6 +160,28 @@ def test_keys_that_contradict_each_other_are_refused(changes, told):
         check(changed(POSE, changes))
 
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "told"),
+    [
+        ("", {"data.rates_hz": [100.0, 10.0]}, "the command line: data.rates_hz"),
+        ("", {"split.kind": "random"}, "the command line: split.kind"),
+        ("", {"train.folds": 2}, "the command line: train.folds"),
+        ("[split]\nkind = 'random'\n", {"train.epochs": 3}, "FILE: split.kind"),
+        ("[split]\ntest = 0.6\n", {"split.calibration": 0.5}, "FILE and the command line: split.test"),
+        ("[split]\ntest = 0.6\n", {"split.test": 0.95}, "the command line: split.test"),
+        ("[data]\nrooms = 3\n", {"loss.keypoint": 0.0}, "FILE and the command line: the weights"),
+    ],
+)
+def test_what_contradicts_is_told_with_where_it_was_given(tmp_path, text, changes, told):
+    path = tmp_path / "run.toml"
+    path.write_text("[train]\nbatch_size = 9\n" + text)
+
+    with pytest.raises(ConfigError) as refused:
+        read_config("pose", path, changes)
+
+    assert str(refused.value).startswith(told.replace("FILE", str(path)))
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """The two lines of the motion head's calibration."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
 from cogd.errors import TrainError
 from cogd.train.calibration import fit_balanced_line
-from cogd.train.heads.motion import fit_motion
+from cogd.train.heads.motion import HEAD, fit_motion
+from cogd.train.recipe import MOTION
 from tests.train.factory import make_windows
 
 pytestmark = pytest.mark.train
@@ -114,7 +117,22 @@ def test_what_can_not_be_fitted_is_refused():
     windows, scores = windows_and_scores()
     apart = np.flatnonzero((windows.room == 0) == (windows.moving == 0))
 
-    with pytest.raises(TrainError, match="no node of the calibration part has both"):
+    with pytest.raises(TrainError, match="no node of the calibration part has a moving"):
         fit_motion(windows, apart, scores[apart])
     with pytest.raises(TrainError, match="do not rise with motion"):
         fit_motion(windows, np.arange(len(windows)), -scores)
+
+
+@pytest.mark.parametrize(("quiet", "does"), [(0, False), (1, False), (2, True)])
+def test_a_calibration_part_that_will_do_is_told_without_scores(quiet, does):
+    """As the fit itself says: a moving window beside two quiet ones of the same node."""
+    windows, scores = windows_and_scores(levels=(0.0,))
+    moving = np.flatnonzero(windows.moving == 1)
+    rows = np.sort(np.concatenate([moving, np.flatnonzero(windows.moving == 0)[:quiet]]))
+
+    for judge in (
+        lambda: HEAD.check_calibration(windows, rows, MOTION),
+        lambda: fit_motion(windows, rows, scores[rows]),
+    ):
+        with contextlib.nullcontext() if does else pytest.raises(TrainError, match="no node of the calibration part"):
+            judge()

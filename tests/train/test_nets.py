@@ -170,3 +170,13 @@ def test_the_count_network_is_exported_with_two_dimensional_convolutions(strided
 
     assert edge.graph.startswith("2-D convolutions")
     assert parity <= 1e-5
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_least_frames_are_what_a_network_can_do_with(name):
+    net = NETS[name]().eval()
+    csi = torch.rand(3, 56, max(2, net.least_frames)) + 1
+
+    assert all(output.isfinite().all() for output in net(csi))
+    if net.least_frames > 1:
+        assert not all(output.isfinite().all() for output in net(csi[:, :, :-1]))

@@ -72,17 +72,21 @@ def add_training_arguments(parser: argparse.ArgumentParser, head: str) -> None:
 
 def run_training(arguments: argparse.Namespace, head: str) -> int:
     """Make or read the data, train, print the report."""
+    from cogd.train.heads.base import net_of
     from cogd.train.load import load_windows
     from cogd.train.run import Run, train
 
     config = configured(arguments, head)
+    net_of(config)  # before anything is read
     if arguments.dry_run:
         return _run_dry(config)
     out = Path(config.output.folder)
+    rundir.refuse_place(out)
     if arguments.resume and not (out / rundir.CHECKPOINT).exists():
         raise TrainError(f"{out} holds no checkpoint", hint="train without --resume")
     if not (arguments.resume or arguments.overwrite):
         rundir.refuse_run(out)
+    rundir.refuse_log(out, config.output.log)
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     data = _loaded(load_windows, config, shown=first)
     if isinstance(data, int):

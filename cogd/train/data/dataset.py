@@ -223,6 +223,8 @@ def open_dataset(text: str) -> Dataset:
     if not colon or kind not in KINDS:
         raise ConfigError(f"{text!r} is not a data set", hint="KIND:PLACE, where KIND is one of " + ", ".join(KINDS))
     place, _, query = rest.partition("?") if kind != "sim" else ("", "", rest)
+    if kind != "sim" and not place:
+        raise ConfigError(f"{text!r} names no place", hint=f"{kind}:{KINDS[kind]}")
     options = dict(parse_qsl(query, keep_blank_values=True))
     filters = {name: tuple(options.pop(name).split(",")) for name in _FILTERS if name in options}
     thin, thin_seed = (options.pop(name, None) for name in THIN_OPTIONS)
@@ -250,7 +252,10 @@ def _filtered(dataset: Dataset, filters: Mapping[str, tuple[str, ...]]) -> Datas
             if any(fnmatch.fnmatchcase(str(getattr(recording, name)), pattern) for pattern in patterns)
         )
     if not listed:
-        raise TrainError(f"{dataset.name} has no recording that is all of this: {dict(filters)}")
+        asked = "; ".join(f"{name} {' or '.join(patterns)}" for name, patterns in filters.items())
+        raise TrainError(
+            f"{dataset.name} has no recording that is all of this: {asked}", hint="leave one of these options out"
+        )
     said = "".join(f", {name} {' and '.join(patterns)}" for name, patterns in filters.items())
     return replace(dataset, name=dataset.name + said, listed=listed)
 

@@ -88,7 +88,8 @@ def _load(path: Path, address: str | None) -> Track:
         )
     track = builder.track()
     if len(track) == 0:
-        raise TrainError(f"{path} holds no frame that can be used: {dict(track.left_out)}", hint=REMEDY)
+        why = ", ".join(f"{count} of {name.replace('_', ' ')}" for name, count in track.left_out.items())
+        raise TrainError(f"{path} holds no frame that can be used (left out: {why or 'nothing'})", hint=REMEDY)
     return track
 
 

@@ -36,6 +36,12 @@ _FAR_OUTSIDE = 1.5
 """A joint may be a little outside the picture; farther from its middle than this it is in other units."""
 
 
+_FORM = (
+    "a line is an object with csi (56 x frames values), csi_shape, kp (17 x [x, y] in 0..1, or none), conf, "
+    "n_persons_mode, ts_start and ts_end"
+)
+
+
 class _Pair(msgspec.Struct):
     csi: list[float]
     csi_shape: tuple[int, int]
@@ -58,24 +64,28 @@ def read_paired(path: Path, licence: str = "not stated") -> Windows:
     with np.errstate(over="ignore"):  # what overflows is not finite, and told so
         flat = np.asarray([pair.csi for pair in pairs], dtype=np.float32)
     if not np.isfinite(flat).all():
-        raise TrainError(f"{path} holds amplitudes that are not finite")
+        raise TrainError(f"{path} holds amplitudes that are not finite", hint=_FORM)
     csi = _lay_out(path, flat, frames)
     start_s = np.asarray([_unix_s(path, number, pair.ts_start) for number, pair in lines.items()])
     end_s = np.asarray([_unix_s(path, number, pair.ts_end) for number, pair in lines.items()])
     if (end_s < start_s).any():
-        raise TrainError(f"{path}, line {list(lines)[int((end_s < start_s).argmax())]}: ends before it starts")
+        raise TrainError(
+            f"{path}, line {list(lines)[int((end_s < start_s).argmax())]}: ends before it starts", hint=_FORM
+        )
     gap_s = float(np.median((end_s - start_s) / (frames - 1)))
     if not 1e-3 <= gap_s <= 10:
-        raise TrainError(f"{path}: windows of {frames} frames span {gap_s * (frames - 1):.3g} s")
+        raise TrainError(f"{path}: windows of {frames} frames span {gap_s * (frames - 1):.3g} s", hint=_FORM)
     order = np.argsort(end_s, kind="stable")
     keypoints = np.full((len(pairs), 17, 2), np.nan, dtype=np.float32)
     for row, (number, pair) in enumerate(lines.items()):
         if len(pair.kp) not in {0, 17}:
-            raise TrainError(f"{path}, line {number}: {len(pair.kp)} keypoints, not 17 or none")
+            raise TrainError(f"{path}, line {number}: {len(pair.kp)} keypoints, not 17 or none", hint=_FORM)
         if pair.kp:
             keypoints[row] = pair.kp
             if not (abs(keypoints[row] - 0.5) <= _FAR_OUTSIDE).all():
-                raise TrainError(f"{path}, line {number}: a keypoint is far outside the picture, which is 0..1")
+                raise TrainError(
+                    f"{path}, line {number}: a keypoint is far outside the picture, which is 0..1", hint=_FORM
+                )
     return Windows(
         csi=csi[order],
         keypoints=keypoints[order],
@@ -187,11 +197,13 @@ def _read(path: Path) -> dict[int, _Pair]:
                     try:
                         pairs[number] = decoder.decode(line)
                     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                        raise TrainError(f"{path}, line {number}: {error}") from error
+                        raise TrainError(f"{path}, line {number}: {error}", hint=_FORM) from error
     except OSError as error:
-        raise TrainError(f"{path} can't be read: {error.strerror}") from error
+        raise TrainError(
+            f"{path} can't be read: {error.strerror}", hint="name the file: --paired FILE, or data.spec=paired:FILE"
+        ) from error
     if not pairs:
-        raise TrainError(f"{path} holds no pairs")
+        raise TrainError(f"{path} holds no pairs", hint=_FORM)
     return pairs
 
 
@@ -199,16 +211,18 @@ def _frames(path: Path, lines: dict[int, _Pair]) -> int:
     """Frames of a window; 56 must be one of the two sides in every line."""
     sides = {tuple(sorted(pair.csi_shape)) for pair in lines.values()}
     if len(sides) != 1:
-        raise TrainError(f"{path} mixes windows of the shapes {sorted(sides)}")
+        raise TrainError(f"{path} mixes windows of the shapes {sorted(sides)}", hint=_FORM)
     low, high = sides.pop()
     if SUBCARRIERS not in (low, high):
-        raise TrainError(f"{path} holds windows of {low} x {high}; one side must be {SUBCARRIERS} subcarriers")
+        raise TrainError(
+            f"{path} holds windows of {low} x {high}; one side must be {SUBCARRIERS} subcarriers", hint=_FORM
+        )
     frames = low if high == SUBCARRIERS else high
     for number, pair in lines.items():
         if len(pair.csi) != frames * SUBCARRIERS:
-            raise TrainError(f"{path}, line {number}: {len(pair.csi)} values, not {frames} x {SUBCARRIERS}")
+            raise TrainError(f"{path}, line {number}: {len(pair.csi)} values, not {frames} x {SUBCARRIERS}", hint=_FORM)
     if frames < 2:
-        raise TrainError(f"{path}: a window needs two frames at least")
+        raise TrainError(f"{path}: a window needs two frames at least", hint=_FORM)
     return frames
 
 
@@ -216,7 +230,7 @@ def _unix_s(path: Path, number: int, text: str) -> float:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise TrainError(f"{path}, line {number}: {text!r} is not a time in ISO 8601") from error
+        raise TrainError(f"{path}, line {number}: {text!r} is not a time in ISO 8601", hint=_FORM) from error
     if time.tzinfo is None:
         raise TrainError(f"{path}, line {number}: {text!r} does not say its time zone", hint="write Z behind UTC times")
     return time.timestamp()

@@ -72,7 +72,9 @@ def draw(dataset: Dataset, summary: Summary, path: Path) -> None:
     try:
         figure.savefig(path, format="png")
     except OSError as error:
-        raise TrainError(f"{path} can't be written: {error.strerror}") from error
+        raise TrainError(
+            f"{path} can't be written: {error.strerror}", hint="--out FILE in a folder that may be written to"
+        ) from error
 
 
 def _choose(summary: Summary) -> list[int]:

@@ -116,17 +116,16 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
         )
     except ValueError as error:
         raise ConfigError(f"sim: {error}", hint="sim:rooms=2&persons=0,1&minutes=0.5") from error
-    fits = (
-        plan.rooms
-        and 1 <= plan.nodes <= 255
-        and 0 < plan.minutes < 1e5
-        and 0 < plan.rates_hz[0] <= plan.rates_hz[1] <= 1000
-    )
-    if not fits or not all(0 <= persons <= 7 for persons in plan.persons):
-        raise ConfigError(
-            "sim: an option is out of its bounds",
-            hint="rooms, minutes and rate must be above 0, nodes 1 to 255, persons 0 to 7",
-        )
+    bounds = {
+        "rooms": ("1 or more", bool(plan.rooms)),
+        "nodes": ("1 to 255", 1 <= plan.nodes <= 255),
+        "minutes": ("above 0", 0 < plan.minutes < 1e5),
+        "rate": ("above 0, at most 1000, the lower one first", 0 < plan.rates_hz[0] <= plan.rates_hz[1] <= 1000),
+        "persons": ("0 to 7", all(0 <= persons <= 7 for persons in plan.persons)),
+    }
+    for name, (bound, kept) in bounds.items():
+        if not kept:
+            raise ConfigError(f"sim: {name}={options[name]} is out of its bounds", hint=f"{name} must be {bound}")
     return simulated_rooms(plan, cache.chosen_folder(options.get("cache"), None))
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
+_SESSIONS_CALIBRATE = "sessions of it may calibrate: split.calibration_by=session with split.calibration=0.5"
 PARTS = ("train", "calibration", "test")
 Group = Literal["session", "room", "subject"]
 Share = float | tuple[str, ...]
@@ -238,9 +239,7 @@ def _deal(
     present = np.unique(numbers)
     names = [windows.names[by][number] for number in present]
     if isinstance(share, tuple):
-        for pattern in share:
-            if not fnmatch.filter(names, pattern):
-                raise TrainError(f"there is no {by} {pattern!r} for the {part} part", hint="there are " + _some(names))
+        refuse_unknown(by, share, names, part)
         chosen = present[[any(fnmatch.fnmatchcase(name, pattern) for pattern in share) for name in names]]
     else:
         wanted = max(1, min(round(share * len(present)), len(present) - spared))
@@ -248,11 +247,19 @@ def _deal(
     mine = np.isin(numbers, chosen)
     if mine.all():
         there = f"only {len(names)} {by}{'s' if len(names) > 1 else ''}: {_some(names)}"
+        otherwise = _SESSIONS_CALIBRATE if part == "calibration" else "split.kind=session or split.kind=time"
         raise TrainError(
             f"the {part} part would take all that is left; there {'is' if len(names) == 1 else 'are'} {there}",
-            hint=f"more {by}s are needed, or a calibration part by sessions, or a split by time",
+            hint=f"more {by}s are needed; or " + ("split.kind=time" if by == "session" else otherwise),
         )
     return rows[mine], rows[~mine]
+
+
+def refuse_unknown(by: Group, patterns: Sequence[str], names: Sequence[str], part: str) -> None:
+    """Raise TrainError if one of the patterns fits no name of a group."""
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise TrainError(f"there is no {by} {pattern!r} for the {part} part", hint="there are " + _some(names))
 
 
 def _names(windows: Windows, rows: Rows, by: Group) -> tuple[str, ...]:
@@ -290,7 +297,10 @@ def _made(
     for part in PARTS:
         if len(parts[part]) == 0:
             raise TrainError(
-                f"the {part} part of the data is empty", hint="record or simulate for longer, or split otherwise"
+                f"the {part} part of the data is empty",
+                hint="longer recordings are needed, or another share"
+                + (f", such as split.{part}=0.3" if part != "train" else "")
+                + ", or another split.kind",
             )
     if windows is not None:
         sessions = [set(windows.session[parts[part]].tolist()) for part in PARTS]

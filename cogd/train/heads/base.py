@@ -94,6 +94,13 @@ class Head(Protocol):
             ConfigError: the network does not fit the head or the loss.
         """
 
+    def check_calibration(self, windows: Windows, calibration_rows: NDArray[np.int64], config: Config) -> None:
+        """See, before anything is trained, that `judge` can calibrate on these rows.
+
+        Raises:
+            TrainError: it can't, whatever comes of the training.
+        """
+
     def judge(self, trained: Trained) -> Judged:
         """Calibrate on the calibration part and describe the outputs; writes the calibration, if there is one."""
 
@@ -106,17 +113,32 @@ def make_net(config: Config, needed: Sequence[str]) -> Net:
         needed: outputs that it must have.
 
     Raises:
-        ConfigError: there is no such network, or it lacks an output.
+        ConfigError: as `net_of`, or it lacks an output.
     """
-    name = config.model.net
-    if name not in NETS:
-        raise ConfigError(f"model.net: there is no network {name}", hint="one of " + ", ".join(NETS))
-    net = NETS[name]()
+    name, net = config.model.net, net_of(config)()
     missing = [output for output in needed if output not in net.output_names]
     if missing:
         raise ConfigError(
             f"model.net: {name} does not give {', '.join(missing)}",
             hint=f"it gives {', '.join(net.output_names)}; choose another network, head or loss",
+        )
+    return net
+
+
+def net_of(config: Config) -> type[Net]:
+    """The configured network.
+
+    Raises:
+        ConfigError: there is none of that name, or it needs longer windows.
+    """
+    name = config.model.net
+    if name not in NETS:
+        raise ConfigError(f"model.net: there is no network {name}", hint="one of " + ", ".join(NETS))
+    net, frames = NETS[name], config.data.frames
+    if frames < net.least_frames:
+        raise ConfigError(
+            f"data.frames is {frames}, and {name} needs windows of {net.least_frames} columns or more",
+            hint=f"data.frames={net.least_frames} or more, or another model.net",
         )
     return net
 

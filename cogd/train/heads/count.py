@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import safetensors.numpy
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -201,6 +200,9 @@ class CountHead:
         """Classes and their confidence."""
         return CountTask(windows, train_rows, config)
 
+    def check_calibration(self, windows: Windows, calibration_rows: NDArray[np.int64], config: Config) -> None:
+        """Any labelled window calibrates."""
+
     def judge(self, trained: Trained) -> Judged:
         """Counts as the daemon's head makes them; it is calibrated first."""
         windows, rows = trained.windows, trained.split.calibration
@@ -208,7 +210,7 @@ class CountHead:
         outputs = trained.outputs(windows.csi[rows])
         output, fitted = _calibrated(outputs, windows, rows, classes, with_odds=trained.config.train.folds > 0)
         if fitted:
-            safetensors.numpy.save_file(fitted, trained.folder / rundir.CALIBRATION)
+            rundir.write_tensors(trained.folder / rundir.CALIBRATION, fitted)
         head = cogd.heads.count.CountHead(output, fitted)
         accuracy = float((_numbers(head.counted(outputs)) == windows.persons[rows]).mean())
 

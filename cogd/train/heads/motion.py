@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
-import safetensors.numpy
 import torch
 from torch import Tensor
 
@@ -95,18 +94,11 @@ def fit_motion(windows: Windows, rows: NDArray[np.int64], scores: NDArray[np.flo
     Raises:
         TrainError: no node has both quiet and moving windows, or scores don't rise with motion.
     """
-    moving, empty = windows.moving[rows] == 1, (windows.moving[rows] == 0) & (windows.persons[rows] == 0)
-    quiet = empty if empty.any() else ~moving
+    moving, quiet = _kinds(windows, rows)
     weight = np.where(quiet | moving, 1.0, 0.0)
     if still := int((~quiet & ~moving).sum()):
         weight[~quiet & ~moving] = STILL_SHARE / (1 - STILL_SHARE) * quiet.sum() / still
-    baseline, judged = _baselines(links_of(windows, rows), quiet, scores)
-    judged &= quiet | moving
-    if not (moving & judged).any():
-        raise TrainError(
-            "no node of the calibration part has both quiet and moving windows: a baseline's line can't be fitted",
-            hint="let more rooms or sessions calibrate",
-        )
+    baseline, judged = _baselines(windows, rows, moving, quiet, scores)
     line = fit_balanced_line(scores, moving, weight)
     share, above = min(
         (
@@ -126,10 +118,25 @@ def fit_motion(windows: Windows, rows: NDArray[np.int64], scores: NDArray[np.flo
     }
 
 
+def _kinds(windows: Windows, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows are motion, and which the quiet room: the empty one, where it is known."""
+    moving, empty = windows.moving[rows] == 1, (windows.moving[rows] == 0) & (windows.persons[rows] == 0)
+    return moving, empty if empty.any() else ~moving
+
+
 def _baselines(
-    links: NDArray[np.int64], quiet: NDArray[np.bool_], scores: NDArray[np.float64]
+    windows: Windows,
+    rows: NDArray[np.int64],
+    moving: NDArray[np.bool_],
+    quiet: NDArray[np.bool_],
+    scores: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Each row's baseline, NaN where its link has none; and which rows have one that they had no part in."""
+    """Each row's baseline, NaN where its link has none; and which rows have one that they had no part in.
+
+    Raises:
+        TrainError: no link has a moving window beside two quiet ones. Which have does not hang on the scores.
+    """
+    links = links_of(windows, rows)
     baseline, judged = np.full(len(scores), np.nan), np.zeros(len(scores), dtype=np.bool_)
     for link in np.unique(links[quiet]):
         mine, own = links == link, np.flatnonzero((links == link) & quiet)
@@ -138,6 +145,14 @@ def _baselines(
             baseline[mine] = np.median(scores[watched])
             judged |= mine
             judged[watched] = False
+    judged &= quiet | moving
+    if not (moving & judged).any():
+        raise TrainError(
+            "no node of the calibration part has a moving window and two quiet ones in one room: "
+            "a baseline's line can't be fitted",
+            hint="let more calibrate, such as split.calibration=0.5; where a recording is quiet or moving throughout, "
+            "one of each of the same node must be among them, by name: split.calibration=['*_c6_*']",
+        )
     return baseline, judged
 
 
@@ -151,16 +166,19 @@ class MotionHead:
         """One logit."""
         return MotionTask(windows, train_rows, config)
 
+    def check_calibration(self, windows: Windows, calibration_rows: NDArray[np.int64], config: Config) -> None:
+        """A node must be heard both quiet and moving."""
+        rows = _calibrating(windows, calibration_rows, config)
+        _baselines(windows, rows, *_kinds(windows, rows), np.zeros(len(rows)))
+
     def judge(self, trained: Trained) -> Judged:
         """Moving where that is more probable than not; probabilities are calibrated first, on what can be heard."""
         windows = trained.windows
-        part = trained.split.calibration
-        quiet = part[windows.moving[part] == 0]
-        rows = np.union1d(learnable_rows(windows, part, trained.config), quiet)
+        rows = _calibrating(windows, trained.split.calibration, trained.config)
         logits = _logits(trained, windows.csi[rows])
         fitted = fit_motion(windows, rows, logits)
         tensors = {name: np.asarray([number], dtype=np.float32) for name, number in fitted.items()}
-        safetensors.numpy.save_file(tensors, trained.folder / rundir.CALIBRATION)
+        rundir.write_tensors(trained.folder / rundir.CALIBRATION, tensors)
         slope, offset = (float(tensors[name][0]) for name in ("slope", "offset"))
         right = (slope * logits + offset > 0) == (windows.moving[rows] == 1)
         usual = Usual("the calibration part's accuracy, for every window", float(right.mean()))
@@ -182,6 +200,12 @@ class MotionHead:
             return Answer(probability >= 0.5, _LABELS, np.maximum(probability, 1 - probability), logits)
 
         return Judged(output, answer, usual)
+
+
+def _calibrating(windows: Windows, part: NDArray[np.int64], config: Config) -> NDArray[np.int64]:
+    """Of the calibration part what can be heard, and all that is quiet."""
+    found: NDArray[np.int64] = np.union1d(learnable_rows(windows, part, config), part[windows.moving[part] == 0])
+    return found
 
 
 def _logits(trained: Trained, csi: NDArray[np.float32]) -> NDArray[np.float64]:

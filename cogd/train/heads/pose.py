@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import safetensors.numpy
 import torch
 from torch import Tensor
 
@@ -122,6 +121,9 @@ class PoseHead:
         """Keypoints by the weighted terms of the loss."""
         return PoseTask(windows, train_rows, config)
 
+    def check_calibration(self, windows: Windows, calibration_rows: NDArray[np.int64], config: Config) -> None:
+        """Any labelled window calibrates."""
+
     def judge(self, trained: Trained) -> Judged:
         """Keypoints; where the network gives their scale, that and the confidence are calibrated first."""
         if "log_scale" not in trained.net.output_names:
@@ -142,7 +144,7 @@ class PoseHead:
             "slope": np.asarray([fitted.slope], dtype=np.float32),
             "offset": np.asarray([fitted.offset], dtype=np.float32),
         }
-        safetensors.numpy.save_file(tensors, trained.folder / rundir.CALIBRATION)
+        rundir.write_tensors(trained.folder / rundir.CALIBRATION, tensors)
         note = f"probability that the pose is right, fitted on windows that neither trained nor tested: {RIGHT.text}"
         usual = Usual("the calibration part's share of right poses, for every window", float(right.mean()))
         return Judged(_output(trained.net, note, rundir.CALIBRATION), partial(_answer, trained, fitted), usual)

@@ -11,11 +11,11 @@ from cogd.train.nets.pose import PoseNetV2
 from cogd.train.nets.published import CountNet, PoseNet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["CLASS_COUNT", "JOINT_COUNT", "NETS", "Net"]
 
-NETS: Final[Mapping[str, Callable[[], Net]]] = {
+NETS: Final[Mapping[str, type[Net]]] = {
     "pose_v1": PoseNet,
     "pose_v2": PoseNetV2,
     "count_v1": CountNet,

@@ -16,3 +16,5 @@ class Net(nn.Module):
     output_names: ClassVar[tuple[str, ...]]
     wants_normaliser: ClassVar[bool] = True
     """Whether its input is shifted and scaled row by row first."""
+    least_frames: ClassVar[int] = 1
+    """Columns that its input must have."""

@@ -27,6 +27,9 @@ FAST: Final = ((22, 36), (36, 55))
 LAGS: Final = (1, 2, 5)
 """Columns: 50, 100 and 250 ms."""
 
+MEDIAN_OF: Final = 5
+"""Columns: a difference over the longest lag must be left of the running median."""
+
 LEAST_RMS: Final = 1e-6
 LEAST_ENERGY: Final = 1e-6
 FEATURES: Final = 2 * SHAPES * (1 + len(LAGS)) + len(FAST)
@@ -47,6 +50,7 @@ class MotionNet(Net):
 
     output_names = ("motion_logits",)
     wants_normaliser = False
+    least_frames = MEDIAN_OF + max(LAGS)
 
     def __init__(self) -> None:
         super().__init__()

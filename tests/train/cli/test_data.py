@@ -149,6 +149,7 @@ def test_a_picture_that_can_not_be_written_is_told(folder, tmp_path):
 
     assert ran.status == 30
     assert "out.png can't be written: No such file or directory" in ran.err
+    assert "--out FILE in a folder that may be written to" in ran.err
 
 
 @pytest.mark.parametrize(

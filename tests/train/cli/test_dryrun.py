@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -6,6 +7,9 @@ import torch
 from cogd.train import device as device_module
 from cogd.train import load
 from cogd.train.config import TrainConfig
+from cogd.train.configfile import changed
+from cogd.train.loop import Loop
+from cogd.train.recipe import POSE
 from tests.train.factory import TINY, run_cli
 
 pytestmark = pytest.mark.train
@@ -70,6 +74,97 @@ def test_a_dry_run_finds_what_a_run_would_find(arguments, status, message):
     ran = run_cli("pose", "--dry-run", *QUICK, "--device", "cpu", *arguments)
 
     assert (ran.status, message in ran.err) == (status, True), ran.err
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("data.frames=9", "data.frames is 9, and motion_v1 needs windows of 10 columns or more"),
+        ("model.net=nothing", "there is no network nothing"),
+    ],
+)
+@pytest.mark.parametrize("how", [("--dry-run",), ("--out", "run")])
+def test_a_network_that_can_not_be_is_refused_before_anything_is_simulated(monkeypatch, tmp_path, key, message, how):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "cut_windows", lambda *_, **__: pytest.fail("it began to simulate"))
+    ran = run_cli("motion", *how, *QUICK, "--set", key)
+
+    assert (ran.status, message in ran.err) == (2, True), ran.err
+
+
+TWELVE = ("--rooms", "12", "--minutes", "0.2", "--nodes", "1", "--device", "cpu", "--set", "split.kind=room")
+
+
+@pytest.mark.parametrize("tests", [["simulated room 102009"], ["simulated room 10200*"], ["* 102001", "* 102003"]])
+@pytest.mark.parametrize("calibrates", [0.1, ["*11"]])
+def test_a_dry_run_knows_all_rooms_of_the_plan_and_the_seed(tests, calibrates):
+    split = ("--set", f"split.test={json.dumps(tests)}", "--set", f"split.calibration={json.dumps(calibrates)}")
+    ran = run_cli("pose", "--dry-run", *TWELVE, "--seed", "2", *split)
+
+    assert ran.status == 0, ran.err
+    assert "rooms 102000 to 102011" in told(ran.out)["data"]
+
+
+@pytest.mark.parametrize("part", ["test", "calibration"])
+@pytest.mark.parametrize("how", [("--dry-run",), ("--out", "run")])
+def test_a_room_that_there_is_not_is_told_before_anything_is_simulated(monkeypatch, tmp_path, part, how):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "cut_windows", lambda *_, **__: pytest.fail("it began to simulate"))
+    ran = run_cli("pose", *how, *TWELVE, "--set", f"split.{part}=['simulated room 100012']")
+
+    assert (ran.status, f"no room 'simulated room 100012' for the {part} part" in ran.err) == (30, True), ran.err
+    assert "simulated room 100007 and 4 more" in ran.err
+
+
+def test_a_dry_run_simulates_for_long_enough_to_cut_long_windows_by_time():
+    keys = ("data.frames=100", "split.test=0.2", "split.calibration=0.2")
+    ran = run_cli("pose", "--dry-run", *QUICK[:2], *QUICK[4:], "--device", "cpu", *(f"--set={key}" for key in keys))
+
+    assert ran.status == 0, ran.err
+
+
+def test_a_little_of_many_recordings_has_some_of_each_name():
+    config = changed(POSE, {"split.kind": "session", "split.test": ["room 77, *"], "split.calibration": ["room 8?, *"]})
+    opened = load._open("sim:rooms=90&persons=1&minutes=0.1&nodes=1", config, "a little")
+    sessions = [one.session.partition(",")[0] for one in opened.only(64, config.split).found.listed]
+
+    assert len(sessions) == 64
+    assert "room 77" in sessions
+    assert len({"room 80", "room 89"} & set(sessions)) == 2
+    assert len([one for one in sessions if re.fullmatch(r"room 8\d", one)]) == 2
+
+
+def dry_espectre(data, *arguments):
+    named = (part for argument in arguments for part in ("--set", argument))
+    return run_cli("motion", "--dry-run", "--device", "cpu", "--set", f"data.spec=espectre:{data / 'espectre'}", *named)
+
+
+@pytest.mark.parametrize("key", ["split.kind=session", "split.calibration_by=session"])
+def test_a_part_that_can_not_calibrate_motion_is_refused_before_training(data, tmp_path, monkeypatch, key):
+    monkeypatch.setattr(Loop, "run", lambda *_, **__: pytest.fail("it began to train"))
+    dry = dry_espectre(data, key)
+    spec = f"data.spec=espectre:{data / 'espectre'}"
+    real = run_cli("motion", "--out", tmp_path / "run", "--device", "cpu", "--set", spec, "--set", key)
+
+    for ran in (dry, real):
+        assert (ran.status, "no node of the calibration part" in ran.err) == (30, True), ran.err
+        assert "split.calibration=0.5" in ran.err
+        assert "split.calibration=['*_c6_*']" in ran.err
+
+
+def test_what_the_hints_say_works_where_a_file_is_quiet_or_moving_throughout(data):
+    refused = dry_espectre(data)
+
+    assert (refused.status, "split.calibration_by=session with split.calibration=0.5" in refused.err) == (30, True)
+    for keys in (
+        ("split.calibration_by=session", "split.calibration=0.5"),
+        ("split.kind=session", "split.calibration=0.5"),
+        ("split.kind=session", "split.calibration=['*_c6_*']"),
+        ("split.calibration_by=session", "split.calibration=['*_c6_*']"),
+        ("split.kind=time", "split.calibration=0.3"),
+    ):
+        ran = dry_espectre(data, *keys)
+        assert ran.status == 0, ran.err
 
 
 def test_a_dry_run_reads_a_little_of_every_data_set(monkeypatch):

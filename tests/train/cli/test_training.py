@@ -111,11 +111,13 @@ def test_resume_goes_on_and_wants_a_checkpoint(tmp_path):
     run_cli("pose", "--out", out, *TINY)
     more = run_cli("pose", "--out", out, "--resume", *TINY, "--epochs", "3")
     other = run_cli("pose", "--out", out, "--resume", *TINY, "--epochs", "3", "--learning-rate", "0.5")
+    of_other_data = run_cli("pose", "--out", out, "--resume", *TINY, "--epochs", "3", "--rooms", "3")
 
     assert (refused.status, "holds no checkpoint" in refused.err) == (30, True)
     assert more.status == 0, more.err
     assert json.loads((out / rundir.REPORT).read_bytes())["config"]["train"]["epochs"] == 3
-    assert (other.status, "begun with another train.learning_rate" in other.err) == (30, True)
+    assert (other.status, "begun with another train.learning_rate (0.001, now 0.5)" in other.err) == (30, True)
+    assert (of_other_data.status, "or to other data: data.rooms (2, now 3)" in of_other_data.err) == (30, True)
 
 
 def contents(folder) -> dict[str, bytes]:
@@ -135,6 +137,64 @@ def test_a_directory_that_holds_a_run_is_refused_before_anything_is_simulated(po
     (out / rundir.DESCRIPTION).unlink()
     refused = run_cli("pose", "--out", out, *TINY)
     assert (refused.status, "holds a run that is not finished" in refused.err) == (30, True)
+
+
+@pytest.mark.parametrize("how", [(), ("--overwrite",), ("--resume",)])
+@pytest.mark.parametrize("place", ["file", "file/run"])
+def test_a_file_in_the_place_of_the_run_directory_is_told(tmp_path, monkeypatch, place, how):
+    (tmp_path / "file").write_text("somebody's")
+    monkeypatch.setattr(load, "load_windows", lambda *_: pytest.fail("it began to simulate"))
+    refused = run_cli("pose", "--out", tmp_path / place, *TINY, *how)
+
+    assert (refused.status, f"{tmp_path / 'file'} is a file, not a run directory" in refused.err) == (30, True)
+    assert "--out with another directory" in refused.err
+
+
+def test_a_run_that_is_refused_leaves_no_directory(tmp_path):
+    refused = run_cli("pose", "--out", tmp_path / "run", *TINY, "--set", "split.kind=subject")
+
+    assert refused.status == 30
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_files_of_a_run_have_the_modes_that_the_umask_leaves(pose_run):
+    assert {path.name: path.stat().st_mode for path in pose_run.iterdir()} == dict.fromkeys(
+        (path.name for path in pose_run.iterdir()), (pose_run / rundir.DESCRIPTION).stat().st_mode
+    )
+
+
+@pytest.mark.parametrize("log", ["nowhere/x.jsonl", "file/x.jsonl", "folder", "cut.jsonl"])
+def test_a_log_that_can_not_be_written_is_refused_before_the_old_run_is_touched(pose_run, tmp_path, monkeypatch, log):
+    out = shutil.copytree(pose_run, tmp_path / "run")
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "cut.jsonl").write_text('{"format"')
+    monkeypatch.setattr(load, "load_windows", lambda *_: pytest.fail("it began to simulate"))
+    refused = run_cli("pose", "--out", out, *TINY, "--overwrite", "--log", tmp_path / log)
+
+    assert (refused.status, str(tmp_path / log) in refused.err) == (30, True), refused.err
+    assert ("--log FILE" in refused.err) == (log != "cut.jsonl")
+    assert contents(out) == contents(pose_run)
+
+
+def test_a_log_in_the_run_directory_is_made_with_it(tmp_path):
+    ran = run_cli("pose", "--out", tmp_path / "runs" / "a", *TINY, "--log", tmp_path / "runs" / "a" / "log.jsonl")
+
+    assert ran.status == 0, ran.err
+    assert (tmp_path / "runs" / "a" / "log.jsonl").exists()
+
+
+@pytest.mark.parametrize("kept", [rundir.REPORT, rundir.PREDICTIONS])
+def test_a_directory_that_holds_an_evaluation_is_refused(tmp_path, kept):
+    out = tmp_path / "ev"
+    out.mkdir()
+    (out / kept).write_text("of an evaluation")
+    refused = run_cli("pose", "--out", out, *TINY)
+
+    assert (refused.status, f"train: {out} holds what `cogd-train evaluate` kept" in refused.err) == (30, True)
+    assert "--overwrite" in refused.err
+    assert contents(out) == {kept: b"of an evaluation"}
+    assert run_cli("pose", "--out", out, *TINY, "--overwrite").status == 0
 
 
 @pytest.mark.parametrize("how", ["--overwrite", "--resume"])

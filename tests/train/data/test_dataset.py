@@ -8,6 +8,7 @@ import pytest
 from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data.dataset import (
+    KINDS,
     Dataset,
     Recording,
     Timing,
@@ -246,3 +247,12 @@ def test_even_frames_are_thinned_evenly(rate_hz, periods):
     windows = cut_windows(make_dataset(make_recording(track=track)), spec)
 
     assert (np.diff(windows.csi[:, 0], axis=1) == periods).all()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sim"])
+@pytest.mark.parametrize("rest", ["", "?room=a"])
+def test_a_data_set_at_no_place_is_refused_and_not_looked_for_here(kind, rest):
+    with pytest.raises(ConfigError, match="names no place") as refused:
+        open_dataset(f"{kind}:{rest}")
+
+    assert refused.value.hint.startswith(f"{kind}:")

@@ -120,8 +120,14 @@ def test_one_transmitter_must_be_chosen_where_there_are_several(tmp_path):
 
 @pytest.mark.parametrize("text", ["", HEADER, "nonsense\n", line(0, pairs=np.zeros((64, 2), dtype=int))])
 def test_a_file_without_a_frame_is_refused_by_name(tmp_path, text):
-    with pytest.raises(TrainError, match=r"log\.csv holds no frame that can be used"):
+    with pytest.raises(TrainError, match=r"log\.csv holds no frame that can be used") as told:
         track_of(tmp_path, text)
+    assert "{" not in str(told.value)
+
+
+def test_what_a_file_without_a_frame_had_instead_is_told(tmp_path):
+    with pytest.raises(TrainError, match=r"left out: 2 of broken line\)"):
+        track_of(tmp_path, "CSI_DATA,1\nCSI_DATA,2\n")
 
 
 def test_a_missing_file_and_an_empty_folder_are_refused(tmp_path):

@@ -184,8 +184,9 @@ def test_a_bad_line_is_refused_by_its_number_or_by_what_is_wrong(tmp_path, windo
     lines = [pair(window, k) for k, window in enumerate(windows)]
     lines[2] |= changes
 
-    with pytest.raises(TrainError, match=message):
+    with pytest.raises(TrainError, match=message) as refused:
         read_paired(write_pairs(tmp_path / "a.jsonl", lines))
+    assert refused.value.hint
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "no json", '{"csi": [NaN]}', "{}", "\udcff"])
@@ -274,3 +275,10 @@ def test_a_paired_file_with_more_persons_than_the_network_knows_is_refused(tmp_p
 
     assert ran.status == 30
     assert "outside 0..7" in ran.err
+
+
+def test_a_file_that_is_not_there_is_told_with_how_to_name_one(tmp_path):
+    with pytest.raises(TrainError, match="can't be read: No such file") as refused:
+        read_paired(tmp_path / "nope")
+
+    assert "--paired FILE" in refused.value.hint

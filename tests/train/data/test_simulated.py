@@ -164,6 +164,21 @@ def test_a_cached_scene_is_the_same_for_every_node(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("rooms=-1", "rooms=-1 is out"), ("rooms=0", "rooms=0 is out"), ("persons=1,9", "persons=1,9 is out"),
+        ("minutes=-1", "minutes=-1 is out"), ("nodes=0", "nodes=0 is out"), ("rate=nan", "rate=nan is out"),
+        ("rate=20-10", "rate=20-10 is out"),
+    ],
+)  # fmt: skip
+def test_an_option_out_of_its_bounds_is_named(query, told):
+    with pytest.raises(ConfigError, match=told) as refused:
+        open_dataset(f"sim:{query}")
+
+    assert refused.value.hint.startswith(f"{query.partition('=')[0]} must be ")
+
+
+@pytest.mark.parametrize(
     "query", ["rooms=0", "persons=9", "persons=", "minutes=-1", "nodes=0", "rate=nan", "rooms=x", "walls=4"]
 )
 def test_an_option_without_a_usable_value_is_refused(query):

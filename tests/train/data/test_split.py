@@ -213,7 +213,7 @@ def test_two_rooms_are_enough_if_sessions_calibrate():
     windows = placed([4] * 6, room=[0, 0, 0, 1, 1, 1])
     with pytest.raises(TrainError, match="only 1 room") as told:
         group_split(windows, np.arange(24), "room")
-    assert "a calibration part by sessions" in told.value.hint
+    assert "split.calibration_by=session with split.calibration=0.5" in told.value.hint
 
     split = group_split(windows, np.arange(24), "room", calibration_by="session")
 
