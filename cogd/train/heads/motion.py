@@ -190,7 +190,8 @@ class MotionHead:
             calibration=rundir.CALIBRATION,
             confidence_note=(
                 "probability that moving or quiet is right where both are equally frequent, fitted on windows that "
-                f"neither trained nor tested; of these {HEARD}, wherever that is known"
+                f"neither trained nor tested; of these {HEARD}, and for {STILL_SHARE:.0%} of quiet somebody who keeps "
+                "still, wherever that is known"
             ),
         )
 
