@@ -181,7 +181,7 @@ class TestTrainRotate:
         assert (files / "rotation.json").read_bytes() == before
 
     def test_needs_two_private_keys(self, files, capsys):
-        for old, new, said in (("old.pub", "new.pem", "others may use it"), ("old.pem", "old.pem", "by itself")):
+        for old, new, said in (("old.pub", "new.pem", "this is a public key"), ("old.pem", "old.pem", "by itself")):
             assert train(["rotate", "--old", old, "--new", new, "--out", "x.json"]) == 19
             assert said in capsys.readouterr().err
         assert not (files / "x.json").exists()
