@@ -50,7 +50,7 @@ def test_it_was_trained_on_simulation_and_geotec_alone_and_says_so(app):
     (source, *others) = app.bundle.manifest.provenance.data
 
     assert all(one.name.startswith("cogd simulator") for one in others)
-    assert "geotec geotec, session D1/*" in source.name
+    assert "geotec, session D1/*" in source.name
     assert "espectre" not in source.name
     assert "ODC-By 1.0; cite Matey-Sanz" in source.licence
 
