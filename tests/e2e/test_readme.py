@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from cogd.cli import VERBS
-from cogd.errors import UnknownPlatformError
+from cogd.errors import RegressionError, UnknownPlatformError
 from cogd.train.cli import VERBS as TRAIN_VERBS
 
 from .recording import NAME
@@ -102,6 +102,19 @@ def environment(first: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{first}:{BIN}:{os.environ['PATH']}"}
 
 
+def judged_here(command: str, done: subprocess.CompletedProcess[bytes]) -> bool:
+    """Whether a command did its work, and its verdict is about this machine: another platform, or a noisy one.
+
+    Two benches of ten seconds each may well differ by more than a regression; whether verdicts are right is tested on
+    made-up runs.
+    """
+    if command == "cogd-train proof":
+        return done.returncode == UnknownPlatformError.exit_status
+    if "--against" in command:
+        return done.returncode == RegressionError.exit_status and b"cogd: regression: worse than on" in done.stderr
+    return False
+
+
 def test_every_command_of_the_readme_works(readme_folder, sensing_server):
     ours = [command for command in commands() if not command.startswith("make ")]
     assert len(ours) > 15
@@ -114,8 +127,8 @@ def test_every_command_of_the_readme_works(readme_folder, sensing_server):
             timeout=300,
             check=False,
         )
-        usual = {0, UnknownPlatformError.exit_status} if command == "cogd-train proof" else {0}
-        assert done.returncode in usual, f"{command}\n{done.stdout.decode()[-2000:]}\n{done.stderr.decode()[-2000:]}"
+        said = f"{command}\n{done.stdout.decode()[-2000:]}\n{done.stderr.decode()[-2000:]}"
+        assert done.returncode == 0 or judged_here(command, done), said
         if command.startswith("cogd run"):
             events = [json.loads(line) for line in done.stdout.splitlines()]
             assert [events[0]["event"], events[-1]["event"]] == ["run.started", "run.stopped"], command
