@@ -102,33 +102,28 @@ def environment(first: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{first}:{BIN}:{os.environ['PATH']}"}
 
 
-def judged_here(command: str, done: subprocess.CompletedProcess[bytes]) -> bool:
-    """Whether a command did its work, and its verdict is about this machine: another platform, or a noisy one.
-
-    Two benches of ten seconds each may well differ by more than a regression; whether verdicts are right is tested on
-    made-up runs.
-    """
-    if command == "cogd-train proof":
-        return done.returncode == UnknownPlatformError.exit_status
-    if "--against" in command:
-        return done.returncode == RegressionError.exit_status and b"cogd: regression: worse than on" in done.stderr
-    return False
+def run_as_a_reader(command: str, folder: Path, sensing_server: int) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["bash", "-c", shortened(command, sensing_server)],
+        cwd=folder,
+        env=environment(folder / "bin"),
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_every_command_of_the_readme_works(readme_folder, sensing_server):
     ours = [command for command in commands() if not command.startswith("make ")]
     assert len(ours) > 15
     for command in ours:
-        done = subprocess.run(
-            ["bash", "-c", shortened(command, sensing_server)],
-            cwd=readme_folder,
-            env=environment(readme_folder / "bin"),
-            capture_output=True,
-            timeout=300,
-            check=False,
-        )
-        said = f"{command}\n{done.stdout.decode()[-2000:]}\n{done.stderr.decode()[-2000:]}"
-        assert done.returncode == 0 or judged_here(command, done), said
+        done = run_as_a_reader(command, readme_folder, sensing_server)
+        if "--against" in command and done.returncode == RegressionError.exit_status:
+            # Two benches of ten seconds may differ by more than a regression; what the hint advises must then help.
+            assert f"hint: {RegressionError.hint}".encode() in done.stderr
+            done = run_as_a_reader(command, readme_folder, sensing_server)
+        usual = {0, UnknownPlatformError.exit_status} if command == "cogd-train proof" else {0}
+        assert done.returncode in usual, f"{command}\n{done.stdout.decode()[-2000:]}\n{done.stderr.decode()[-2000:]}"
         if command.startswith("cogd run"):
             events = [json.loads(line) for line in done.stdout.splitlines()]
             assert [events[0]["event"], events[-1]["event"]] == ["run.started", "run.stopped"], command
