@@ -17,12 +17,12 @@ import uvloop
 from cogd.bench import sender
 from cogd.bench.figures import BLOCKS, DEADLINE_S, Live, latency
 from cogd.bench.machine import on_cores, rss_mib, waited_s
+from cogd.clock import SystemClock
 from cogd.errors import BenchError
 from cogd.events import RunStopped, SourceChanged, encode
 from cogd.inferred import InferenceFields
 from cogd.runtime.daemon import Daemon
 from cogd.runtime.memory import settle
-from cogd.sources.base import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bench.sender import Group, Sent
+    from cogd.clock import Clock
     from cogd.events import Event
     from cogd.runtime.app import App
     from cogd.settings import Settings
-    from cogd.sources.base import Clock
 
 RATE_HZ = 25.0
 

@@ -14,13 +14,13 @@ import uvloop
 
 from cogd.bench.figures import BLOCKS, Figure, Tight, latency, noise
 from cogd.bench.staged import STAGES, staged
+from cogd.clock import SystemClock
 from cogd.csi.frame import Origin
 from cogd.csi.link import LinkLimits
 from cogd.events import encode
 from cogd.runtime.engine import Engine
 from cogd.runtime.memory import settle
 from cogd.sim.simulator import Scene, Simulator
-from cogd.sources.base import SystemClock
 from cogd.wire import adr018
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from cogd.runtime.health import live_health
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from cogd.clock import Clock
     from cogd.runtime.calibrator import Calibrator
     from cogd.runtime.control import Command
     from cogd.runtime.engine import Engine
     from cogd.runtime.intake import SourceIntake
     from cogd.runtime.reload import Reloader
-    from cogd.sources.base import Clock
 
 
 class Answers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 from contextlib import contextmanager
 from functools import partial
@@ -19,13 +18,13 @@ from cogd.runtime.baselines import Measured
 from cogd.runtime.worker import on_a_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from cogd.clock import Clock
     from cogd.heads.base import Reading
     from cogd.runtime.app import App
     from cogd.runtime.baselines import Baselines
     from cogd.runtime.engine import Engine
-    from cogd.sources.base import Clock
 
 MIN_WINDOWS: Final = 20
 """Fewer scores make no median that is worth keeping."""
@@ -100,7 +99,6 @@ class Calibrator:
         self._changing = False
         self._serving: dict[str, str] = {}
         self._told: set[tuple[str, str, str]] = set()
-        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self._log = structlog.get_logger()
 
     def load(self) -> None:
@@ -221,7 +219,7 @@ class Calibrator:
 
         self._engine.observers.append(hear)
         try:
-            await self._sleep(seconds)
+            await self._clock.sleep(seconds)
         finally:
             self._engine.observers.remove(hear)
         serving = {place.id: place.active.app for place in self._engine.places}

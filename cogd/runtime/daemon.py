@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 import cogd
-from cogd.beat import Beat
+from cogd.clock import Beat, SystemClock
 from cogd.csi.link import LinkLimits
 from cogd.errors import SinkError, SourceError
 from cogd.events import AppRejected, Event, RunStarted, RunStopped, RunTotals
@@ -30,17 +30,17 @@ from cogd.runtime.reload import Reloader
 from cogd.runtime.runner import Runner
 from cogd.runtime.urls import make_sink, make_sources
 from cogd.sinks.base import Totals, WatchingSink
-from cogd.sources.base import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
+    from cogd.clock import Clock
     from cogd.runtime.app import App
     from cogd.runtime.reload import Catalogue
     from cogd.runtime.trials import RejectedApp
     from cogd.settings import Settings
     from cogd.sinks.base import Sink
-    from cogd.sources.base import Clock, Source
+    from cogd.sources.base import Source
 
 _LAST_TICK_S = 0.8
 """What inference gets to finish after the stop, and the sinks after that: together with the rest less than 2 s."""
@@ -117,7 +117,6 @@ class Daemon:
         self._reason = ""
         self._missed_ticks = 0
         self._started_s = now_s
-        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def stop(self, reason: str) -> None:
         """Ask it to end within 2 s; the first reason stands."""
@@ -212,7 +211,7 @@ class Daemon:
                 intake.down(reason)
             else:
                 break
-            await self._sleep(min(_FIRST_RESTART_S * 2.0 ** min(failures - 1, 10), _MAX_RESTART_S))
+            await self._clock.sleep(min(_FIRST_RESTART_S * 2.0 ** min(failures - 1, 10), _MAX_RESTART_S))
         intake.ended()
         return None
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from cogd.clock import Clock
     from cogd.csi.frame import Frame
     from cogd.csi.link import LinkLimits
     from cogd.csi.window import WindowSpec
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from cogd.runtime.app import App, Outputs
     from cogd.runtime.place import Progress
     from cogd.runtime.runner import Answered
-    from cogd.sources.base import Clock
 
 TICK_S = 0.02
 """A tick begins no other batch after so long, half of the deadline: what arrives must be taken in, too. Apps that want

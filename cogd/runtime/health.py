@@ -15,13 +15,13 @@ from cogd.runtime.runner import INFERENCE_LIMIT_S
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cogd.clock import Clock
     from cogd.events import Level
     from cogd.runtime.app import Reproduced
     from cogd.runtime.engine import Engine
     from cogd.runtime.intake import SourceIntake
     from cogd.runtime.nodes import NodeInput
     from cogd.runtime.runner import Runner
-    from cogd.sources.base import Clock
 
 _MAX_NODES = 256
 """Nodes that are told of; an answer must not grow with what strangers send."""

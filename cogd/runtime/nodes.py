@@ -13,11 +13,11 @@ from cogd.events import LinkChanged, NodeTotals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from cogd.clock import Clock
     from cogd.csi.frame import Frame
     from cogd.csi.link import LinkLimits
     from cogd.csi.window import WindowSpec
     from cogd.runtime.place import Place
-    from cogd.sources.base import Clock
 
 MAX_NODES: Final = 4096
 """Nodes that are remembered; frames of further ones are counted and dropped. Node ids are bytes, sources are few."""

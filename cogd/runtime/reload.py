@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from cogd.bundle.verify import VerifiedBundle
+    from cogd.clock import Clock
     from cogd.runtime.app import App
     from cogd.runtime.engine import Engine
-    from cogd.sources.base import Clock
 
 GRACE_S: Final = 5.0
 """How much longer than the canary a request waits for its answer."""

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from cogd.bundle.manifest import InputSpec
     from cogd.bundle.verify import VerifiedBundle
+    from cogd.clock import Clock
     from cogd.runtime.app import App
     from cogd.runtime.engine import Engine
-    from cogd.sources.base import Clock
 
 _FILLS: Final = 2.0
 """So often the time that a window spans at its nominal rate may windows take to fill, where the canary is shorter."""

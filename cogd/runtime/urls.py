@@ -10,9 +10,10 @@ from cogd.runtime.plugins import load_plugin
 from cogd.sources.base import SourceOptions
 
 if TYPE_CHECKING:
+    from cogd.clock import Clock
     from cogd.settings import Settings
     from cogd.sinks.base import Sink
-    from cogd.sources.base import Clock, Source
+    from cogd.sources.base import Source
 
 
 def make_sources(settings: Settings, clock: Clock) -> list[tuple[Source, SplitResult]]:

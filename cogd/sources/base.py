@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl
 
+from cogd.clock import Clock, SystemClock
 from cogd.errors import SourceError
 
 if TYPE_CHECKING:
@@ -16,42 +16,6 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
     from cogd.csi.frame import Frame
-
-
-class Clock(Protocol):
-    """Where times come from; tests give their own."""
-
-    def unix_s(self) -> float:
-        """Seconds since the epoch."""
-
-    def monotonic_s(self) -> float:
-        """Seconds that never go back."""
-
-
-class SystemClock:
-    """Unix time that only moves when the system's clock was set.
-
-    It is the monotonic clock plus an offset, so that frame times are as even as the monotonic clock is. The offset is
-    taken anew when the system's clock is more than `STEP_S` away: a Pi has no clock of its own, and minutes after
-    boot its time may jump by years. Windows then begin anew, once.
-    """
-
-    STEP_S = 0.5
-
-    def __init__(self) -> None:
-        self._offset_s = time.time() - time.monotonic()
-
-    def unix_s(self) -> float:
-        """Seconds since the epoch."""
-        monotonic_s = time.monotonic()
-        offset_s = time.time() - monotonic_s
-        if abs(offset_s - self._offset_s) > self.STEP_S:
-            self._offset_s = offset_s
-        return monotonic_s + self._offset_s
-
-    def monotonic_s(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
 
 
 class Intake(Protocol):

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from cogd.beat import Beat
+from cogd.clock import Beat
 from cogd.errors import SourceError, WireError
 from cogd.sources.base import query_parameters
 from cogd.wire import snapshot
 from cogd.wire.ignored import Ignored
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
     from urllib.parse import SplitResult
 
@@ -51,7 +50,6 @@ class HttpSource:
             raise SourceError(f"source {name}: poll_s and timeout_s must be above 0")
         self._options = options
         self._freshness = snapshot.Freshness()
-        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self, intake: Intake) -> None:
         """Poll until cancelled.
@@ -86,7 +84,7 @@ class HttpSource:
                     intake.down(str(outage))
                 backoff_s = min(FIRST_BACKOFF_S * 2.0 ** min(failures, 10), outage.max_backoff_s)
                 failures += 1
-                await self._sleep(backoff_s)
+                await clock.sleep(backoff_s)
                 continue
             if not delivering:
                 delivering = True
@@ -96,7 +94,7 @@ class HttpSource:
             if missed and not failures:  # beats of an outage were not missed, but given up
                 intake.count("missed_polls", missed)
             failures = 0
-            await self._sleep(wait_s)
+            await clock.sleep(wait_s)
 
     async def _latest(self, session: aiohttp.ClientSession, intake: Intake) -> snapshot.Snapshot:
         body = await self._fetch(session)

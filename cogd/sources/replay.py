@@ -14,7 +14,6 @@ from cogd.sources.base import query_parameters
 from cogd.wire import recording
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from urllib.parse import SplitResult
 
     from cogd.sources.base import Intake, SourceOptions
@@ -68,7 +67,6 @@ class ReplaySource:
         self.path = _path(url)
         self._pace = Pace(_speed(name, url))
         self._clock = options.clock
-        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self, intake: Intake) -> None:
         """Play the file and return.
@@ -98,7 +96,7 @@ class ReplaySource:
     async def _play(self, recorded: Recorded, intake: Intake) -> None:
         wait_s = self._pace.wait_s(recorded.time_s, self._clock.monotonic_s())
         if wait_s > 0:
-            await self._sleep(wait_s)
+            await self._clock.sleep(wait_s)
         arrival_s = self._clock.monotonic_s()
         await intake.put(recording.to_frame(recorded, source=self.name, arrival_s=arrival_s))
 

@@ -13,7 +13,6 @@ from cogd.sources.base import query_parameters
 from cogd.wire import adr018
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from urllib.parse import SplitResult
 
     from cogd.sim.simulator import Chunk
@@ -32,7 +31,6 @@ class SimSource:
             raise SourceError(f"source {name}: `sim:` takes parameters behind a `?` only")
         self.name = name
         self._clock = options.clock
-        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         domain = DOMAINS.get(given.get("domain", KIT.name))
         if domain is None:
             raise SourceError(f"source {name}: there is no domain {given['domain']!r}: {', '.join(DOMAINS)}")
@@ -71,7 +69,7 @@ class SimSource:
             if self._live:
                 wait_s = started_s + packet.time_s - self._clock.monotonic_s()
                 if wait_s > 0:
-                    await self._sleep(wait_s)
+                    await self._clock.sleep(wait_s)
             datagram = adr018.decode(packet.datagram)
             if not isinstance(datagram, adr018.CsiDatagram):
                 continue

@@ -24,7 +24,8 @@ from cogd.wire.ignored import Ignored
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-    from cogd.sources.base import Clock, Intake, SourceOptions
+    from cogd.clock import Clock
+    from cogd.sources.base import Intake, SourceOptions
 
 RECEIVE_BUFFER_BYTES = 4 * 2**20
 """Asked of the kernel, which may give less: two seconds of ten nodes at 50 Hz are 0.5 MB."""

@@ -17,11 +17,12 @@ from cogd.bundle import keys
 from cogd.bundle.archive import read_archive
 from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import verify_bundle
+from cogd.clock import SystemClock
 from cogd.csi.link import LinkLimits
 from cogd.runtime.app import load_app
 from cogd.runtime.engine import Engine
 from cogd.runtime.intake import SourceIntake
-from cogd.sources.base import SourceOptions, SystemClock
+from cogd.sources.base import SourceOptions
 from cogd.sources.http import HttpSource
 from cogd.sources.replay import ReplaySource
 from cogd.sources.udp import UdpSource
@@ -61,7 +62,8 @@ class Rig:
             running.result()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await self.engine.tick()
+        while self.engine.waiting:  # a tick is limited in time; a slow machine needs several
+            await self.engine.tick()
 
     def outputs(self) -> dict[tuple[str, str], list]:
         """Inferred events by node id and app, in order: (time, values)."""

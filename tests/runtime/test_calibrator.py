@@ -28,7 +28,7 @@ class Room(Bench):
         self.baselines = Baselines(folder)
         super().__init__(*apps, run=partial(Runner, baselines=self.baselines.of), **arguments)
         self.calibrator = Calibrator(self.engine, self.baselines, self.clock)
-        self.calibrator._sleep = self.pass_by
+        self.clock.sleep = self.pass_by
         self.nodes = nodes
         self.origin = Origin.LIVE
         self.sent = 0
@@ -187,7 +187,7 @@ class TestItIsRefused:
     async def test_where_too_few_windows_came(self, room):
         r = await room()
         whole = r.pass_by
-        r.calibrator._sleep = lambda seconds: whole(COVERED * seconds - 0.5)
+        r.clock.sleep = lambda seconds: whole(COVERED * seconds - 0.5)
         assert "only 150 windows came, over 7.5" in str(await self.refused(r))
 
     async def test_where_the_node_is_slow(self, room):
@@ -197,7 +197,7 @@ class TestItIsRefused:
         async def slowly(seconds):
             await r.play(frames_of("a/1", 24, first=20, rate_hz=2.5)[: MIN_WINDOWS - 1])
 
-        r.calibrator._sleep = slowly
+        r.clock.sleep = slowly
         assert f"only {MIN_WINDOWS - 1} windows came" in str(await self.refused(r))
 
     async def test_where_something_moved(self, room):
@@ -232,7 +232,7 @@ class TestItIsRefused:
             await end.wait()
             await r.pass_by(seconds)
 
-        r.calibrator._sleep = wait
+        r.clock.sleep = wait
         first = asyncio.create_task(r.calibrator.calibrate(None, [], SECONDS))
         await begun.wait()
         for second in (r.calibrator.calibrate(None, [], SECONDS), r.calibrator.forget(None, ["a/1"])):
@@ -244,7 +244,7 @@ class TestItIsRefused:
     async def test_where_it_could_not_be_stored_nobody_has_to_wait_for_that(self, room, tmp_path):
         r = await room()
         r.baselines.path = tmp_path / "none" / "state" / FILE_NAME
-        r.calibrator._sleep = lambda seconds: pytest.fail("it was watched")
+        r.clock.sleep = lambda seconds: pytest.fail("it was watched")
         error = await self.refused(r, kind=PermissionDeniedError)
         assert "state_dir" in error.hint
 
@@ -256,14 +256,14 @@ class TestItIsRefused:
 
 async def test_whoever_gives_up_leaves_nothing_behind(room):
     r = await room()
-    r.calibrator._sleep = asyncio.sleep
+    r.clock.sleep = asyncio.sleep
     watching = asyncio.create_task(r.calibrator.calibrate(None, [], SECONDS))
     await asyncio.sleep(0)
     assert r.engine.observers
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     assert not r.engine.observers
-    r.calibrator._sleep = r.pass_by
+    r.clock.sleep = r.pass_by
     assert await r.calibrator.calibrate(None, [], SECONDS)
 
 

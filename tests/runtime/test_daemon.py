@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cogd.clock import SystemClock
 from cogd.csi.frame import Origin
 from cogd.errors import ConfigError, ModelError, PluginError, SinkError, SourceError
 from cogd.runtime import daemon as daemon_module
@@ -15,7 +16,6 @@ from cogd.runtime.engine import Engine
 from cogd.runtime.trials import RejectedApp
 from cogd.runtime.urls import make_sink, make_sources
 from cogd.settings import Settings
-from cogd.sources.base import SystemClock
 from cogd.sources.sim import SimSource
 
 from .factory import FRAMES, fake_app, frames_of
@@ -188,7 +188,7 @@ class TestASource:
         down = next(s for s in sink.named("source.state") if s.state == "down")
         assert down.reason == "ZeroDivisionError: a bug of a third party"
 
-    async def test_that_breaks_is_started_again_ever_more_slowly(self, daemon):
+    async def test_that_breaks_is_started_again_ever_more_slowly(self, daemon, monkeypatch):
         d, sink = daemon("script://crash/3#bad")
         waited = []
 
@@ -198,7 +198,7 @@ class TestASource:
                 d.stop("enough")
             await asyncio.sleep(0)
 
-        d._sleep = sleep
+        monkeypatch.setattr(SystemClock, "sleep", lambda _self, seconds: sleep(seconds))
         await asyncio.wait_for(d.run(), PATIENCE_S)
         assert waited[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
         assert sink.named("run.stopped")[0].reason == "enough"

@@ -105,9 +105,7 @@ async def server():
 
 
 def source_of(server: SensingServer, clock, **options) -> HttpSource:
-    source = HttpSource("hall", url(server.url), SourceOptions(clock=clock, **options))
-    source._sleep = clock.sleep
-    return source
+    return HttpSource("hall", url(server.url), SourceOptions(clock=clock, **options))
 
 
 # --- snapshots -----------------------------------------------------------------------------------------------

@@ -22,9 +22,7 @@ def line(time_s: float, node_id: int = 1) -> bytes:
 
 
 def source_of(text: str, clock) -> ReplaySource:
-    source = ReplaySource("tape", url(text), SourceOptions(clock=clock))
-    source._sleep = clock.sleep
-    return source
+    return ReplaySource("tape", url(text), SourceOptions(clock=clock))
 
 
 @pytest.fixture

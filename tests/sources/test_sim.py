@@ -16,9 +16,7 @@ from .conftest import running, url
 
 
 def make(text: str, clock) -> SimSource:
-    source = SimSource("sim", url(text), SourceOptions(clock=clock))
-    source._sleep = clock.sleep
-    return source
+    return SimSource("sim", url(text), SourceOptions(clock=clock))
 
 
 async def frames_of(text: str, clock, heard):
@@ -79,7 +77,7 @@ class TestASourceInRealTime:
         async def oversleep(seconds):
             await real(seconds + (10 if len(clock.slept) == 1 else 0))
 
-        source._sleep = oversleep
+        clock.sleep = oversleep
         await source.run(heard)
         assert len(clock.slept) == 2
         assert len(heard.frames) > 15
