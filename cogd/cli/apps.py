@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cogd
 from cogd.bundle.durable import storage_error
 from cogd.cli.common import add_folder_arguments
-from cogd.control import request
+from cogd.control.client import request
 from cogd.errors import ConfigError, PermissionDeniedError, RolledBackError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cogd.bundle.utc import utc_text
 from cogd.cli.apps import say
-from cogd.control import MAX_CALIBRATION_S, MIN_CALIBRATION_S, request
+from cogd.control.client import request
+from cogd.control.wire import MAX_CALIBRATION_S, MIN_CALIBRATION_S
 from cogd.errors import (
     CalibrationError,
     ConfigError,

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cogd.cli.common import add_settings_arguments, catalogue, load_all, no_app, read_settings
-from cogd.control import request
+from cogd.control.client import request
 from cogd.errors import CogdError, ControlError, NoAppError, visible
 from cogd.events import Event, HealthFailed, HealthOk, encode
 from cogd.probe import live

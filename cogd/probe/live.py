@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 import time
 
+from cogd.control.wire import MAX_ANSWER_BYTES, header
 from cogd.probe.not_quick import NotQuick, Unheard
 
 TYPE_CHECKING = False
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 5.0
 """From connecting to the end of the answer; the daemon gives its models 1 s."""
-
-MAX_ANSWER_BYTES = 1 << 20
-"""As `cogd.control`'s; a test holds them equal."""
 
 
 def prove(options: Options) -> int:
@@ -87,8 +85,3 @@ def ask(path: str, app_id: str | None) -> tuple[bool, bytes]:
         if head + b"\n" == header(healthy=healthy, size=len(lines)):
             return healthy, lines
     raise Unheard(f"{path}: the answer is not event lines")
-
-
-def header(*, healthy: bool, size: int) -> bytes:
-    """The line before `size` bytes of event lines; JSON, for other clients."""
-    return b'{"ok":true,"healthy":%s,"bytes":%d}\n' % (b"true" if healthy else b"false", size)

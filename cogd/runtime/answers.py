@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import cogd
-from cogd.runtime.control import Calibrate, Forget, ListBaselines, Reload
+from cogd.control.server import Calibrate, Forget, ListBaselines, Reload
 from cogd.runtime.health import live_health
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cogd.clock import Clock
+    from cogd.control.server import Command
     from cogd.runtime.calibrator import Calibrator
-    from cogd.runtime.control import Command
     from cogd.runtime.engine import Engine
     from cogd.runtime.intake import SourceIntake
     from cogd.runtime.reload import Reloader

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from cogd.control import MAX_CALIBRATION_S, MIN_CALIBRATION_S
+from cogd.control.wire import MAX_CALIBRATION_S, MIN_CALIBRATION_S
 from cogd.errors import CalibrationError, CogdError, NoAppError, StorageError
 from cogd.events import CalibrationDone, CalibrationFailed, CalibrationForgotten, CalibrationUnused
 from cogd.heads.base import BaselineHead

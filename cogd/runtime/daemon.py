@@ -16,13 +16,13 @@ import structlog
 
 import cogd
 from cogd.clock import Beat, SystemClock
+from cogd.control.server import ControlServer
 from cogd.csi.link import LinkLimits
 from cogd.errors import SinkError, SourceError
 from cogd.events import AppRejected, Event, RunStarted, RunStopped, RunTotals
 from cogd.runtime.answers import Answers
 from cogd.runtime.baselines import Baselines
 from cogd.runtime.calibrator import Calibrator
-from cogd.runtime.control import ControlServer
 from cogd.runtime.engine import TICK_S, Engine
 from cogd.runtime.fusion import Fusion
 from cogd.runtime.intake import SourceIntake

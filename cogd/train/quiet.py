@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from cogd.control import MAX_CALIBRATION_S, MIN_CALIBRATION_S
+from cogd.control.wire import MAX_CALIBRATION_S, MIN_CALIBRATION_S
 from cogd.errors import CalibrationError, ConfigError, TrainError
 from cogd.heads.base import Baseline, BaselineHead
 from cogd.runtime.calibrator import centre_of, too_little

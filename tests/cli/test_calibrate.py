@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.test_control import daemon  # noqa: F401
+from tests.control.test_client import daemon  # noqa: F401
 
 ONE = {
     "score": -3.25, "time": 1790000000.5, "app": "motion", "digest": "sha256:1", "node": "udp/1", "spread": 0.125,

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from cogd import control
+from cogd.control.wire import MAX_ANSWER_BYTES, header
 from cogd.probe import live
-from cogd.probe.live import header
 from tests.cli.test_verbs import wrong_golden
 
 BIN = Path(sys.executable).parent
@@ -130,7 +129,7 @@ class Impostor:
         (header(healthy=True, size=5) + b"1234", "cut short"),
         (header(healthy=True, size=5) + b"123456", "cut short"),
         (b'{"ok": true, "healthy": true, "bytes": 0}\n', "not event lines"),
-        (b"x" * (live.MAX_ANSWER_BYTES + 1), "too long"),
+        (b"x" * (MAX_ANSWER_BYTES + 1), "too long"),
         (b'{"ok":false,"code":"control","message":"bad request: x","hint":"upgrade"}\n', "bad request: x"),
     ],
 )
@@ -152,7 +151,6 @@ def test_the_answer_is_printed_as_it_comes(cogd, tmp_path):
 
 
 def test_whoever_does_not_answer_is_asked_once_and_not_waited_for_long(cogd, tmp_path, monkeypatch):
-    assert live.MAX_ANSWER_BYTES == control.MAX_ANSWER_BYTES
     monkeypatch.setattr(live, "TIMEOUT_S", 0.05)
     monkeypatch.setattr("cogd.cli.health._LEISURE_S", 0.05)
     with socket.socket(socket.AF_UNIX) as silent:

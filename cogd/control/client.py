@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from cogd.control.wire import MAX_ANSWER_BYTES
 from cogd.errors import ControlError, PermissionDeniedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-MAX_ANSWER_BYTES: Final = 1 << 20
-
-MIN_CALIBRATION_S: Final = 2.0
-MAX_CALIBRATION_S: Final = 600.0
-"""For how long the daemon watches a quiet room: `calibrate`."""
 
 
 def request(path: Path, command: Mapping[str, object], timeout_s: float) -> dict[str, Any] | None:

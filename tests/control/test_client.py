@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from cogd.control import MAX_ANSWER_BYTES, request
+from cogd.control.client import request
+from cogd.control.wire import MAX_ANSWER_BYTES
 from cogd.errors import ControlError, PermissionDeniedError
 
 STATUS = {"command": "status"}
@@ -113,7 +114,7 @@ def test_a_socket_that_may_not_be_used_is_an_error_of_its_own(daemon, tmp_path, 
             def connect(self, address):
                 raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("cogd.control.socket.socket", Forbidden)
+        monkeypatch.setattr("cogd.control.client.socket.socket", Forbidden)
     with pytest.raises(PermissionDeniedError, match="Permission denied"):
         request(path, STATUS, 5)
     monkeypatch.undo()
@@ -123,7 +124,7 @@ def test_a_socket_that_may_not_be_used_is_an_error_of_its_own(daemon, tmp_path, 
 
 def test_it_needs_nothing_but_the_standard_library():
     code = (
-        "import sys; before = set(sys.modules); import cogd.control;"
+        "import sys; before = set(sys.modules); import cogd.control.client;"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)"
         ";print('asyncio' in sys.modules)"
     )

@@ -15,15 +15,13 @@ import msgspec
 import structlog
 from msgspec import Meta
 
+from cogd.control.wire import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, header
 from cogd.errors import CogdError, ControlError
-from cogd.probe.live import header
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-MAX_REQUEST_BYTES: Final = 4096
-MAX_ANSWER_BYTES: Final = 1 << 20
 MAX_CONNECTIONS: Final = 8
 IDLE_S: Final = 5.0
 """How long a client may take to send its request, and to take its answer."""

@@ -8,9 +8,10 @@ import stat
 
 import pytest
 
+from cogd.control import server as control_module
+from cogd.control.server import MAX_CONNECTIONS, ControlServer
+from cogd.control.wire import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES
 from cogd.errors import CalibrationError, StorageError
-from cogd.runtime import control as control_module
-from cogd.runtime.control import MAX_ANSWER_BYTES, MAX_CONNECTIONS, MAX_REQUEST_BYTES, ControlServer
 
 PATIENCE_S = 10.0
 
