@@ -25,8 +25,8 @@ import numpy as np
 import onnx
 import torch
 
+from cogd.backends.base import ModelShape
 from cogd.csi.model_input import ModelInput
-from cogd.runtime.backend import ModelShape
 from cogd.train.edge import rewrite
 from cogd.train.export import difference, export_onnx, runner
 from cogd.train.nets import NETS
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cogd.runtime.backend import Session
+    from cogd.backends.base import Session
 
     Run = Callable[[], object]
 

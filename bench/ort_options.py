@@ -18,8 +18,8 @@ import numpy as np
 import onnxruntime
 
 from cogd import demo
+from cogd.backends.base import ModelShape
 from cogd.bundle.archive import read_archive_file
-from cogd.runtime.backend import ModelShape
 from cogd_ort import OrtBackend
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from cogd.csi.node import DROP_REASONS
 from cogd.csi.window import Reset
 from cogd.events import EVENTS
 from cogd.inferred import InferenceFields, WindowInfo
-from cogd.runtime.plugins import GROUPS
+from cogd.plugins import GROUPS
 from cogd.settings import PREFIX, Settings
 from cogd.train.recipe import RECIPES
 

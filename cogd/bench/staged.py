@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cogd.backends.base import Session
     from cogd.heads.base import Head, Reading
     from cogd.inferred import Context
-    from cogd.runtime.backend import Session
 
 STAGES = ("decode", "window", "prepare", "inference", "head", "encode", "engine")
 """In the order of the way, but for `engine`: what lies between them."""

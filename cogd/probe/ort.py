@@ -13,9 +13,9 @@ import os
 import sys
 from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_float, c_int, c_int64, c_size_t, c_uint32, c_void_p
 
+from cogd.backends.onnx import LOG_ERRORS_ONLY, SESSION_CONFIG, THREADS
 from cogd.errors import CogdError, ModelError
 from cogd.probe.not_quick import NotQuick
-from cogd.runtime.onnx import LOG_ERRORS_ONLY, SESSION_CONFIG, THREADS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import time
 from array import array
 
 import cogd
+from cogd.backends.onnx_file import check_self_contained
 from cogd.bundle.archive import read_archive_file
 from cogd.bundle.authentic import authenticate, bundle_digest, check_file
 from cogd.bundle.features import KNOWN_FEATURES
@@ -19,6 +20,7 @@ from cogd.bundle.regular import read_regular_file
 from cogd.bundle.semver import is_at_least
 from cogd.bundle.trust import TrustStore
 from cogd.defaults import DEMO_APPS, DEMO_KEY
+from cogd.device import device_targets
 from cogd.errors import CogdError
 from cogd.heads import rules
 from cogd.probe.facts import Facts, read_tensors
@@ -26,8 +28,6 @@ from cogd.probe.golden import golden_windows, largest_difference, prepare
 from cogd.probe.live import tell
 from cogd.probe.not_quick import NotQuick
 from cogd.probe.ort import Session
-from cogd.runtime.device import device_targets
-from cogd.runtime.onnx_file import check_self_contained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

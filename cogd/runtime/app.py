@@ -10,9 +10,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from cogd.backends.base import ModelShape
 from cogd.csi.model_input import ModelInput
 from cogd.csi.tones import SUBCARRIERS
 from cogd.csi.window import WindowSpec
+from cogd.device import device_targets
 from cogd.errors import (
     ArchitectureError,
     BundleError,
@@ -23,19 +25,17 @@ from cogd.errors import (
     RequirementError,
 )
 from cogd.events import AppInfo
-from cogd.runtime.backend import ModelShape
-from cogd.runtime.device import device_targets
-from cogd.runtime.plugins import load_plugin
+from cogd.plugins import load_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from cogd.backends.base import Backend, Session
     from cogd.bundle.manifest import InputSpec, Manifest, Variant
     from cogd.bundle.verify import VerifiedBundle
     from cogd.heads.base import Head
-    from cogd.runtime.backend import Backend, Session
 
 Outputs: TypeAlias = "Mapping[str, NDArray[np.float32]]"
 """What a model gives for a batch, by name, `[batch, ...]`."""
@@ -117,7 +117,7 @@ class App:
 
     @property
     def only_computes(self) -> bool:
-        """Whether `infer` can't hang: see `cogd.runtime.backend.Session`."""
+        """Whether `infer` can't hang: see `cogd.backends.base.Session`."""
         return self._session.only_computes
 
     def reproduce(self) -> Reproduced:

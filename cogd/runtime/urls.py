@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, urlsplit
 
 from cogd.errors import ConfigError, PluginError, SourceError
-from cogd.runtime.plugins import load_plugin
+from cogd.plugins import load_plugin
 from cogd.sources.base import SourceOptions
 
 if TYPE_CHECKING:

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 
+from cogd.backends.onnx import LOG_ERRORS_ONLY, SESSION_CONFIG, THREADS
+from cogd.backends.onnx_file import check_self_contained, has_inner_graphs
 from cogd.errors import ModelError
-from cogd.runtime.onnx import LOG_ERRORS_ONLY, SESSION_CONFIG, THREADS
-from cogd.runtime.onnx_file import check_self_contained, has_inner_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from cogd.runtime.backend import ModelShape
+    from cogd.backends.base import ModelShape
 
 __all__ = ["OrtBackend", "session_options"]
 

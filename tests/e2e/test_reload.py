@@ -15,9 +15,9 @@ import pytest
 
 from cogd import control
 from cogd.errors import ModelError
+from cogd.plugins import load_plugin
 from cogd.runtime import urls as urls_module
 from cogd.runtime.daemon import Daemon
-from cogd.runtime.plugins import load_plugin
 from cogd.settings import Settings
 from tests.runtime.catalogue import FakeCatalogue
 from tests.runtime.factory import FRAMES, fake_app

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import cogd_ort
+from cogd.backends.base import ModelShape
 from cogd.errors import ModelError
-from cogd.runtime.backend import ModelShape
 from cogd_ort import OrtBackend
-from tests.runtime.onnx_bytes import DOUBLE, FLOAT, graph, int_attribute, linear_model, model, node, tensor, value_info
+from tests.backends.onnx_bytes import DOUBLE, FLOAT, graph, int_attribute, linear_model, model, node, tensor, value_info
 
 WEIGHTS = {
     "left": np.random.default_rng(1).normal(size=(12, 5)).astype(np.float32),

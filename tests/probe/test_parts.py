@@ -24,8 +24,8 @@ from cogd.probe.golden import golden_windows, largest_difference, prepare
 from cogd.probe.not_quick import NotQuick
 from cogd.probe.options import read_words
 from cogd.settings import Settings, load_settings
+from tests.backends.onnx_bytes import linear_model
 from tests.runtime.factory import CELLS, fake_bundle, input_spec, runnable_bundle, some_windows, weights_of
-from tests.runtime.onnx_bytes import linear_model
 
 PATHS = ("apps_dir", "trust_dir", "control_socket")
 

@@ -25,10 +25,10 @@ from cogd.csi import tones
 from cogd.probe import golden, ort, quick
 from cogd.probe.not_quick import NotQuick
 from cogd.runtime import app as app_module
+from tests.backends.onnx_bytes import linear_model
 from tests.bundle.apps import installed
 from tests.bundle.factory import KEY, OTHER_KEY, revocation
 from tests.runtime.factory import COUNT, MOTION, files_of, input_spec, motion_bundle, some_windows, weights_of
-from tests.runtime.onnx_bytes import linear_model
 
 BIN = Path(sys.executable).parent
 DEAR = {

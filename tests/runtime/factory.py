@@ -15,9 +15,9 @@ from cogd.heads.count import CountHead
 from cogd.heads.motion import MotionHead
 from cogd.heads.pose import PoseHead
 from cogd.runtime.app import App, window_spec
+from tests.backends.onnx_bytes import linear_model
 from tests.bundle.factory import Made, make_bundle
 from tests.csi.factory import LLTF, make_frame
-from tests.runtime.onnx_bytes import linear_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

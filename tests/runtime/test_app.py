@@ -8,6 +8,7 @@ from cogd.csi.model_input import ModelInput
 from cogd.errors import GoldenError, ManifestError, ModelError, PluginError, RequirementError
 from cogd.runtime import app as app_module
 from cogd.runtime.app import load_app
+from tests.backends.onnx_bytes import linear_model
 
 from .factory import (
     COUNT,
@@ -21,7 +22,6 @@ from .factory import (
     some_windows,
     weights_of,
 )
-from .onnx_bytes import linear_model
 
 ORT = Variant(backend="ort", file="model.onnx", precision="fp32", targets=[])
 TOLERANCES = {"fp32": 1e-4, "int8": 0.1}

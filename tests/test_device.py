@@ -2,7 +2,7 @@ import platform
 
 import pytest
 
-from cogd.runtime.device import device_targets
+from cogd.device import device_targets
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cogd.backends.onnx_file import check_self_contained, has_inner_graphs
 from cogd.errors import ModelError
-from cogd.runtime.onnx_file import check_self_contained, has_inner_graphs
-from tests.runtime.onnx_bytes import (
+from tests.backends.onnx_bytes import (
     external_tensor,
     field,
     graph,

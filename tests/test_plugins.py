@@ -2,9 +2,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from cogd import plugins
 from cogd.errors import PluginError
-from cogd.runtime import plugins
-from cogd.runtime.plugins import GROUPS, load_plugin, plugin_names
+from cogd.plugins import GROUPS, load_plugin, plugin_names
 
 
 @pytest.fixture

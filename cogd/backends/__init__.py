@@ -1,0 +1,1 @@
+"""What runs models: the contract of backends and what they share."""
