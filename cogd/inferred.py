@@ -17,7 +17,7 @@ class WindowInfo(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         frames: how many frames, or cells, it holds.
         span_s: time from its oldest to its newest frame; of cells, from the oldest's beginning to the newest's end.
-        measured_tones: how many of the 56 tones of its newest frame were measured; the others were interpolated.
+        measured_tones: how many tones of its newest frame were measured; the others were interpolated.
     """
 
     frames: int

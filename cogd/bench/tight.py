@@ -16,6 +16,7 @@ from cogd.bench.figures import BLOCKS, Figure, Tight, latency, noise
 from cogd.bench.staged import STAGES, staged
 from cogd.clock import SystemClock
 from cogd.csi.frame import Origin
+from cogd.csi.input import input_shape
 from cogd.csi.link import LinkLimits
 from cogd.events import encode
 from cogd.runtime.engine import Engine
@@ -90,7 +91,7 @@ def bare_run(app: App, threads: int = 1, batch: int = 1) -> Callable[[], object]
     session = onnxruntime.InferenceSession(app.bundle.file(variant.file), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     rng = np.random.default_rng(0)
-    csi = rng.uniform(0.5, 1.5, size=(batch, 56, app.window.frames)).astype(np.float32)
+    csi = rng.uniform(0.5, 1.5, size=(batch, *input_shape(app.bundle.manifest.input))).astype(np.float32)
     feed = {name: csi}
     return lambda: session.run(None, feed)
 

@@ -25,6 +25,7 @@ from cogd.bundle.members import (
 )
 from cogd.bundle.semver import MAX_LENGTH, SEMVER, is_at_least
 from cogd.bundle.utc import Utc, unix_s, utc_text
+from cogd.csi.input_rules import MISLABELLED_FRAMES, MISLABELLED_LAYOUT, SUBCARRIERS
 from cogd.errors import ExpiredError, FeatureError, ManifestError, RequirementError
 
 if TYPE_CHECKING:
@@ -62,8 +63,18 @@ class Requires(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     features: Annotated[list[_Id], Meta(max_length=64)]
 
 
-class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The model's input, `[batch, subcarriers, frames]`, and how it is made.
+class InputSpec(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag_field="kind",
+    tag="csi",
+):
+    """The model's input of the kind `csi`, `[batch, subcarriers, frames]`, and how it is made.
+
+    `kind` names the kind of input and is written first; where a manifest has no such key, the kind is `csi`.
 
     Attributes:
         layout: `subcarrier_major` is that; `time_major_mislabelled_56x20` is [56, 20] filled in time order.
@@ -185,8 +196,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`bundle.json`. Only what `parse_manifest` returned is known to be consistent.
 
-    `expires` may be absent: from that time on the bundle may not be installed. So may `columns` of the input, and the
-    last four of a metric. All other keys are there.
+    `expires` may be absent: from that time on the bundle may not be installed. So may `kind` and `columns` of the
+    input, and the last four of a metric. All other keys are there.
     """
 
     format: Literal["cogd.bundle/1"]
@@ -217,6 +228,9 @@ def parse_manifest(raw: bytes) -> Manifest:
         # msgspec takes the last of two equal keys. It has refused deep nesting and odd numbers before this line.
         json.loads(raw.decode(), object_pairs_hook=_refuse_duplicates)
     except (ValueError, RecursionError) as error:  # ValueErrors: what msgspec, json and UTF-8 decoding raise
+        if isinstance(error, msgspec.ValidationError) and str(error).endswith("`$.input.kind`"):
+            hint = "update cogd: a later version may know this kind of input"
+            raise ManifestError(f"input.kind: {error}; this cogd knows `csi`", hint=hint) from error
         raise ManifestError(f"{MANIFEST_NAME}: {str(error)[:300]}") from error
     _check_times(manifest)
     _check_files(manifest.files)
@@ -334,8 +348,8 @@ def _check_files(files: list[FileEntry]) -> None:
 def _check_input(spec: InputSpec, features: list[str]) -> None:
     if spec.max_gap_s <= spec.min_gap_s:
         _fail("input.max_gap_s", "not greater than min_gap_s")
-    if spec.layout == "time_major_mislabelled_56x20" and (spec.subcarriers, spec.frames) != (56, 20):
-        _fail("input.layout", f"{spec.layout} means 56 subcarriers and 20 frames")
+    if spec.layout == MISLABELLED_LAYOUT and (spec.subcarriers, spec.frames) != (SUBCARRIERS, MISLABELLED_FRAMES):
+        _fail("input.layout", f"{spec.layout} means {SUBCARRIERS} subcarriers and {MISLABELLED_FRAMES} frames")
     if (spec.columns == "cell_median") != (CELL_MEDIAN in features):
         _fail("input.columns", f"{spec.columns!r} with the features {features}: {CELL_MEDIAN!r} names `cell_median`")
     if spec.columns == "cell_median":

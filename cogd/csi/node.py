@@ -10,12 +10,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from cogd.csi.cells import CellWindow
 from cogd.csi.link import Link, LinkLimits, LinkState, Order
 from cogd.csi.tones import select_tones
 from cogd.csi.window import Reset, Window, WindowSpec
 from cogd.errors import ToneError
+from cogd.inferred import WindowInfo
+from cogd.rounding import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +45,13 @@ class Taken(msgspec.Struct, frozen=True):
     complete: tuple[WindowSpec, ...] = ()
     link: LinkState | None = None
     resets: tuple[tuple[WindowSpec, Reset], ...] = ()
+
+
+class Ready(msgspec.Struct, frozen=True, eq=False):
+    """A complete window: where it comes from, and a view of it, float32 `[subcarriers, frames]`, newest frame last."""
+
+    info: WindowInfo
+    window: NDArray[np.float32]
 
 
 class Node:
@@ -70,6 +81,19 @@ class Node:
         self._by_rule: dict[ToneRule, list[Window]] = {}
         for window in self.windows.values():
             self._by_rule.setdefault(window.spec.tones, []).append(window)
+
+    def is_complete(self, spec: WindowSpec) -> bool:
+        """Whether the node keeps a window of this specification and it is complete."""
+        window = self.windows.get(spec)
+        return window is not None and window.complete
+
+    def ready(self, spec: WindowSpec) -> Ready:
+        """The complete window of a specification; what comes later does not change it."""
+        window = self.windows[spec]
+        info = WindowInfo(
+            frames=spec.frames, span_s=rounded(window.span_s, 1_000_000), measured_tones=window.measured_tones
+        )
+        return Ready(info, window.view())
 
     def take(self, frame: Frame) -> Taken:
         """Take one frame; frames come in the order of their arrival."""

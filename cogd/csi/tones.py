@@ -16,15 +16,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from cogd.csi.input_rules import SUBCARRIERS
 from cogd.errors import ToneError
 
 if TYPE_CHECKING:
     from cogd.csi.frame import Frame
 
 ToneRule = Literal["ht56", "first56"]
-
-SUBCARRIERS = 56
-"""How many values either rule delivers."""
 
 HT_TONES: tuple[int, ...] = (*range(-28, 0), *range(1, 29))
 """The 56 tones of a 20 MHz HT channel: what the rule `ht56` delivers, lowest frequency first."""

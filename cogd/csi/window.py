@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 
-from cogd.csi.tones import SUBCARRIERS, ToneRule
+from cogd.csi.input_rules import SUBCARRIERS
+from cogd.csi.tones import ToneRule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -173,7 +173,9 @@ _INPUT_KEYS = (
 
 def _check_input(spec: Json, features: list[str]) -> None:
     """What the proof does not depend on, but what the daemon makes windows by."""
-    exactly(spec, *_INPUT_KEYS, *({"columns"} & spec.keys()))
+    exactly(spec, *_INPUT_KEYS, *({"columns", "kind"} & spec.keys()))
+    if spec.get("kind", "csi") != "csi":
+        raise NotQuick("the kind of input")
     rate_hz, min_gap_s, max_gap_s = (_fraction(spec, key) for key in ("rate_hz", "min_gap_s", "max_gap_s"))
     if not 0 < rate_hz <= 1000 or not 0 <= min_gap_s < max_gap_s <= 60:
         raise NotQuick("the input's rate or gaps")

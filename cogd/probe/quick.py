@@ -19,6 +19,7 @@ from cogd.bundle.members import ENVELOPE_NAME, MANIFEST_NAME, size_limit
 from cogd.bundle.regular import read_regular_file
 from cogd.bundle.semver import is_at_least
 from cogd.bundle.trust import TrustStore
+from cogd.csi.input_rules import SUBCARRIERS
 from cogd.defaults import DEMO_APPS, DEMO_KEY
 from cogd.device import device_targets
 from cogd.errors import CogdError
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from cogd.probe.facts import Tensor
     from cogd.probe.options import Options
     from cogd.probe.ort import Runtime, Starting
-
-SUBCARRIERS = 56
-"""As the daemon's tones; a test holds them equal."""
 
 
 class _Verified:

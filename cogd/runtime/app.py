@@ -11,9 +11,7 @@ import safetensors
 import safetensors.numpy
 
 from cogd.backends.base import ModelShape
-from cogd.csi.model_input import ModelInput
-from cogd.csi.tones import SUBCARRIERS
-from cogd.csi.window import WindowSpec
+from cogd.csi.input import input_shape, model_input, window_spec
 from cogd.device import device_targets
 from cogd.errors import (
     ArchitectureError,
@@ -22,7 +20,6 @@ from cogd.errors import (
     ManifestError,
     ModelError,
     PluginError,
-    RequirementError,
 )
 from cogd.events import AppInfo
 from cogd.plugins import load_plugin
@@ -33,8 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.backends.base import Backend, Session
-    from cogd.bundle.manifest import InputSpec, Manifest, Variant
+    from cogd.bundle.manifest import Manifest, Variant
     from cogd.bundle.verify import VerifiedBundle
+    from cogd.csi.model_input import ModelInput
+    from cogd.csi.window import WindowSpec
     from cogd.heads.base import Head
 
 Outputs: TypeAlias = "Mapping[str, NDArray[np.float32]]"
@@ -79,7 +78,7 @@ class App:
     Attributes:
         bundle: what it is made from.
         backend: name of the backend that runs it.
-        window: the windows it wants.
+        window: the windows it wants; a key that the engine does not look into.
         head: turns outputs into events.
         golden_error: largest difference from the golden pair's output.
         golden_tolerance: the largest that is allowed.
@@ -129,7 +128,7 @@ class App:
         return _reproduce(self.bundle, self._session, self._input)
 
     def infer(self, windows: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> Outputs:
-        """Outputs by name of windows `[1..64, 56, frames]`; called by one thread at a time.
+        """Outputs by name of windows `[1..64, *input shape]`; called by one thread at a time.
 
         Raises:
             ModelError: the backend did not deliver what the manifest says. Any other exception is the backend's own.
@@ -150,10 +149,7 @@ def load_app(bundle: VerifiedBundle, min_confidence: float = 0.0) -> App:
         PluginError: the head, or every backend, is not installed.
     """
     manifest = bundle.manifest
-    if manifest.input.subcarriers != SUBCARRIERS:
-        raise RequirementError(
-            f"{manifest.id} wants {manifest.input.subcarriers} subcarriers; this cogd makes {SUBCARRIERS}"
-        )
+    window = window_spec(manifest.input)
     head_class = cast("type[Head]", load_plugin("cogd.heads", manifest.head))
     output = manifest.output
     head = head_class(output, _tensors(bundle, output.calibration) if output.calibration else {})
@@ -167,7 +163,7 @@ def load_app(bundle: VerifiedBundle, min_confidence: float = 0.0) -> App:
         return App(
             bundle,
             variant.backend,
-            window_spec(manifest.input),
+            window,
             head,
             loaded.golden_error,
             loaded.golden_tolerance,
@@ -179,12 +175,6 @@ def load_app(bundle: VerifiedBundle, min_confidence: float = 0.0) -> App:
     if len(failures) == 1:
         raise failures[0]
     raise ModelError(f"{manifest.id}: no variant can be run: " + "; ".join(str(failure) for failure in failures))
-
-
-def window_spec(spec: InputSpec) -> WindowSpec:
-    """The windows that a bundle's input describes."""
-    cell_s = 1 / spec.rate_hz if spec.columns == "cell_median" else None
-    return WindowSpec(spec.tones, spec.frames, spec.min_gap_s, spec.max_gap_s, cell_s)
 
 
 def fitting_variants(manifest: Manifest, targets: frozenset[str] | None = None) -> list[Variant]:
@@ -211,12 +201,12 @@ def load_variant(bundle: VerifiedBundle, variant: Variant) -> LoadedVariant:
         PluginError: its backend is not installed.
     """
     manifest = bundle.manifest
-    model_input = _model_input(bundle)
+    prepared_by = _model_input(bundle)
     session = _load_session(bundle, variant)
     tolerance = manifest.golden.tolerance[variant.precision]
-    reproduced = _reproduce(bundle, session, model_input)
+    reproduced = _reproduce(bundle, session, prepared_by)
     check_reproduced(manifest.id, variant.backend, reproduced.error, tolerance)
-    return LoadedVariant(variant, reproduced.error, tolerance, reproduced.took_ms, model_input, session)
+    return LoadedVariant(variant, reproduced.error, tolerance, reproduced.took_ms, prepared_by, session)
 
 
 def check_reproduced(app_id: str, backend: str, error: float, tolerance: float) -> None:
@@ -230,14 +220,14 @@ def check_reproduced(app_id: str, backend: str, error: float, tolerance: float) 
 
 
 def golden_windows(bundle: VerifiedBundle) -> NDArray[np.float32]:
-    """The golden pair's input, `[1..64, subcarriers, frames]`.
+    """The golden pair's input, `[1..64, *input shape]`.
 
     Raises:
         ManifestError: the bundle holds none that fits its manifest.
     """
     manifest = bundle.manifest
     windows = _tensors(bundle, manifest.golden.file).get("window")
-    shape = (manifest.input.subcarriers, manifest.input.frames)
+    shape = input_shape(manifest.input)
     if windows is None or windows.shape[1:] != shape or not 1 <= len(windows) <= MAX_BATCH:
         raise ManifestError(f"{manifest.golden.file} must hold `window`, 1 to {MAX_BATCH} of {shape}")
     return windows
@@ -247,7 +237,7 @@ def _load_session(bundle: VerifiedBundle, variant: Variant) -> Session:
     backend = cast("Backend", load_plugin("cogd.backends", variant.backend)())
     spec, output = bundle.manifest.input, bundle.manifest.output
     shape = ModelShape(
-        input_shape=(spec.subcarriers, spec.frames),
+        input_shape=input_shape(spec),
         outputs={tensor.name: tuple(tensor.shape) for tensor in output.tensors},
         max_batch=MAX_BATCH,
     )
@@ -256,14 +246,7 @@ def _load_session(bundle: VerifiedBundle, variant: Variant) -> Session:
 
 def _model_input(bundle: VerifiedBundle) -> ModelInput:
     spec = bundle.manifest.input
-    if spec.normaliser is None:
-        return ModelInput(spec.layout, spec.gain)
-    tensors = _tensors(bundle, spec.normaliser)
-    mean, std = tensors.get("mean"), tensors.get("std")
-    rows = (spec.subcarriers,)
-    if mean is None or std is None or mean.shape != rows or std.shape != rows or not (std > 0).all():
-        raise ManifestError(f"{spec.normaliser} must hold `mean` and positive `std` of {spec.subcarriers} values")
-    return ModelInput(spec.layout, spec.gain, mean, std)
+    return model_input(spec, None if spec.normaliser is None else _tensors(bundle, spec.normaliser))
 
 
 def _reproduce(bundle: VerifiedBundle, session: Session, model_input: ModelInput) -> Reproduced:

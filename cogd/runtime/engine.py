@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from cogd.csi.frame import Origin
 from cogd.csi.link import LinkState
 from cogd.events import AppFailed, Event, LinkChanged, WindowReset
-from cogd.inferred import WindowInfo
 from cogd.rounding import rounded
 from cogd.runtime.app import MAX_BATCH
 from cogd.runtime.nodes import Nodes
@@ -34,10 +33,10 @@ if TYPE_CHECKING:
     from cogd.clock import Clock
     from cogd.csi.frame import Frame
     from cogd.csi.link import LinkLimits
-    from cogd.csi.window import WindowSpec
     from cogd.events import Level
     from cogd.heads.base import Reading
     from cogd.runtime.app import App, Outputs
+    from cogd.runtime.nodes import InputKey
     from cogd.runtime.place import Progress
     from cogd.runtime.runner import Answered
 
@@ -95,7 +94,7 @@ class Engine:
         self._trials: list[tuple[Place, Runner]] = []
         """Places where a version stands by, and that version."""
         self.nodes = Nodes(limits, clock, believe_simulated, self._say_link)
-        self._pending: dict[WindowSpec, deque[Pending]] = {}
+        self._pending: dict[InputKey, deque[Pending]] = {}
         self._failed: dict[str, str] = {}
         self._serial = 0
         self._room = asyncio.Event()
@@ -129,13 +128,10 @@ class Engine:
             waiting = self._pending.get(spec)
             if waiting is None:  # it fills for a version that does not serve yet
                 continue
-            window = node.windows[spec]
-            info = WindowInfo(
-                frames=spec.frames, span_s=rounded(window.span_s, 1_000_000), measured_tones=window.measured_tones
-            )
+            ready = node.ready(spec)
             if not waiting:
                 self.news.set()
-            waiting.append(Pending(self._serial, frame, info, window.view()))
+            waiting.append(Pending(self._serial, frame, ready.info, ready.window))
             if len(waiting) > self._max_pending:
                 waiting.popleft()
                 self.dropped["overload"] += 1
@@ -181,7 +177,7 @@ class Engine:
             self.nodes.check_links()
 
     async def _infer(
-        self, spec: WindowSpec, waiting: deque[Pending], until: int, end_s: float, ledgers: Mapping[str, Ledger]
+        self, spec: InputKey, waiting: deque[Pending], until: int, end_s: float, ledgers: Mapping[str, Ledger]
     ) -> None:
         """Infer windows of one shape, in batches; what there is no time for waits for the next tick, or is too old."""
         given = self._give(spec, waiting, until, ledgers)
@@ -202,9 +198,7 @@ class Engine:
                 self._conclude(given, ledgers)
             given = following
 
-    def _give(
-        self, spec: WindowSpec, waiting: deque[Pending], until: int, ledgers: Mapping[str, Ledger]
-    ) -> list[_Given]:
+    def _give(self, spec: InputKey, waiting: deque[Pending], until: int, ledgers: Mapping[str, Ledger]) -> list[_Given]:
         """Give the next batch to all apps that want it; empty where nothing waits. Their threads run side by side."""
         while waiting and waiting[0].serial <= until:
             batch = _next_batch(waiting, until)
@@ -346,16 +340,16 @@ class Engine:
         old, new = place.active.app.window, place.candidate.window
         if old == new:
             return True
-        heard = [node.windows for node in self.nodes.giving()]
-        return any(windows[new].complete for windows in heard) and all(
-            windows[new].complete or not windows[old].complete for windows in heard
+        nodes = list(self.nodes.giving())
+        return any(node.is_complete(new) for node in nodes) and all(
+            node.is_complete(new) or not node.is_complete(old) for node in nodes
         )
 
     def replace(self, app_id: str) -> None:
         """Let the prepared version serve every frame from now on; the one before stands by."""
         place = self._places[app_id]
         spec = place.candidate.window if place.candidate is not None else None
-        full = [node.name for node in self.nodes.giving() if spec in node.windows and node.windows[spec].complete]
+        full = [node.name for node in self.nodes.giving() if spec is not None and node.is_complete(spec)]
         place.replace(self._serial + 1, full)
         self._fit()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cogd.csi.frame import Origin
 from cogd.csi.link import LinkState
@@ -24,6 +24,10 @@ MAX_NODES: Final = 4096
 
 _GIVING: Final = frozenset({LinkState.LIVE, LinkState.SIMULATED})
 """States of links whose frames fill windows."""
+
+
+InputKey: TypeAlias = "WindowSpec"
+"""What an app wants of a node's input. Nodes look into it; the engine only compares and hashes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Nodes:
     ) -> None:
         self._limits, self._clock = limits, clock
         self._believe_simulated, self._say_link = believe_simulated, say_link
-        self._specs: tuple[WindowSpec, ...] = ()
+        self._specs: tuple[InputKey, ...] = ()
         self.by_name: dict[str, Node] = {}
         self.heard: dict[str, Frame] = {}
 
@@ -84,7 +88,7 @@ class Nodes:
         node = self.by_name[name] = Node(name, self._specs, self._limits, believe_simulated=believe)
         return node
 
-    def want(self, specs: tuple[WindowSpec, ...]) -> None:
+    def want(self, specs: tuple[InputKey, ...]) -> None:
         """Let every node, and those to come, keep these windows and no others."""
         self._specs = specs
         for node in self.by_name.values():
@@ -133,8 +137,7 @@ class Nodes:
         found: dict[str, NodeInput] = {}
         for name, (state, age_s) in self.links().items():
             node = self.by_name[name]
-            windows = node.windows
-            full = [place.id for place in places if windows[place.active.app.window].complete]
+            full = [place.id for place in places if node.is_complete(place.active.app.window)]
             filling = [place.id for place in places if place.id not in full]
             simulated = state is LinkState.SIMULATED and self._believe_simulated(_source(name))
             believed = state is LinkState.LIVE or simulated

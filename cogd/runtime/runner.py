@@ -37,7 +37,7 @@ _REMEMBERED = 64
 
 
 class Pending(msgspec.Struct, frozen=True, eq=False):
-    """A complete window, `[56, frames]`, on its way to the next tick; `serial` numbers the accepted frames, from 1."""
+    """A complete window on its way to the next tick; `serial` numbers the accepted frames, from 1."""
 
     serial: int
     frame: Frame

@@ -21,7 +21,6 @@ from cogd.bundle.keys import save_public
 from cogd.bundle.manifest import OutputSpec, Requires, Variant
 from cogd.bundle.revocation import encode_revocation
 from cogd.bundle.trust import TrustStore
-from cogd.csi import tones
 from cogd.probe import golden, ort, quick
 from cogd.probe.not_quick import NotQuick
 from cogd.runtime import app as app_module
@@ -492,5 +491,4 @@ class TestTheInstalledProgram:
 
 
 def test_what_is_written_twice_is_the_same():
-    assert quick.SUBCARRIERS == tones.SUBCARRIERS
     assert golden.MAX_BATCH == app_module.MAX_BATCH

@@ -10,11 +10,12 @@ import safetensors.numpy
 
 from cogd.bundle.manifest import Golden, InputSpec, OutputSpec, Requires, Tensor, Variant
 from cogd.csi.frame import Origin
+from cogd.csi.input import window_spec
 from cogd.csi.model_input import ModelInput
 from cogd.heads.count import CountHead
 from cogd.heads.motion import MotionHead
 from cogd.heads.pose import PoseHead
-from cogd.runtime.app import App, window_spec
+from cogd.runtime.app import App
 from tests.backends.onnx_bytes import linear_model
 from tests.bundle.factory import Made, make_bundle
 from tests.csi.factory import LLTF, make_frame

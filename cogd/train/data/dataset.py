@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from cogd.csi.tones import SUBCARRIERS
+from cogd.csi.input_rules import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data.cut import TrackWindows
 from cogd.train.data.parallel import in_processes

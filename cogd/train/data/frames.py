@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cogd.csi.frame import Frame, Origin
+from cogd.csi.input_rules import SUBCARRIERS
 from cogd.csi.link import Link, LinkState, Order
-from cogd.csi.tones import SUBCARRIERS, select_tones
+from cogd.csi.tones import select_tones
 from cogd.errors import ToneError
 from cogd.train.data.dataset import Track
 

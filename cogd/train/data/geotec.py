@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cogd.csi.tones import SUBCARRIERS
+from cogd.csi.input_rules import SUBCARRIERS
 from cogd.errors import TrainError
 from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, named_after, refuse_other_options
 from cogd.train.data.files import npz_arrays

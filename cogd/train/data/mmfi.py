@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cogd.csi.tones import SUBCARRIERS
+from cogd.csi.input_rules import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data import cache, files, subcarriers
 from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, named_after, refuse_other_options

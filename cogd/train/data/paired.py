@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import msgspec
 import numpy as np
 
-from cogd.csi.tones import SUBCARRIERS
+from cogd.csi.input_rules import SUBCARRIERS
 from cogd.errors import TrainError
 from cogd.train.data.dataset import Dataset, Recording, Timing, Track, refuse_other_options
 from cogd.train.data.windows import DataOrigin, Windows, unknown
