@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cogd.csi.model_input import ModelInput
-from cogd.runtime.app import App, fitting_variants, load_variant
+from cogd.runtime.app import fitting_variants, load_variant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cogd.backends.base import Session
     from cogd.heads.base import Head, Reading
     from cogd.inferred import Context
+    from cogd.runtime.app import App
 
 STAGES = ("decode", "window", "prepare", "inference", "head", "encode", "engine")
 """In the order of the way, but for `engine`: what lies between them."""
@@ -69,14 +70,10 @@ def staged(app: App) -> tuple[App, dict[str, float]]:
     variant = next(v for v in fitting_variants(app.bundle.manifest) if v.backend == app.backend)
     loaded = load_variant(app.bundle, variant)
     plain = loaded.model_input
-    timed = App(
-        app.bundle,
-        app.backend,
-        app.window,
-        _TimedHead(app.head, stamps),
-        app.golden_error,
-        app.golden_tolerance,
-        _TimedInput(plain.layout, plain.gain, plain.mean, plain.std, stamps),
-        _TimedSession(loaded.session, stamps),
+    timed = replace(
+        app,
+        head=_TimedHead(app.head, stamps),
+        model_input=_TimedInput(plain.layout, plain.gain, plain.mean, plain.std, stamps),
+        session=_TimedSession(loaded.session, stamps),
     )
     return timed, stamps

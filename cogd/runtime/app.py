@@ -71,7 +71,7 @@ class LoadedVariant:
     session: Session
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class App:
     """An app that can run.
 
@@ -82,6 +82,8 @@ class App:
         head: turns outputs into events.
         golden_error: largest difference from the golden pair's output.
         golden_tolerance: the largest that is allowed.
+        model_input: makes the model's input of windows.
+        session: runs the model.
         min_confidence: events whose confidence is lower are not emitted.
         golden_ms: how long the model took for the golden input; None where that was not measured.
     """
@@ -92,8 +94,8 @@ class App:
     head: Head
     golden_error: float
     golden_tolerance: float
-    _input: ModelInput
-    _session: Session
+    model_input: ModelInput
+    session: Session
     min_confidence: float = 0.0
     golden_ms: float | None = None
 
@@ -117,7 +119,7 @@ class App:
     @property
     def only_computes(self) -> bool:
         """Whether `infer` can't hang: see `cogd.backends.base.Session`."""
-        return self._session.only_computes
+        return self.session.only_computes
 
     def reproduce(self) -> Reproduced:
         """Run the golden input once more; called by the same thread as `infer`.
@@ -125,7 +127,7 @@ class App:
         Raises:
             ManifestError: the bundle holds no golden pair that fits it. Any other exception is the backend's own.
         """
-        return _reproduce(self.bundle, self._session, self._input)
+        return _reproduce(self.bundle, self.session, self.model_input)
 
     def infer(self, windows: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> Outputs:
         """Outputs by name of windows `[1..64, *input shape]`; called by one thread at a time.
@@ -133,7 +135,7 @@ class App:
         Raises:
             ModelError: the backend did not deliver what the manifest says. Any other exception is the backend's own.
         """
-        outputs = self._session.run(self._input.prepare(windows, self._session.buffer(len(windows))))
+        outputs = self.session.run(self.model_input.prepare(windows, self.session.buffer(len(windows))))
         for tensor in self.bundle.manifest.output.tensors:
             shape = (len(windows), *tensor.shape)
             if tensor.name not in outputs or outputs[tensor.name].shape != shape:
@@ -161,16 +163,16 @@ def load_app(bundle: VerifiedBundle, min_confidence: float = 0.0) -> App:
             failures.append(failure)
             continue
         return App(
-            bundle,
-            variant.backend,
-            window,
-            head,
-            loaded.golden_error,
-            loaded.golden_tolerance,
-            loaded.model_input,
-            loaded.session,
-            min_confidence,
-            loaded.golden_ms,
+            bundle=bundle,
+            backend=variant.backend,
+            window=window,
+            head=head,
+            golden_error=loaded.golden_error,
+            golden_tolerance=loaded.golden_tolerance,
+            model_input=loaded.model_input,
+            session=loaded.session,
+            min_confidence=min_confidence,
+            golden_ms=loaded.golden_ms,
         )
     if len(failures) == 1:
         raise failures[0]

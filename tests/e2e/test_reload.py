@@ -166,7 +166,7 @@ async def test_an_update_by_the_signal_that_fails_goes_back_and_loses_nothing(ru
     start, stop = running
     run = await start()
     bad = app(version="2.0.0")
-    bad._session.spoil = not_finite
+    bad.session.spoil = not_finite
     run.catalogue.install(bad)
     os.kill(os.getpid(), signal.SIGHUP)
     await run.sink.until("app.rolled_back", 1)
@@ -190,7 +190,7 @@ async def test_update_upon_update_good_and_bad_loses_nothing(running):
         new = app(version=f"{number}.0.0", frames=FRAMES + number % 3)
         broken = ModelError("no weights") if number == 4 else None
         if number in {3, 6}:
-            new._session.spoil = not_finite
+            new.session.spoil = not_finite
         run.catalogue.install(new, broken=broken)
         outcomes.append((await run.ask("reload"))["apps"]["pose-app"]["outcome"])
     await stop(run)

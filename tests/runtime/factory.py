@@ -193,13 +193,21 @@ def fake_bundle(
 
 
 def fake_app(head: str = "pose", app_id: str | None = None, version: str = "1.2.3", **spec: object) -> App:
-    """An app whose model is `FakeSession`, found as `app._session`; `spec` changes its input."""
+    """An app whose model is `FakeSession`, found as `app.session`; `spec` changes its input."""
     wanted = input_spec(**spec)
     bundle = fake_bundle(head, app_id, version, **spec)
     window = window_spec(wanted)
     made_head = HEADS[head](OUTPUTS[head], MOTION_LINES if head == "motion" else {})
-    model_input = ModelInput(wanted.layout, wanted.gain)
-    return App(bundle, "fake", window, made_head, 0.0, 1e-4, model_input, FakeSession(head, wanted.frames))
+    return App(
+        bundle=bundle,
+        backend="fake",
+        window=window,
+        head=made_head,
+        golden_error=0.0,
+        golden_tolerance=1e-4,
+        model_input=ModelInput(wanted.layout, wanted.gain),
+        session=FakeSession(head, wanted.frames),
+    )
 
 
 def frames_of(

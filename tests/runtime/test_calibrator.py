@@ -49,7 +49,7 @@ def motion_app(scores=None, app_id="motion-app", version="1.0.0"):
     """An app whose score is what `scores` makes of how many windows came before."""
     app, windows = fake_app("motion", app_id, version, **CELLS), iter(range(1_000_000))
     if scores is not None:
-        app._session.spoil = lambda outputs: {
+        app.session.spoil = lambda outputs: {
             "motion_logits": np.float32([[scores(next(windows))] for _ in outputs["motion_logits"]])
         }
     return app

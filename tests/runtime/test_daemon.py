@@ -306,7 +306,7 @@ class TestInferenceThatHangs:
             release.wait(60)
             return outputs
 
-        app._session.spoil = hang
+        app.session.spoil = hang
         d, sink = daemon(f"script://hang/{FRAMES + 1}", apps=[app])
         running = asyncio.create_task(d.run())
         await asyncio.to_thread(begun.wait, PATIENCE_S)
@@ -326,7 +326,7 @@ class TestInferenceThatHangs:
             assert release.wait(PATIENCE_S)
             return outputs
 
-        app._session.spoil = slow
+        app.session.spoil = slow
         d, sink = daemon("script://end/10", apps=[app])
         running = asyncio.create_task(d.run())
         await sink.until("source.state", 2)

@@ -92,7 +92,7 @@ class TestEvents:
             b.clock.now_s += 0.25
             return outputs
 
-        app._session.spoil = slow
+        app.session.spoil = slow
         await b.play(frames_of("a/1", FRAMES))
         assert b.named("pose.frame")[0].latency_ms == pytest.approx(250, abs=1e-3)
 
@@ -137,7 +137,7 @@ class TestApps:
         first, second = fake_app("pose"), fake_app("count")
         b = bench(first, second)
         await b.play(interleaved(frames_of("a/1", FRAMES), frames_of("a/2", FRAMES)), every=100)
-        assert first._session.batches == second._session.batches == [2]
+        assert first.session.batches == second.session.batches == [2]
 
     async def test_of_different_inputs_each_get_their_own_windows(self, bench):
         short, long = fake_app("pose"), fake_app("count", frames=6)
@@ -160,7 +160,7 @@ class TestBatches:
         app = fake_app()
         b = bench(app)
         await b.play(frames_of("a/1", FRAMES - 1 + 150), every=1000)
-        assert app._session.batches == [64, 64, 22]
+        assert app.session.batches == [64, 64, 22]
         assert [fields.time for fields in b.named("pose.frame")] == sorted(
             fields.time for fields in b.named("pose.frame")
         )
@@ -209,7 +209,7 @@ class TestBatches:
             return outputs
 
         loop = asyncio.get_running_loop()
-        app._session.spoil = more_arrives
+        app.session.spoil = more_arrives
         await b.engine.tick()
         assert len(b.named("pose.frame")) == 1
         await b.engine.tick()
@@ -298,7 +298,7 @@ class TestAnAppThatFails:
     async def test_says_so_once_and_counts_each_window(self, bench):
         app = fake_app()
         b = bench(app)
-        app._session.spoil = self.failing()
+        app.session.spoil = self.failing()
         await b.play(frames_of("a/1", FRAMES + 4))
         failed = b.named("app.failed")
         assert [(f.app, f.backend, f.reason) for f in failed] == [
@@ -310,7 +310,7 @@ class TestAnAppThatFails:
     async def test_does_not_stop_the_others(self, bench):
         bad, good = fake_app("pose"), fake_app("count")
         b = bench(bad, good)
-        bad._session.spoil = self.failing()
+        bad.session.spoil = self.failing()
         await b.play(frames_of("a/1", FRAMES + 4))
         assert len(b.named("count")) == 5
 
@@ -318,11 +318,11 @@ class TestAnAppThatFails:
         app = fake_app()
         b = bench(app)
         frames = frames_of("a/1", FRAMES + 2)
-        app._session.spoil = self.failing()
+        app.session.spoil = self.failing()
         await b.play(frames[:FRAMES])
-        app._session.spoil = lambda outputs: outputs
+        app.session.spoil = lambda outputs: outputs
         await b.play(frames[FRAMES : FRAMES + 1])
-        app._session.spoil = self.failing()
+        app.session.spoil = self.failing()
         await b.play(frames[FRAMES + 1 :])
         assert [event.event for event in b.events if event.event in {"pose.frame", "app.failed"}] == [
             "app.failed",
@@ -334,9 +334,9 @@ class TestAnAppThatFails:
         app = fake_app()
         b = bench(app)
         frames = frames_of("a/1", FRAMES + 1)
-        app._session.spoil = self.failing("one")
+        app.session.spoil = self.failing("one")
         await b.play(frames[:FRAMES])
-        app._session.spoil = self.failing("two")
+        app.session.spoil = self.failing("two")
         await b.play(frames[FRAMES:])
         assert [f.reason for f in b.named("app.failed")] == ["RuntimeError: one", "RuntimeError: two"]
 
@@ -362,7 +362,7 @@ class TestAnAppThatFails:
     async def test_by_answering_in_another_shape_is_not_believed(self, bench, spoil):
         app = fake_app()
         b = bench(app)
-        app._session.spoil = spoil
+        app.session.spoil = spoil
         await b.play(frames_of("a/1", FRAMES))
         assert len(b.named("app.failed")) == 1
         assert not b.named("pose.frame")
@@ -380,7 +380,7 @@ class TestAnAppThatHangs:
 
     async def test_does_not_stop_the_others_and_goes_on_when_it_answers(self, bench, gate):
         stuck, fine = fake_app("pose"), fake_app("count")
-        stuck._session.spoil = lambda outputs: gate.wait() and outputs
+        stuck.session.spoil = lambda outputs: gate.wait() and outputs
         b = bench(stuck, fine)
         frames = frames_of("a/1", FRAMES + 3)
         await b.play(frames[:FRAMES])
@@ -413,7 +413,7 @@ class TestOutputThatIsNotFinite:
         app = fake_app()
         b = bench(app)
         frames = frames_of("a/1", FRAMES + 4)
-        app._session.spoil = self.spoil_rows("keypoints", [0, 3], value)
+        app.session.spoil = self.spoil_rows("keypoints", [0, 3], value)
         await b.play(frames, every=1000)
         assert [fields.time for fields in b.named("pose.frame")] == [frames[FRAMES - 1 + k].time_s for k in (1, 2, 4)]
         assert [f.reason for f in b.named("app.failed")] == ["its output is not finite"]
@@ -422,7 +422,7 @@ class TestOutputThatIsNotFinite:
     async def test_in_any_output_counts(self, bench):
         app = fake_app("count")
         b = bench(app)
-        app._session.spoil = self.spoil_rows("conf_logits", [0])
+        app.session.spoil = self.spoil_rows("conf_logits", [0])
         await b.play(frames_of("a/1", FRAMES))
         assert not b.named("count")
         assert len(b.named("app.failed")) == 1
@@ -430,7 +430,7 @@ class TestOutputThatIsNotFinite:
     async def test_leaves_the_other_rows_what_they_are_alone(self, bench):
         frames = frames_of("a/1", FRAMES + 2)
         spoilt, whole = fake_app(), fake_app()
-        spoilt._session.spoil = self.spoil_rows("keypoints", [1])
+        spoilt.session.spoil = self.spoil_rows("keypoints", [1])
         a, b = bench(spoilt), bench(whole)
         await a.play(frames, every=1000)
         await b.play(frames, every=1000)
@@ -439,7 +439,7 @@ class TestOutputThatIsNotFinite:
     async def test_is_said_once_while_it_goes_on(self, bench):
         app = fake_app()
         b = bench(app)
-        app._session.spoil = self.spoil_rows("keypoints", [0])
+        app.session.spoil = self.spoil_rows("keypoints", [0])
         await b.play(frames_of("a/1", FRAMES + 9), every=2)
         assert len(b.named("app.failed")) == 1
 
@@ -463,7 +463,7 @@ class TestAge:
             b.clock.now_s += engine_module.TICK_S
             return outputs
 
-        b.apps[0]._session.spoil = slow
+        b.apps[0].session.spoil = slow
         for frame in frames:
             b.engine.take(frame)
 
@@ -504,10 +504,10 @@ class TestAge:
         def more_arrives(outputs):
             b.clock.now_s += 1.0
             loop.call_soon_threadsafe(b.engine.take, frames[-1])
-            b.apps[0]._session.spoil = lambda outputs: outputs
+            b.apps[0].session.spoil = lambda outputs: outputs
             return outputs
 
-        b.apps[0]._session.spoil = more_arrives
+        b.apps[0].session.spoil = more_arrives
         for frame in frames[:-1]:
             b.engine.take(frame)
         await b.at(frames[-1].arrival_s)
@@ -527,12 +527,12 @@ class TestShortBatches:
             threads.append(threading.get_ident())
             return outputs
 
-        app._session.spoil = note
+        app.session.spoil = note
         return threads
 
     async def test_stay_on_the_loops_thread_once_they_are_known_to_be_short(self, bench):
         app = fake_app()
-        app._session.only_computes = True
+        app.session.only_computes = True
         threads = self.threads_of(app)
         b = bench(app)
         await b.play(frames_of("a/1", FRAMES + 30))
@@ -549,7 +549,7 @@ class TestShortBatches:
 
     async def test_that_turn_long_go_to_the_thread(self, bench, monkeypatch):
         app = fake_app()
-        app._session.only_computes = True
+        app.session.only_computes = True
         b = bench(app)
         frames = frames_of("a/1", FRAMES + 30)
         await b.play(frames[:-10])
@@ -560,11 +560,11 @@ class TestShortBatches:
 
     async def test_that_fail_are_told_as_ever(self, bench):
         app = fake_app()
-        app._session.only_computes = True
+        app.session.only_computes = True
         b = bench(app)
         frames = frames_of("a/1", FRAMES + 30)
         await b.play(frames[:-1])
-        app._session.spoil = TestAnAppThatFails.failing()
+        app.session.spoil = TestAnAppThatFails.failing()
         await b.play(frames[-1:])
         assert [f.reason for f in b.named("app.failed")] == ["RuntimeError: the device is gone"]
         assert b.engine.dropped == {"inference_failed": 1}
@@ -581,12 +581,12 @@ class TestATick:
             b.clock.now_s += engine_module.TICK_S / 2
             return outputs
 
-        app._session.spoil = slow
+        app.session.spoil = slow
         await b.engine.tick()
-        assert app._session.batches == [64, 64]
+        assert app.session.batches == [64, 64]
         assert b.engine.waiting
         await b.engine.tick()
-        assert app._session.batches == [64, 64, 64, 8]
+        assert app.session.batches == [64, 64, 64, 8]
         assert not b.engine.waiting
         assert len(b.named("pose.frame")) == 200
 

@@ -45,7 +45,7 @@ async def test_of_apps_that_work_on_live_frames_is_good(bench):
 
 async def test_of_one_app_says_nothing_of_the_others(bench):
     b = bench(fake_app("pose"), fake_app("count"))
-    b.engine.place("count-app").active.app._session.spoil = lambda outputs: {}
+    b.engine.place("count-app").active.app.session.spoil = lambda outputs: {}
     await b.play(frames_of("a/1", FRAMES))
     healthy, results, _ = await ask(b, "pose-app")
     assert (healthy, [r["fields"]["app"] for r in results]) == (True, ["pose-app"])
@@ -74,7 +74,7 @@ def broken(outputs):
 async def test_of_an_app_that_does_not_reproduce_its_golden_pair_is_bad(bench, spoil, code, message):
     b = bench(fake_app("pose"), fake_app("count"))
     await b.play(frames_of("a/1", FRAMES))
-    b.engine.place("pose-app").active.app._session.spoil = spoil
+    b.engine.place("pose-app").active.app.session.spoil = spoil
     healthy, results, _ = await ask(b)
     assert not healthy
     assert [r["event"] for r in results] == ["health.failed", "health.ok"]
@@ -84,7 +84,7 @@ async def test_of_an_app_that_does_not_reproduce_its_golden_pair_is_bad(bench, s
 async def test_of_a_model_that_hangs_is_bad_in_time_and_asking_again_piles_nothing_up(bench, monkeypatch):
     monkeypatch.setattr(health_module, "INFERENCE_LIMIT_S", 0.05)
     b, gate = bench(fake_app()), threading.Event()
-    session = b.engine.place("pose-app").active.app._session
+    session = b.engine.place("pose-app").active.app.session
     session.spoil = lambda outputs: [gate.wait(), outputs][1]
     for _ in range(3):
         healthy, results, _ = await ask(b)
@@ -121,12 +121,12 @@ async def test_no_batch_is_refused_for_a_proof(bench):
 
 async def test_a_session_is_used_by_one_thread_at_a_time(bench):
     app, gate = fake_app(), threading.Event()
-    app._session.only_computes = True
+    app.session.only_computes = True
     b = bench(app)
     await b.play(frames_of("a/1", FRAMES + 20))
     runner = b.engine.place("pose-app").active
     assert not isinstance(runner.submit([pending()]), asyncio.Future)  # batches are short, and run here
-    app._session.spoil = lambda outputs: gate.wait() and outputs
+    app.session.spoil = lambda outputs: gate.wait() and outputs
     proof = runner.prove()
     behind = runner.submit([pending()])
     assert isinstance(behind, asyncio.Future)

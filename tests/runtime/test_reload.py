@@ -199,7 +199,7 @@ class TestANewVersion:
         r.catalogue.install(fake_app("count", "z-is-read-last"))
         r.catalogue.gate.clear()
         second = asyncio.create_task(r.reloader.reload())
-        r.engine.place("pose-app").active.app._session.spoil = lambda outputs: {}
+        r.engine.place("pose-app").active.app.session.spoil = lambda outputs: {}
         r.catalogue.read_only = PermissionDeniedError("not your folder")
         await asyncio.sleep(0.05)  # the scan found the running version, and the other is loading
         await r.run(0.1)
@@ -313,7 +313,7 @@ class TestAVersionThatNeedsNoTrial:
 class TestAVersionThatFails:
     async def test_to_keep_up_with_the_tick_goes_back(self, rig):
         r, new = await rig(tick_s=0.005), new_version()
-        new._session.spoil = lambda outputs: time.sleep(0.01) or outputs
+        new.session.spoil = lambda outputs: time.sleep(0.01) or outputs
         r.catalogue.install(new)
         asked = await r.changed()
         await r.run(CANARY_S + 0.1)

@@ -33,7 +33,7 @@ BEHAVIOURS = {"good": lambda outputs: outputs, "raises": failing, "not finite": 
 
 def new_version(version="2.0.0", behaviour="good", **spec):
     app = fake_app(version=version, **spec)
-    app._session.spoil = BEHAVIOURS[behaviour]
+    app.session.spoil = BEHAVIOURS[behaviour]
     return app
 
 
@@ -167,9 +167,9 @@ class TestAnUpdate:
         update(b, second)
         await b.engine.tick()
         b.engine.settle("pose-app")
-        before = len(first._session.batches)
+        before = len(first.session.batches)
         await b.play(frames_of("a/1", 10, first=10))
-        assert len(first._session.batches) == before
+        assert len(first.session.batches) == before
         assert b.engine.place("pose-app").standby is None
 
 
@@ -201,7 +201,7 @@ class TestANewVersionThatFails:
         monkeypatch.setattr("cogd.runtime.runner.INFERENCE_LIMIT_S", 0.05)
         gate = threading.Event()
         b, stuck = bench(fake_app()), fake_app(version="2.0.0")
-        stuck._session.spoil = lambda outputs: gate.wait() and outputs
+        stuck.session.spoil = lambda outputs: gate.wait() and outputs
         try:
             frames = frames_of("a/1", 20)
             await b.play(frames[:10])
@@ -230,7 +230,7 @@ class TestANewVersionThatFails:
         b = bench(old)
         await b.play(frames_of("a/1", 10))
         update(b, new_version(behaviour="raises"))
-        old._session.spoil = not_finite
+        old.session.spoil = not_finite
         await b.play(frames_of("a/1", 5, first=10))
         assert [f.reason for f in b.named("app.failed")] == ["its output is not finite"]
         assert b.engine.dropped == {"inference_failed": 5}
