@@ -33,11 +33,18 @@ class InstalledApp:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """An app or archive that can't be used, and why."""
+class RejectedApp:
+    """A bundle that does not run, and why.
 
-    path: Path
+    Attributes:
+        path: where it lies, or the id of an app that was read and can't be loaded.
+        error: why it is refused.
+        id: the app in whose place it lies, if that can be told.
+    """
+
+    path: str
     error: CogdError
+    id: str | None = None
 
 
 def load_bundle(path: Path, trust: TrustStore, *, cogd_version: str = cogd.__version__) -> VerifiedBundle:
@@ -57,7 +64,7 @@ def load_bundle(path: Path, trust: TrustStore, *, cogd_version: str = cogd.__ver
 
 def load_apps(
     directory: Path, trust: TrustStore, *, cogd_version: str = cogd.__version__
-) -> tuple[list[InstalledApp], list[Rejected]]:
+) -> tuple[list[InstalledApp], list[RejectedApp]]:
     """Read and verify every app that is installed in `directory`.
 
     Returns:
@@ -67,7 +74,7 @@ def load_apps(
         BundleError: `directory` can't be listed. A bad app is never raised, only returned.
     """
     apps: list[InstalledApp] = []
-    rejected: list[Rejected] = []
+    rejected: list[RejectedApp] = []
     for path in (directory / name for name in app_names(directory)):
         try:
             bundle = _load_installed(path, trust, cogd_version)
@@ -77,21 +84,21 @@ def load_apps(
                 )
             apps.append(InstalledApp(bundle, read_config(path)))
         except CogdError as error:
-            rejected.append(Rejected(path, error))
+            rejected.append(RejectedApp(str(path), error, id=path.name))
     return apps, rejected
 
 
 def load_archives(
     paths: Iterable[Path], trust: TrustStore, *, cogd_version: str = cogd.__version__
-) -> tuple[list[InstalledApp], list[Rejected]]:
+) -> tuple[list[InstalledApp], list[RejectedApp]]:
     """Read and verify archives that are to be run without being installed; as `load_apps`."""
     apps: list[InstalledApp] = []
-    rejected: list[Rejected] = []
+    rejected: list[RejectedApp] = []
     for path in paths:
         try:
             apps.append(InstalledApp(load_bundle(path, trust, cogd_version=cogd_version), AppConfig()))
         except BundleError as error:
-            rejected.append(Rejected(path, error))
+            rejected.append(RejectedApp(str(path), error, id=path.stem))
     return apps, rejected
 
 

@@ -12,9 +12,9 @@ from cogd.errors import CogdError, NoAppError
 from cogd.settings import Loaded, Settings, load_settings
 
 if TYPE_CHECKING:
+    from cogd.bundle.load import RejectedApp
     from cogd.runtime.app import App
     from cogd.runtime.catalogue import AppsCatalogue
-    from cogd.runtime.trials import RejectedApp
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +87,7 @@ def catalogue(arguments: argparse.Namespace, settings: Settings) -> AppsCatalogu
 
 def load_all(apps_catalogue: AppsCatalogue, *, for_daemon: bool = False) -> tuple[list[App], list[RejectedApp]]:
     """Every app that can run, and every one that can't, with the reason; for the daemon, those that it begins with."""
-    from cogd.runtime.trials import RejectedApp
+    from cogd.bundle.load import RejectedApp
 
     bundles, rejected = apps_catalogue.scan_first() if for_daemon else apps_catalogue.scan()
     apps: list[App] = []

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     store = Store(settings.apps_dir)
     apps, rejected = load_apps(settings.apps_dir, read_trust(arguments, settings.trust_dir))
     errors: dict[str, CogdError | None] = {app.bundle.manifest.id: None for app in apps}
-    errors |= {item.path.name: item.error for item in rejected}
+    errors |= {str(item.id): item.error for item in rejected}
     rows = [_row(store, app_id, error) for app_id, error in sorted(errors.items())]
     if arguments.json:
         print(json.dumps(rows, indent=2))

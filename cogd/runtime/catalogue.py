@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import cogd
 from cogd.bundle.changes import changing
@@ -13,20 +13,80 @@ from cogd.bundle.store import Store
 from cogd.bundle.verify import verify_manifest
 from cogd.errors import CogdError, LockedError, ModelError, NoSpaceError, PermissionDeniedError, StorageError
 from cogd.runtime.app import App, load_app
-from cogd.runtime.trials import RejectedApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from cogd.bundle.load import RejectedApp
     from cogd.bundle.trust import TrustStore
     from cogd.bundle.verify import VerifiedBundle
 
 _LOCK_WAIT_S = 10.0
 
 
+class Catalogue(Protocol):
+    """The installed apps. It is called on threads.
+
+    Attributes:
+        on_trial: whether the daemon began with a version before the installed one, which has not proven itself yet.
+    """
+
+    on_trial: bool
+
+    def scan(self) -> tuple[list[VerifiedBundle], list[RejectedApp]]:
+        """What is installed, at most one bundle an app, and what is refused; trust is read anew.
+
+        Raises:
+            CogdError: the apps or the trusted keys can't be read.
+        """
+
+    def load(self, bundle: VerifiedBundle, *, trying: bool) -> App:
+        """Load an app.
+
+        Args:
+            bundle: of the app.
+            trying: another version of the app runs and stands by: this counts as a try.
+
+        Raises:
+            CogdError: it can't be run here. Any other exception is a backend's own.
+        """
+
+    def needs_trial(self, bundle: VerifiedBundle) -> bool:
+        """Whether a version has still to prove itself; not so one that was gone back to, or that has proven itself."""
+
+    def check_trust(self, bundle: VerifiedBundle) -> None:
+        """See that the signers of a bundle that runs are still trusted.
+
+        Raises:
+            BundleError: they are not.
+            CogdError: the trusted keys can't be read.
+        """
+
+    def note_proven(self, app_id: str, digest: str) -> None:
+        """Remember that a version has proven itself: the daemon may begin with it.
+
+        Raises:
+            CogdError: it can't be done.
+        """
+
+    def note_untried(self, app_id: str, digest: str) -> None:
+        """Remember that the daemon ended as it should while a version was tried: this was no fault of the version.
+
+        Raises:
+            CogdError: it can't be done.
+        """
+
+    def take_back(self, app_id: str, digest: str) -> None:
+        """Make the version before the installed one again, if `digest` still is the installed one.
+
+        Raises:
+            CogdError: it can't be done.
+        """
+
+
 class AppsCatalogue:
-    """The apps of a directory, or of archives if any are given. Implements `cogd.runtime.reload.Catalogue`."""
+    """The apps of a directory, or of archives if any are given. Implements `Catalogue`."""
 
     def __init__(
         self, directory: Path, read_trust: Callable[[], TrustStore], *, archives: Sequence[Path] | None = None
@@ -43,11 +103,10 @@ class AppsCatalogue:
         """
         trust = self._read_trust()
         if self._archives is not None:
-            apps, refused = load_archives(self._archives, trust)
+            apps, rejected = load_archives(self._archives, trust)
         else:
-            apps, refused = load_apps(self._directory, trust)
+            apps, rejected = load_apps(self._directory, trust)
         self._min_confidence = {app.bundle.manifest.id: app.config.min_confidence for app in apps}
-        rejected = [RejectedApp(str(item.path), item.error, id=item.path.stem) for item in refused]
         return [app.bundle for app in apps], rejected
 
     def scan_first(self) -> tuple[list[VerifiedBundle], list[RejectedApp]]:

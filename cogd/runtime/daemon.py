@@ -34,10 +34,10 @@ from cogd.sinks.base import Totals, WatchingSink
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cogd.bundle.load import RejectedApp
     from cogd.clock import Clock
     from cogd.runtime.app import App
-    from cogd.runtime.reload import Catalogue
-    from cogd.runtime.trials import RejectedApp
+    from cogd.runtime.catalogue import Catalogue
     from cogd.settings import Settings
     from cogd.sinks.base import Sink
     from cogd.sources.base import Source

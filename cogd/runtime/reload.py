@@ -8,21 +8,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 import structlog
 
 from cogd.errors import BundleError, CogdError, ControlError, ModelError, StorageError
 from cogd.events import AppRolledBack
-from cogd.runtime.trials import AppOutcome, Failure, Found, RejectedApp, Result, Trials
+from cogd.runtime.trials import AppOutcome, Failure, Found, Result, Trials
 from cogd.runtime.worker import on_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
+    from cogd.bundle.load import RejectedApp
     from cogd.bundle.verify import VerifiedBundle
     from cogd.clock import Clock
     from cogd.runtime.app import App
+    from cogd.runtime.catalogue import Catalogue
     from cogd.runtime.engine import Engine
 
 GRACE_S: Final = 5.0
@@ -38,66 +40,6 @@ _LAST_NOTE_LIMIT_S: Final = 0.3
 
 _T = TypeVar("_T")
 _Results = dict[str, Result]
-
-
-class Catalogue(Protocol):
-    """The installed apps. It is called on threads.
-
-    Attributes:
-        on_trial: whether the daemon began with a version before the installed one, which has not proven itself yet.
-    """
-
-    on_trial: bool
-
-    def scan(self) -> tuple[list[VerifiedBundle], list[RejectedApp]]:
-        """What is installed, at most one bundle an app, and what is refused; trust is read anew.
-
-        Raises:
-            CogdError: the apps or the trusted keys can't be read.
-        """
-
-    def load(self, bundle: VerifiedBundle, *, trying: bool) -> App:
-        """Load an app.
-
-        Args:
-            bundle: of the app.
-            trying: another version of the app runs and stands by: this counts as a try.
-
-        Raises:
-            CogdError: it can't be run here. Any other exception is a backend's own.
-        """
-
-    def needs_trial(self, bundle: VerifiedBundle) -> bool:
-        """Whether a version has still to prove itself; not so one that was gone back to, or that has proven itself."""
-
-    def check_trust(self, bundle: VerifiedBundle) -> None:
-        """See that the signers of a bundle that runs are still trusted.
-
-        Raises:
-            BundleError: they are not.
-            CogdError: the trusted keys can't be read.
-        """
-
-    def note_proven(self, app_id: str, digest: str) -> None:
-        """Remember that a version has proven itself: the daemon may begin with it.
-
-        Raises:
-            CogdError: it can't be done.
-        """
-
-    def note_untried(self, app_id: str, digest: str) -> None:
-        """Remember that the daemon ended as it should while a version was tried: this was no fault of the version.
-
-        Raises:
-            CogdError: it can't be done.
-        """
-
-    def take_back(self, app_id: str, digest: str) -> None:
-        """Make the version before the installed one again, if `digest` still is the installed one.
-
-        Raises:
-            CogdError: it can't be done.
-        """
 
 
 class Reloader:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 import structlog
 
+from cogd.bundle.load import RejectedApp
 from cogd.csi.link import MAX_RATE_HZ
 from cogd.errors import BundleError, CogdError
 from cogd.events import AppRejected, AppRemoved, AppUpdated
@@ -25,15 +26,6 @@ if TYPE_CHECKING:
 
 _FILLS: Final = 2.0
 """So often the time that a window spans at its nominal rate may windows take to fill, where the canary is shorter."""
-
-
-@dataclass(frozen=True)
-class RejectedApp:
-    """A bundle that will not run; `id` is the app in whose place it lies, if that can be told."""
-
-    path: str
-    error: CogdError
-    id: str | None = None
 
 
 class AppOutcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from cogd.errors import CogdError, NothingToRollBackError
 
 if TYPE_CHECKING:
+    from cogd.bundle.load import RejectedApp
     from cogd.bundle.verify import VerifiedBundle
     from cogd.runtime.app import App
-    from cogd.runtime.reload import RejectedApp
 
 
 class FakeCatalogue:

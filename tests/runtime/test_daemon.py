@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cogd.bundle.load import RejectedApp
 from cogd.clock import SystemClock
 from cogd.csi.frame import Origin
 from cogd.errors import ConfigError, ModelError, PluginError, SinkError, SourceError
@@ -13,7 +14,6 @@ from cogd.runtime import daemon as daemon_module
 from cogd.runtime import urls as urls_module
 from cogd.runtime.daemon import Daemon
 from cogd.runtime.engine import Engine
-from cogd.runtime.trials import RejectedApp
 from cogd.runtime.urls import make_sink, make_sources
 from cogd.settings import Settings
 from cogd.sources.sim import SimSource

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from cogd.bundle.load import RejectedApp
 from cogd.errors import (
     BundleError,
     ControlError,
@@ -20,7 +21,6 @@ from cogd.errors import (
 )
 from cogd.runtime import reload as reload_module
 from cogd.runtime.reload import Reloader
-from cogd.runtime.trials import RejectedApp
 
 from .catalogue import FakeCatalogue
 from .conftest import Bench
