@@ -98,7 +98,7 @@ def measure(idle_s: float, many_s: float) -> Result:
     say("cogd bench")
     result = bench(["--frames", "10000", "--seconds", f"{SWEEP_S:g}", "--nodes", ",".join(map(str, NODES))])
     apps = load_all(standard_catalogue())[0]
-    pose, cores = next(app for app in apps if app.head.event == "pose.frame"), split_cores()
+    pose, cores = next(app for app in apps if app.bundle.manifest.head == "pose"), split_cores()
     say(f"300 nodes, {many_s:g} s")
     many, _ = measure_live([pose], Settings(), 300, many_s, cores)
     say("the highest rate")

@@ -20,8 +20,8 @@ from cogd.cli import VERBS
 from cogd.csi.link import LinkLimits, LinkState
 from cogd.csi.node import DROP_REASONS
 from cogd.csi.window import Reset
-from cogd.events import EVENTS
-from cogd.inferred import InferenceFields, WindowInfo
+from cogd.events import InferenceFields, WindowInfo
+from cogd.events.registry import known_events
 from cogd.plugins import GROUPS
 from cogd.settings import PREFIX, Settings
 from cogd.train.recipe import RECIPES
@@ -64,11 +64,11 @@ def test_no_setting_is_documented_that_does_not_exist():
     assert mentioned - {PREFIX + key.upper() for key in Settings.model_fields} == {"COGD_CONFIG", "COGD_DATA"}
 
 
-@pytest.mark.parametrize("name", EVENTS)
-def test_every_event_and_field_is_documented(name):
+@pytest.mark.parametrize(("name", "kind"), known_events().items())
+def test_every_event_and_field_is_documented(name, kind):
     text = read("docs/events.md")
     assert f"`{name}`" in text
-    for field in EVENTS[name].__struct_fields__:
+    for field in kind.__struct_fields__:
         assert f"`{field}`" in text, f"{name}: {field} is not in docs/events.md"
 
 

@@ -19,8 +19,7 @@ from cogd.bench.figures import BLOCKS, DEADLINE_S, Live, latency
 from cogd.bench.machine import on_cores, rss_mib, waited_s
 from cogd.clock import SystemClock
 from cogd.errors import BenchError
-from cogd.events import RunStopped, SourceChanged, encode
-from cogd.inferred import InferenceFields
+from cogd.events import InferenceFields, RunStopped, SourceChanged, encode
 from cogd.runtime.daemon import Daemon
 from cogd.runtime.memory import settle
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cogd.csi.model_input import ModelInput
 from cogd.runtime.app import fitting_variants, load_variant
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.backends.base import Session
+    from cogd.events import Context, EventFields
     from cogd.heads.base import Head, Reading
-    from cogd.inferred import Context
     from cogd.runtime.app import App
 
 STAGES = ("decode", "window", "prepare", "inference", "head", "encode", "engine")
@@ -53,8 +53,9 @@ class _TimedSession:
 
 
 class _TimedHead:
+    events: ClassVar[Sequence[type[EventFields]]] = ()
+
     def __init__(self, head: Head, stamps: dict[str, float]) -> None:
-        self.event = head.event
         self._head, self._stamps = head, stamps
 
     def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:

@@ -18,7 +18,7 @@ from cogd.clock import SystemClock
 from cogd.csi.frame import Origin
 from cogd.csi.input import input_shape
 from cogd.csi.link import LinkLimits
-from cogd.events import encode
+from cogd.events import Emitter, InferenceFields, encode
 from cogd.runtime.engine import Engine
 from cogd.runtime.memory import settle
 from cogd.sim.simulator import Scene, Simulator
@@ -103,11 +103,11 @@ async def _in_turn(
     lines: list[bytes] = []
 
     def emit(event: Event) -> None:
-        if event.event == app.head.event:
+        if isinstance(event.fields, InferenceFields):
             lines.append(encode(event))
 
     clock = SystemClock()
-    engine = Engine([app], LinkLimits(), clock, emit, believe_simulated=lambda _: True, max_pending=64)
+    engine = Engine([app], LinkLimits(), clock, Emitter(clock, emit), believe_simulated=lambda _: True, max_pending=64)
     whole_s, bare_s = np.empty(frames), np.empty(frames)
     now, done = time.perf_counter, -_WARM_UP
     try:
@@ -145,14 +145,16 @@ async def _stages(app: App, frames: int) -> dict[str, float]:
     now = time.perf_counter
 
     def emit(event: Event) -> None:
-        if event.event != app.head.event:
+        if not isinstance(event.fields, InferenceFields):
             return
         started_s = now()
         lines.append(encode(event))
         stamps["encode"] = now() - started_s
 
     clock = SystemClock()
-    engine = Engine([variant_app], LinkLimits(), clock, emit, believe_simulated=lambda _: True, max_pending=64)
+    engine = Engine(
+        [variant_app], LinkLimits(), clock, Emitter(clock, emit), believe_simulated=lambda _: True, max_pending=64
+    )
     taken: list[list[float]] = []
     try:
         for time_s, datagram in datagrams():

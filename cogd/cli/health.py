@@ -5,21 +5,19 @@ What is here is the ordinary way, and the judge: `cogd.probe` hands over whateve
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from cogd.cli.common import add_settings_arguments, catalogue, load_all, no_app, read_settings
+from cogd.clock import SystemClock
 from cogd.control.client import request
 from cogd.errors import CogdError, ControlError, NoAppError, visible
-from cogd.events import Event, HealthFailed, HealthOk, encode
+from cogd.events import Emitter, HealthFailed, HealthOk, encode
 from cogd.probe import live
 from cogd.probe.not_quick import NotQuick, Unheard
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
-
-    from cogd.events import Level
 
 
 _LEISURE_S = 1.0
@@ -64,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
             way="ordinary",
             fallback_reason=reason,
         )
-        lines.append(_event("info", "health.ok", fields))
-    lines += [_event("error", "health.failed", failed) for failed in failures]
+        lines.append(_event(fields))
+    lines += [_event(failed) for failed in failures]
     return live.tell(b"".join(lines), healthy=not failures)
 
 
@@ -76,7 +74,7 @@ def _live(path: Path, app_id: str | None, fallback: NotQuick | None) -> int:
             raise fallback  # it was asked already
         healthy, lines = live.ask(str(path), app_id)
     except NotQuick as reason:
-        healthy, lines = False, _event("error", "health.failed", _unheard(path, app_id, str(reason)))
+        healthy, lines = False, _event(_unheard(path, app_id, str(reason)))
     return live.tell(lines, healthy=healthy)
 
 
@@ -98,8 +96,10 @@ def _unheard(path: Path, app_id: str | None, reason: str) -> HealthFailed:
     )
 
 
-def _event(level: Level, name: str, fields: HealthOk | HealthFailed) -> bytes:
-    return encode(Event(ts=time.time(), level=level, event=name, fields=fields))
+def _event(fields: HealthOk | HealthFailed) -> bytes:
+    lines: list[bytes] = []
+    Emitter(SystemClock(), lambda event: lines.append(encode(event))).emit(fields)
+    return lines[0]
 
 
 def _failed(app: str | None, error: CogdError, reason: str | None) -> HealthFailed:

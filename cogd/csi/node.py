@@ -18,8 +18,8 @@ from cogd.csi.link import Link, LinkLimits, LinkState, Order
 from cogd.csi.tones import select_tones
 from cogd.csi.window import Reset, Window, WindowSpec
 from cogd.errors import ToneError
-from cogd.inferred import WindowInfo
-from cogd.rounding import rounded
+from cogd.events import WindowInfo
+from cogd.events.rounding import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

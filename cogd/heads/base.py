@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
-from cogd.events import Level
-from cogd.inferred import InferenceFields
+from cogd.events import InferenceFields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,20 +15,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
-    from cogd.inferred import Context
+    from cogd.events import Context, EventFields
 
 
 class Reading(msgspec.Struct, frozen=True):
     """One event in the making. The engine adds the latency.
 
     Attributes:
-        level: of the event.
         fields: of the event.
         confidence: calibrated probability that it is right, if known; below the app's `min_confidence` it is kept back.
         score: what the baseline of a quiet room is the median of; for heads that have one.
     """
 
-    level: Level
     fields: InferenceFields
     confidence: float | None = None
     score: float | None = None
@@ -48,13 +45,16 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Head(Protocol):
-    """A plugin that turns a backend's outputs into one event's fields. Pure.
+    """A plugin that turns a backend's outputs into events' fields. Pure.
 
     A head is made by its class from the manifest's output and the calibration's tensors by name (empty if the
     bundle has none); the constructor raises `ManifestError` where they do not suit it.
+
+    Attributes:
+        events: the types of all events that it emits.
     """
 
-    event: str
+    events: ClassVar[Sequence[type[EventFields]]]
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None: ...
 

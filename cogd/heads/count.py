@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from cogd.events.inferred import CountFields, FusedCountFields
+from cogd.events.rounding import rounded
 from cogd.heads.base import Reading
 from cogd.heads.rules import count_calibration, count_classes
-from cogd.inferred import CountFields
-from cogd.rounding import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
+    from cogd.events import Context, EventFields
     from cogd.heads.platt import Line
-    from cogd.inferred import Context
 
 _PARTS = 1_000_000
 _MASS = 0.95
@@ -54,7 +54,7 @@ class CountHead:
             the calibration's `fused_slope` and `fused_offset`, None where it has none.
     """
 
-    event = "count"
+    events: ClassVar[Sequence[type[EventFields]]] = (CountFields, FusedCountFields)
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
         self.numbers = count_classes(output)
@@ -106,7 +106,7 @@ class CountHead:
             probs=[rounded(probability, _PARTS) for probability in probabilities],
             classes=self.numbers,
         )
-        return Reading("info" if known else "warn", fields, confidence)
+        return Reading(fields, confidence)
 
 
 def median(probabilities: Sequence[float]) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from cogd.events.inferred import MotionFields
+from cogd.events.rounding import rounded
 from cogd.heads.base import Reading
 from cogd.heads.rules import motion_calibration
-from cogd.inferred import MotionFields
-from cogd.rounding import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
+    from cogd.events import Context, EventFields
     from cogd.heads.base import Baseline
-    from cogd.inferred import Context
 
 _PARTS = 1_000_000
 
@@ -44,7 +44,7 @@ class MotionHead:
     share is 1 where it is not told.
     """
 
-    event = "motion"
+    events: ClassVar[Sequence[type[EventFields]]] = (MotionFields,)
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
         numbers = {name: tensor.ravel().tolist() for name, tensor in calibration.items()}
@@ -92,4 +92,4 @@ class MotionHead:
             baseline=None if baseline is None else baseline.score,
             baseline_time=None if baseline is None else baseline.time,
         )
-        return Reading("info", fields, confidence, score)
+        return Reading(fields, confidence, score)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from cogd.events.inferred import Person, PoseFields
+from cogd.events.rounding import rounded
 from cogd.heads.base import Reading
 from cogd.heads.rules import JOINT_COUNT, LOG_SCALE, RADIUS_50, pose_calibration
-from cogd.inferred import Person, PoseFields
-from cogd.rounding import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.bundle.manifest import OutputSpec
+    from cogd.events import Context, EventFields
     from cogd.heads.platt import Line
-    from cogd.inferred import Context
 
     Outputs = Mapping[str, NDArray[np.float32]]
 
@@ -36,7 +36,7 @@ class PoseHead:
     one both are null.
     """
 
-    event = "pose.frame"
+    events: ClassVar[Sequence[type[EventFields]]] = (PoseFields,)
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
         fitted = pose_calibration(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
@@ -51,7 +51,6 @@ class PoseHead:
         rows = outputs["keypoints"].astype(np.float64).round(DECIMALS).reshape(len(contexts), JOINT_COUNT, 2).tolist()
         return [
             Reading(
-                "info",
                 PoseFields(
                     **context.fields(),
                     n_persons=1,

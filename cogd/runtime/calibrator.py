@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cogd.clock import Clock
+    from cogd.events import Emitter
     from cogd.heads.base import Reading
     from cogd.runtime.app import App
     from cogd.runtime.baselines import Baselines
@@ -92,10 +93,11 @@ class Calibrator:
         engine: whose apps and nodes they are.
         baselines: where they are kept.
         clock: where times come from.
+        emitter: receives `calibration.*`.
     """
 
-    def __init__(self, engine: Engine, baselines: Baselines, clock: Clock) -> None:
-        self._engine, self._baselines, self._clock = engine, baselines, clock
+    def __init__(self, engine: Engine, baselines: Baselines, clock: Clock, emitter: Emitter) -> None:
+        self._engine, self._baselines, self._clock, self._emitter = engine, baselines, clock, emitter
         self._changing = False
         self._serving: dict[str, str] = {}
         self._told: set[tuple[str, str, str]] = set()
@@ -122,7 +124,7 @@ class Calibrator:
                 fields = CalibrationUnused(
                     app=one.app, node=one.node, digest=one.digest, serving_digest=digest, time=one.time
                 )
-                self._engine.say("calibration.unused", fields, "warn")
+                self._emitter.emit(fields)
 
     async def calibrate(self, app_id: str | None, nodes: Sequence[str], seconds: float) -> list[Measured]:
         """Watch for so long, then store a baseline for every node and app; all or none.
@@ -151,7 +153,7 @@ class Calibrator:
             self._say_failed(app_id, nodes, error)
             raise
         for one in measured:
-            self._engine.say("calibration.done", CalibrationDone(**msgspec.structs.asdict(one)))
+            self._emitter.emit(CalibrationDone(**msgspec.structs.asdict(one)))
         return measured
 
     async def forget(self, app_id: str | None, nodes: Sequence[str]) -> list[Measured]:
@@ -168,7 +170,7 @@ class Calibrator:
             await self._store([one for one in self._baselines if one not in gone])
         for one in gone:
             fields = CalibrationForgotten(app=one.app, digest=one.digest, node=one.node)
-            self._engine.say("calibration.forgotten", fields)
+            self._emitter.emit(fields)
         return gone
 
     def listed(self) -> list[dict[str, object]]:
@@ -238,7 +240,7 @@ class Calibrator:
 
     def _say_failed(self, app_id: str | None, nodes: Sequence[str], error: CogdError) -> None:
         fields = CalibrationFailed(app=app_id, nodes=list(nodes), code=error.code, reason=str(error))
-        self._engine.say("calibration.failed", fields, "warn")
+        self._emitter.emit(fields)
         self._log.warning("no baseline", code=error.code, message=str(error), hint=error.hint)
 
 

@@ -19,7 +19,7 @@ from cogd.clock import Beat, SystemClock
 from cogd.control.server import ControlServer
 from cogd.csi.link import LinkLimits
 from cogd.errors import SinkError, SourceError
-from cogd.events import AppRejected, Event, RunStarted, RunStopped, RunTotals
+from cogd.events import AppRejected, Emitter, Event, RunStarted, RunStopped, RunTotals
 from cogd.runtime.answers import Answers
 from cogd.runtime.baselines import Baselines
 from cogd.runtime.calibrator import Calibrator
@@ -82,26 +82,28 @@ class Daemon:
         simulators = {source.name for source, url in sources if url.scheme == "sim"}
         limits = LinkLimits(settings.stale_after_s, settings.absent_after_s, settings.frozen_after)
         baselines = Baselines(settings.state_dir)
+        self._emitter = Emitter(self._clock, self._emit)
         self._engine = Engine(
             apps,
             limits,
             self._clock,
-            self._emit,
+            self._emitter,
             believe_simulated=lambda source: settings.believe_simulated or source in simulators,
             max_pending=settings.max_pending,
             max_wait_s=settings.max_wait_ms / 1000,
             run=partial(Runner, baselines=baselines.of),
         )
-        self._calibrator = Calibrator(self._engine, baselines, self._clock)
+        self._calibrator = Calibrator(self._engine, baselines, self._clock, self._emitter)
         if settings.fuse_counts:
-            self._engine.observers.append(Fusion(self._engine.say).observe)
+            self._engine.observers.append(Fusion(self._emitter).observe)
         self._begin_with_trials = catalogue is not None and catalogue.on_trial
         self._reloader = Reloader(
-            self._engine, catalogue, self._clock, settings.canary_s, settings.tick_ms / 1000, rejected
+            self._engine, self._emitter, catalogue, self._clock, settings.canary_s, settings.tick_ms / 1000, rejected
         )
         now_s = self._clock.monotonic_s()
         self._sources = [
-            (source, SourceIntake(source.name, self._engine, now_s, self._sinks_have_room)) for source, _ in sources
+            (source, SourceIntake(source.name, self._engine, self._emitter, now_s, self._sinks_have_room))
+            for source, _ in sources
         ]
         answers = Answers(
             self._engine,
@@ -289,8 +291,7 @@ class Daemon:
             self._refused[sink] += 1
 
     def _say_started(self) -> None:
-        self._engine.say(
-            "run.started",
+        self._emitter.emit(
             RunStarted(
                 cogd=cogd.__version__,
                 pid=os.getpid(),
@@ -302,7 +303,7 @@ class Daemon:
         for rejected in self._rejected:
             error = rejected.error
             fields = AppRejected(path=rejected.path, code=error.code, message=str(error), hint=error.hint)
-            self._engine.say("app.rejected", fields, "error")
+            self._emitter.emit(fields)
             self._log.error("app rejected", path=rejected.path, code=error.code, message=str(error), hint=error.hint)
 
     def _run_totals(self) -> RunTotals:
@@ -331,7 +332,7 @@ class Daemon:
     async def _say_stopped(self) -> None:
         self._engine.close()
         totals = msgspec.structs.asdict(self._run_totals())
-        self._engine.say("run.stopped", RunStopped(**totals, reason=self._reason or "an internal error"))
+        self._emitter.emit(RunStopped(**totals, reason=self._reason or "an internal error"))
         await self._close_sinks()
 
     async def _close_sinks(self) -> None:

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
 
+from msgspec.structs import force_setattr
+
 from cogd.csi.frame import Origin
-from cogd.csi.link import LinkState
-from cogd.events import AppFailed, Event, LinkChanged, WindowReset
-from cogd.rounding import rounded
+from cogd.events import AppFailed, WindowReset
+from cogd.events.rounding import rounded
 from cogd.runtime.app import MAX_BATCH
 from cogd.runtime.nodes import Nodes
 from cogd.runtime.place import Ledger, Place
@@ -28,12 +29,10 @@ from cogd.runtime.runner import Pending, Runner
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import msgspec
-
     from cogd.clock import Clock
     from cogd.csi.frame import Frame
     from cogd.csi.link import LinkLimits
-    from cogd.events import Level
+    from cogd.events import Emitter
     from cogd.heads.base import Reading
     from cogd.runtime.app import App, Outputs
     from cogd.runtime.nodes import InputKey
@@ -61,7 +60,7 @@ class Engine:
         apps: what to run.
         limits: when links change their state.
         clock: where times come from.
-        emit: takes every event, in order; must not block.
+        emitter: receives every event, in order.
         believe_simulated: names of sources whose simulated frames may be inferred from.
         max_pending: windows that may wait for a tick, for each shape of input; more sheds the oldest.
         max_wait_s: a window of a live frame that is older when a tick has no time left for it is shed.
@@ -79,21 +78,21 @@ class Engine:
         apps: Sequence[App],
         limits: LinkLimits,
         clock: Clock,
-        emit: Callable[[Event], None],
+        emitter: Emitter,
         *,
         believe_simulated: Callable[[str], bool],
         max_pending: int,
         max_wait_s: float = math.inf,
         run: Callable[[App], Runner] = Runner,
     ) -> None:
-        self._clock, self._emit = clock, emit
+        self._clock, self._emitter = clock, emitter
         self._max_pending = max_pending
         self._max_wait_s = max_wait_s
         self._run = run
         self._places: dict[str, Place] = {}
         self._trials: list[tuple[Place, Runner]] = []
         """Places where a version stands by, and that version."""
-        self.nodes = Nodes(limits, clock, believe_simulated, self._say_link)
+        self.nodes = Nodes(limits, clock, believe_simulated, emitter.emit)
         self._pending: dict[InputKey, deque[Pending]] = {}
         self._failed: dict[str, str] = {}
         self._serial = 0
@@ -123,7 +122,7 @@ class Engine:
         for spec, reason in taken.resets:
             apps = [place.id for place in self._places.values() if place.active.app.window == spec]
             if apps:  # else it is of a version that does not serve, and nobody falls silent
-                self.say("window.reset", WindowReset(node=node.name, apps=apps, reason=reason.value, time=frame.time_s))
+                self._emitter.emit(WindowReset(node=node.name, apps=apps, reason=reason.value, time=frame.time_s))
         for spec in taken.complete:
             waiting = self._pending.get(spec)
             if waiting is None:  # it fills for a version that does not serve yet
@@ -272,8 +271,9 @@ class Engine:
             emitted = reading.confidence is None or reading.confidence >= app.min_confidence
             if emitted:
                 fields = reading.fields
-                fields.latency_ms = rounded(max(0.0, now_s - pending.frame.arrival_s) * 1e3, 1000)
-                self._emit(Event(ts=unix_s, level=reading.level, event=app.head.event, fields=fields))
+                latency_ms = rounded(max(0.0, now_s - pending.frame.arrival_s) * 1e3, 1000)
+                force_setattr(fields, "latency_ms", latency_ms)
+                self._emitter.emit(fields, ts=unix_s)
                 self.inferences[fields.app] += 1
             else:
                 self.dropped["below_min_confidence"] += 1
@@ -288,14 +288,7 @@ class Engine:
         self.dropped["inference_failed"] += windows
         if self._failed.get(app.id) != reason:
             self._failed[app.id] = reason
-            self.say("app.failed", AppFailed(app=app.id, backend=app.backend, reason=reason), "error")
-
-    def say(self, name: str, fields: msgspec.Struct, level: Level = "info") -> None:
-        """Emit an event that is not inferred."""
-        self._emit(Event(ts=self._clock.unix_s(), level=level, event=name, fields=fields))
-
-    def _say_link(self, fields: LinkChanged) -> None:
-        self.say("link.state", fields, "info" if fields.state == LinkState.LIVE else "warn")
+            self._emitter.emit(AppFailed(app=app.id, backend=app.backend, reason=reason))
 
     @property
     def apps(self) -> list[App]:

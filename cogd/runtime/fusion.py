@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cogd.events.inferred import CountFields, FusedCountFields
+from cogd.events.rounding import rounded
 from cogd.heads.count import CountHead, log_odds, median, p95_range
 from cogd.heads.fusion import fuse
-from cogd.inferred import CountFields, FusedCountFields
-from cogd.rounding import rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from cogd.events import Emitter
     from cogd.heads.base import Reading
     from cogd.runtime.app import App
 
@@ -54,11 +53,11 @@ class Fusion:
     last time, or one of them for the second time. That depends on the frames alone, not on when a tick fell.
 
     Args:
-        say: takes an event's name and fields.
+        emitter: receives every `count.fused`.
     """
 
-    def __init__(self, say: Callable[[str, FusedCountFields], None]) -> None:
-        self._say = say
+    def __init__(self, emitter: Emitter) -> None:
+        self._emitter = emitter
         self._rounds: dict[tuple[str, str], _Round] = {}
 
     def observe(self, reading: Reading, app: App, emitted: bool) -> None:  # noqa: FBT001
@@ -73,7 +72,7 @@ class Fusion:
             if len(self._rounds) > _MAX_ROUNDS:
                 self._rounds.pop(next(iter(self._rounds)))
         if fresh := round_.add(fields):
-            self._say("count.fused", _fused(key[1], fresh, fields, app))
+            self._emitter.emit(_fused(key[1], fresh, fields, app))
 
 
 def _fused(source: str, fresh: list[CountFields], newest: CountFields, app: App) -> FusedCountFields:

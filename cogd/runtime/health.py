@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import cogd
 from cogd.errors import CogdError, ModelError, NoAppError
-from cogd.events import Event, HealthFailed, HealthLive, HealthOk, LiveNode, LiveSource, encode
+from cogd.events import Emitter, HealthFailed, HealthLive, HealthOk, LiveNode, LiveSource, encode
 from cogd.runtime.app import check_reproduced
 from cogd.runtime.runner import INFERENCE_LIMIT_S
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cogd.clock import Clock
-    from cogd.events import Level
+    from cogd.events import Event
     from cogd.runtime.app import Reproduced
     from cogd.runtime.engine import Engine
     from cogd.runtime.intake import SourceIntake
@@ -69,10 +69,11 @@ async def live_health(
             for name, node in list(nodes.items())[:_MAX_NODES]
         },
     )
-    now_s = clock.unix_s()
-    lines = [_line(now_s, result) for result in results]
-    level: Level = "info" if healthy else "error"
-    return healthy, b"".join([*lines, encode(Event(ts=now_s, level=level, event="health.live", fields=live))])
+    events: list[Event] = []
+    emitter, now_s = Emitter(clock, events.append), clock.unix_s()
+    for fields in (*results, live):
+        emitter.emit(fields, ts=now_s)
+    return healthy, b"".join(map(encode, events))
 
 
 async def _prove(runner: Runner, proof: asyncio.Future[Reproduced]) -> HealthOk | HealthFailed:
@@ -128,9 +129,3 @@ def _failed(app_id: str | None, error: CogdError) -> HealthFailed:
     return HealthFailed(
         app=app_id, code=error.code, message=str(error), hint=error.hint, way="live", fallback_reason=None
     )
-
-
-def _line(now_s: float, result: HealthOk | HealthFailed) -> bytes:
-    if isinstance(result, HealthOk):
-        return encode(Event(ts=now_s, level="info", event="health.ok", fields=result))
-    return encode(Event(ts=now_s, level="error", event="health.failed", fields=result))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cogd.csi.frame import Frame
-    from cogd.events import Level
+    from cogd.events import Emitter
     from cogd.runtime.engine import Engine
 
 _State = Literal["up", "down", "silent", "ended"]
@@ -25,13 +25,20 @@ class SourceIntake:
     `has_room` tells whether the sinks keep up; a frame that must not be lost waits until they do.
     """
 
-    def __init__(self, name: str, engine: Engine, now_s: float, has_room: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        emitter: Emitter,
+        now_s: float,
+        has_room: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.name = name
         self.was_up = False
         self._has_room = has_room
         self._last_arrival_s = now_s
         self.counts: Counter[str] = Counter()
-        self._engine = engine
+        self._engine, self._emitter = engine, emitter
         self._state: _State | None = None
         self._reason: str | None = None
 
@@ -88,6 +95,4 @@ class SourceIntake:
             return
         self._state, self._reason = state, reason
         self.was_up = self.was_up or state == "up"
-        level: Level = "info" if state in {"up", "ended"} else "warn"
-        fields = SourceChanged(source=self.name, state=state, reason=reason)
-        self._engine.say("source.state", fields, level)
+        self._emitter.emit(SourceChanged(source=self.name, state=state, reason=reason))

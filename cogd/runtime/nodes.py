@@ -60,7 +60,7 @@ class Nodes:
         limits: when links change their state.
         clock: where times come from.
         believe_simulated: names of sources whose simulated frames may be inferred from.
-        say_link: told of a node whose link has changed, with the state before.
+        emit_link: receives an event for every change of a link.
 
     Attributes:
         by_name: the nodes, in the order in which they were first heard.
@@ -72,10 +72,10 @@ class Nodes:
         limits: LinkLimits,
         clock: Clock,
         believe_simulated: Callable[[str], bool],
-        say_link: Callable[[LinkChanged], None],
+        emit_link: Callable[[LinkChanged], None],
     ) -> None:
         self._limits, self._clock = limits, clock
-        self._believe_simulated, self._say_link = believe_simulated, say_link
+        self._believe_simulated, self._emit_link = believe_simulated, emit_link
         self._specs: tuple[InputKey, ...] = ()
         self.by_name: dict[str, Node] = {}
         self.heard: dict[str, Frame] = {}
@@ -113,7 +113,7 @@ class Nodes:
     def tell_link(self, node: Node, previous: LinkState) -> None:
         """Tell that a node's link is no longer in the state before."""
         link = node.link
-        self._say_link(
+        self._emit_link(
             LinkChanged(node=node.name, state=link.state.value, previous=previous.value, time=link.last_time_s)
         )
 

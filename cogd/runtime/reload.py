@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 import structlog
 
 from cogd.errors import BundleError, CogdError, ControlError, ModelError, StorageError
-from cogd.events import AppRolledBack
 from cogd.runtime.trials import AppOutcome, Failure, Found, Result, Trials
 from cogd.runtime.worker import on_a_thread
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from cogd.bundle.load import RejectedApp
     from cogd.bundle.verify import VerifiedBundle
     from cogd.clock import Clock
+    from cogd.events import Emitter
     from cogd.runtime.app import App
     from cogd.runtime.catalogue import Catalogue
     from cogd.runtime.engine import Engine
@@ -47,6 +47,7 @@ class Reloader:
 
     Args:
         engine: whose apps are changed, by `between_ticks` alone.
+        emitter: receives `app.*`.
         catalogue: what is installed; None: the apps of this daemon never change.
         clock: where times come from.
         canary_s: how long a new version is watched.
@@ -57,6 +58,7 @@ class Reloader:
     def __init__(
         self,
         engine: Engine,
+        emitter: Emitter,
         catalogue: Catalogue | None,
         clock: Clock,
         canary_s: float,
@@ -66,12 +68,12 @@ class Reloader:
         self._engine, self._catalogue, self._canary_s = engine, catalogue, canary_s
         self._trials = Trials(
             engine,
+            emitter,
             clock,
             canary_s,
             tick_s=tick_s,
             proven=self._note_proven,
             take_back=self._take_back,
-            give_up=self._say_rolled_back,
             rejected=rejected,
         )
         self._log = structlog.get_logger()
@@ -224,7 +226,7 @@ class Reloader:
         try:
             kept = await self._installed_goes_back(failure.to.id, failure.digests)
         finally:  # it is said even if the daemon ends meanwhile
-            self._say_rolled_back(failure, kept)
+            self._trials.emit_rolled_back(failure, kept=kept)
             reason, code = failure.reason, failure.code
             done.set_result(AppOutcome(outcome="rolled_back", version=version, reason=reason, code=code, kept=kept))
 
@@ -242,24 +244,6 @@ class Reloader:
             self._log.error("the failed version stays installed", app=app_id, code=error.code, message=str(error))
             return False
         return True
-
-    def _say_rolled_back(self, failure: Failure, kept: bool) -> None:  # noqa: FBT001
-        manifest, to = failure.bundle.manifest, failure.to.bundle
-        fields = AppRolledBack(
-            app=manifest.id,
-            version=manifest.version,
-            digest=failure.bundle.digest,
-            to_version=to.manifest.version,
-            to_digest=to.digest,
-            reason=failure.reason,
-            code=failure.code,
-            tick=failure.tick,
-            kept=kept,
-        )
-        self._engine.say("app.rolled_back", fields, "error")
-        self._log.error(
-            "went back to the version before", app=manifest.id, version=manifest.version, reason=failure.reason
-        )
 
     def _start(self, work: Coroutine[object, object, _T], group: set[asyncio.Task[object]]) -> asyncio.Task[_T]:
         """Run something that outlives whoever asked for it, until `close`."""

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogd.csi.frame import Frame
+from cogd.events import Context, WindowInfo
 from cogd.heads.base import Baseline, BaselineHead, Reading
-from cogd.inferred import Context, WindowInfo
 from cogd.runtime.worker import Worker
 
 if TYPE_CHECKING:

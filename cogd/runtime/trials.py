@@ -12,7 +12,7 @@ import structlog
 from cogd.bundle.load import RejectedApp
 from cogd.csi.link import MAX_RATE_HZ
 from cogd.errors import BundleError, CogdError
-from cogd.events import AppRejected, AppRemoved, AppUpdated
+from cogd.events import AppRejected, AppRemoved, AppRolledBack, AppUpdated
 from cogd.runtime.canary import Canary, Pace, Verdict
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cogd.bundle.manifest import InputSpec
     from cogd.bundle.verify import VerifiedBundle
     from cogd.clock import Clock
+    from cogd.events import Emitter
     from cogd.runtime.app import App
     from cogd.runtime.engine import Engine
 
@@ -119,29 +120,30 @@ class Trials:
 
     Args:
         engine: whose apps are changed.
+        emitter: receives `app.*`.
         clock: where times come from.
         canary_s: how long a new version is watched.
         tick_s: what there is time for to infer a batch.
         proven: told of every version that has proven itself.
         take_back: told of every version that failed and of the future that waits for its outcome.
-        give_up: told of every version that was given up for another; nothing is to be taken back.
         rejected: bundles of which was said already that they do not run.
     """
 
     def __init__(
         self,
         engine: Engine,
+        emitter: Emitter,
         clock: Clock,
         canary_s: float,
         *,
         tick_s: float,
         proven: Callable[[App], None],
         take_back: Callable[[Failure, asyncio.Future[AppOutcome]], None],
-        give_up: Callable[[Failure, bool], None],
         rejected: Iterable[RejectedApp],
     ) -> None:
-        self._engine, self._clock, self._canary_s, self._tick_s = engine, clock, canary_s, tick_s
-        self._proven, self._take_back, self._give_up = proven, take_back, give_up
+        self._engine, self._emitter, self._clock = engine, emitter, clock
+        self._canary_s, self._tick_s = canary_s, tick_s
+        self._proven, self._take_back = proven, take_back
         self._told = {(item.path, str(item.error)) for item in rejected}
         self._trials: dict[str, _Trial] = {}
         self._log = structlog.get_logger()
@@ -266,7 +268,7 @@ class Trials:
 
     def _abandon(self, trial: _Trial, reason: str, *, kept: bool) -> None:
         """Go back from a version in whose place another was installed before it had proven itself."""
-        self._give_up(self._revert(trial, reason), kept)
+        self.emit_rolled_back(self._revert(trial, reason), kept=kept)
         trial.done.set_result(AppOutcome(outcome="rolled_back", version=trial.version, reason=reason, kept=kept))
 
     def _revert(self, trial: _Trial, reason: str) -> Failure:
@@ -296,8 +298,27 @@ class Trials:
         self._engine.remove(app.id)
         if (trial := self._trials.pop(app.id, None)) is not None:
             trial.done.set_result(outcome)
-        self._engine.say("app.removed", AppRemoved(app=app.id, version=version, digest=digest, reason=reason), "warn")
+        self._emitter.emit(AppRemoved(app=app.id, version=version, digest=digest, reason=reason))
         return _now(outcome)
+
+    def emit_rolled_back(self, failure: Failure, *, kept: bool) -> None:
+        """Report that a version failed, and whether the installed version went back too."""
+        manifest, to = failure.bundle.manifest, failure.to.bundle
+        fields = AppRolledBack(
+            app=manifest.id,
+            version=manifest.version,
+            digest=failure.bundle.digest,
+            to_version=to.manifest.version,
+            to_digest=to.digest,
+            reason=failure.reason,
+            code=failure.code,
+            tick=failure.tick,
+            kept=kept,
+        )
+        self._emitter.emit(fields)
+        self._log.error(
+            "went back to the version before", app=manifest.id, version=manifest.version, reason=failure.reason
+        )
 
     def _say_updated(self, app: App, previous: App | None, canary_s: float) -> None:
         fields = AppUpdated(
@@ -310,7 +331,7 @@ class Trials:
             tick=self._next_tick,
             canary_s=canary_s,
         )
-        self._engine.say("app.updated", fields)
+        self._emitter.emit(fields)
 
     def _say_rejected(self, item: RejectedApp, told: set[tuple[str, str]]) -> None:
         """Say why a bundle does not run, unless it was said when it was last looked at."""
@@ -318,7 +339,7 @@ class Trials:
         self._told.add(what)
         if what not in told:
             fields = AppRejected(path=item.path, code=error.code, message=str(error), hint=error.hint)
-            self._engine.say("app.rejected", fields, "error")
+            self._emitter.emit(fields)
             self._log.error("app rejected", path=item.path, code=error.code, message=str(error), hint=error.hint)
 
     @property

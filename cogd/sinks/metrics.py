@@ -22,7 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 import cogd
 from cogd.csi.link import LinkState
 from cogd.errors import ConfigError
-from cogd.inferred import InferenceFields
+from cogd.events import InferenceFields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

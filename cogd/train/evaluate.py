@@ -9,9 +9,9 @@ import numpy as np
 
 from cogd.bundle.manifest import DataSource, Metric
 from cogd.errors import TrainError
+from cogd.events import Context, WindowInfo
 from cogd.heads.base import BaselineHead
 from cogd.heads.count import CountHead
-from cogd.inferred import Context, WindowInfo
 from cogd.runtime.app import MAX_BATCH
 from cogd.runtime.fusion import FRESH_S
 from cogd.train.data.dataset import cut_windows

@@ -19,6 +19,7 @@ from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import verify_bundle
 from cogd.clock import SystemClock
 from cogd.csi.link import LinkLimits
+from cogd.events import Emitter
 from cogd.runtime.app import load_app
 from cogd.runtime.engine import Engine
 from cogd.runtime.intake import SourceIntake
@@ -46,10 +47,11 @@ class Rig:
     @classmethod
     def of(cls, apps, source_name) -> Rig:
         clock, events = SystemClock(), []
+        emitter = Emitter(clock, events.append)
         engine = Engine(
-            apps, LinkLimits(1e6, 1e6, 10), clock, events.append, believe_simulated=lambda _: False, max_pending=65536
+            apps, LinkLimits(1e6, 1e6, 10), clock, emitter, believe_simulated=lambda _: False, max_pending=65536
         )
-        return cls(engine, SourceIntake(source_name, engine, clock.monotonic_s()), events)
+        return cls(engine, SourceIntake(source_name, engine, emitter, clock.monotonic_s()), events)
 
     async def until_done(self, source, done) -> None:
         """Run the source and the tick until the condition holds."""

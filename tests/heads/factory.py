@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from cogd.bundle.manifest import OutputSpec, Tensor
-from cogd.inferred import Context, WindowInfo
+from cogd.events import Context, WindowInfo
 
 POSE = OutputSpec(
     tensors=[Tensor(name="keypoints", shape=[34])],

@@ -61,8 +61,13 @@ class TestProbabilities:
         head = CountHead(count_output((0, 1)), {})
         outputs = {"count_logits": np.float32([[0, 1, 9, 0], [0, 1, -9, 0]]), "conf_logits": np.zeros((2, 1))}
         unlike, like = head.read(outputs, contexts(2))
-        assert (unlike.fields.raw_count, unlike.fields.low_confidence, unlike.level) == (None, True, "warn")
-        assert (like.fields.raw_count, like.fields.low_confidence, like.level) == (1, False, "info")
+        assert (unlike.fields.raw_count, unlike.fields.low_confidence, unlike.fields.event_level()) == (
+            None,
+            True,
+            "warn",
+        )
+        assert (like.fields.raw_count, like.fields.low_confidence) == (1, False)
+        assert (unlike.fields.event_level(), like.fields.event_level()) == ("warn", "info")
         assert unlike.fields.count == like.fields.count == 1
         assert unlike.fields.probs == like.fields.probs
 

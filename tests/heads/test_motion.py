@@ -78,7 +78,7 @@ class TestAnEvent:
         assert [reading.fields.moving for reading in readings] == [False, True]
         for reading, context in zip(readings, contexts(2), strict=True):
             assert {name: getattr(reading.fields, name) for name in shared_fields(context)} == shared_fields(context)
-            assert reading.level == "info"
+            assert reading.fields.event_level() == "info"
 
     def test_gives_the_score_that_a_baseline_is_made_of(self):
         assert [reading.score for reading in HEAD.read(logits(-1.5, 2.5), contexts(2))] == [-1.5, 2.5]

@@ -29,7 +29,7 @@ def test_each_row_becomes_one_reading_with_its_own_context():
         fields = reading.fields
         np.testing.assert_allclose(np.ravel(fields.persons[0].keypoints), row, atol=5e-7)
         assert {name: getattr(fields, name) for name in shared_fields(context)} == shared_fields(context)
-        assert reading.level == "info"
+        assert reading.fields.event_level() == "info"
 
 
 def test_one_skeleton_is_told_and_its_confidence_is_null():

@@ -1,6 +1,7 @@
 import pytest
 
 from cogd.csi.link import LinkLimits
+from cogd.events import Emitter
 from cogd.runtime.engine import Engine
 from tests.sources.conftest import FakeClock
 
@@ -13,11 +14,12 @@ class Bench:
         self.clock.now_s = 100.0
         self.events = []
         self.apps = apps
+        self.emitter = Emitter(self.clock, self.events.append)
         self.engine = Engine(
             apps,
             limits or LinkLimits(stale_after_s=2.0, absent_after_s=10.0, frozen_after=5),
             self.clock,
-            self.events.append,
+            self.emitter,
             believe_simulated=believe,
             max_pending=max_pending,
             **more,

@@ -27,7 +27,7 @@ class Room(Bench):
     def __init__(self, folder, *apps, nodes=("a/1",), **arguments):
         self.baselines = Baselines(folder)
         super().__init__(*apps, run=partial(Runner, baselines=self.baselines.of), **arguments)
-        self.calibrator = Calibrator(self.engine, self.baselines, self.clock)
+        self.calibrator = Calibrator(self.engine, self.baselines, self.clock, self.emitter)
         self.clock.sleep = self.pass_by
         self.nodes = nodes
         self.origin = Origin.LIVE

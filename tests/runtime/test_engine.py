@@ -12,6 +12,7 @@ from cogd.csi.frame import Origin
 from cogd.csi.model_input import ModelInput
 from cogd.csi.tones import select_tones
 from cogd.events import encode
+from cogd.events.inferred import PoseFields
 from cogd.runtime import engine as engine_module
 
 from .conftest import Bench
@@ -342,7 +343,7 @@ class TestAnAppThatFails:
 
     async def test_in_its_head_does_not_stop_the_others(self, bench):
         class BrokenHead:
-            event = "pose.frame"
+            events = (PoseFields,)
 
             def read(self, outputs, contexts):
                 raise IndexError("no such joint")

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from cogd.csi.frame import Origin
 from cogd.csi.link import LinkLimits
-from cogd.events import Event, encode
+from cogd.events import Emitter, Event, WindowInfo, encode
+from cogd.events.inferred import CountFields, PoseFields
 from cogd.heads.base import Reading
 from cogd.heads.count import CountHead
 from cogd.heads.fusion import fuse
-from cogd.inferred import CountFields, PoseFields, WindowInfo
 from cogd.runtime.engine import Engine
 from cogd.runtime.fusion import FRESH_S, Fusion
 from tests.sources.conftest import FakeClock
@@ -38,14 +38,14 @@ class Heard:
     def __init__(self, app=None):
         self.app = app or fake_app("count")
         self.said = []
-        self.fusion = Fusion(lambda name, fields: self.said.append((name, fields)))
+        self.fusion = Fusion(Emitter(FakeClock(), self.said.append))
 
     def hear(self, *counts: CountFields, emitted=True) -> list:
         """Returns what was said of them."""
         before = len(self.said)
         for fields in counts:
-            self.fusion.observe(Reading("info", fields, fields.confidence), self.app, emitted)
-        return [fields for _, fields in self.said[before:]]
+            self.fusion.observe(Reading(fields, fields.confidence), self.app, emitted)
+        return [event.fields for event in self.said[before:]]
 
 
 class TestItIsSaid:
@@ -105,7 +105,7 @@ class TestItIsSaid:
             persons=[],
         )
         for _ in range(3):
-            h.fusion.observe(Reading("info", fields), pose, True)
+            h.fusion.observe(Reading(fields), pose, True)
         assert not h.fusion._rounds
 
     def test_of_the_last_sources_and_bundles_alone(self):
@@ -152,15 +152,16 @@ class TestItSays:
 def play(frames, every: list[int]) -> list[bytes]:
     """The events of an engine with a fusion, with a tick after so many frames each; without what a tick decides."""
     clock, events = FakeClock(), []
+    emitter = Emitter(clock, events.append)
     engine = Engine(
         [fake_app("count")],
         LinkLimits(),
         clock,
-        events.append,
+        emitter,
         believe_simulated=lambda source: False,
         max_pending=4096,
     )
-    engine.observers.append(Fusion(engine.say).observe)
+    engine.observers.append(Fusion(emitter).observe)
 
     async def run() -> None:
         left = iter(every)

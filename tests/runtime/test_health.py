@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cogd.csi.frame import Origin
-from cogd.inferred import WindowInfo
+from cogd.events import WindowInfo
 from cogd.runtime import health as health_module
 from cogd.runtime.health import live_health
 from cogd.runtime.intake import SourceIntake
@@ -143,7 +143,7 @@ def pending() -> Pending:
 
 async def test_where_no_frames_are_inferred_from_is_bad_and_says_why(bench):
     b = bench(fake_app())
-    loud, shy, gone = (SourceIntake(name, b.engine, 0.0) for name in ("loud", "shy", "gone"))
+    loud, shy, gone = (SourceIntake(name, b.engine, b.emitter, 0.0) for name in ("loud", "shy", "gone"))
     gone.down("connection refused")
     healthy, results, live = await ask(b, intakes=[loud, shy, gone])
     assert (healthy, results[0]["event"]) == (False, "health.ok")

@@ -12,7 +12,7 @@ def b(bench):
 
 @pytest.fixture
 def intake(b):
-    return SourceIntake("a", b.engine, now_s=100.0)
+    return SourceIntake("a", b.engine, b.emitter, now_s=100.0)
 
 
 def states(b) -> list[str]:

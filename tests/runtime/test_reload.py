@@ -39,7 +39,7 @@ class Rig(Bench):
     def __init__(self, *apps, rejected=(), catalogue=None, tick_s=TICK_S, rate_hz=RATE_HZ):
         super().__init__(*apps)
         self.catalogue = catalogue or FakeCatalogue(*apps)
-        self.reloader = Reloader(self.engine, self.catalogue, self.clock, CANARY_S, tick_s, rejected)
+        self.reloader = Reloader(self.engine, self.emitter, self.catalogue, self.clock, CANARY_S, tick_s, rejected)
         self._rate_hz = rate_hz
         firsts = itertools.count(step=100)
         self._frames = (frame for first in firsts for frame in frames_of("a/1", 100, first=first, rate_hz=rate_hz))
@@ -640,7 +640,7 @@ class TestAReload:
 
     async def test_without_a_catalogue_is_refused(self, bench):
         b = bench(fake_app())
-        reloader = Reloader(b.engine, None, b.clock, CANARY_S, TICK_S)
+        reloader = Reloader(b.engine, b.emitter, None, b.clock, CANARY_S, TICK_S)
         with pytest.raises(ControlError, match="never change"):
             await reloader.reload()
         reloader.request()

@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -69,7 +70,7 @@ async def test_events_are_counted_by_name(sink):
 async def test_latency_goes_into_buckets_around_the_deadline(sink, inferred):
     sink.open()
     for latency_ms in (0.2, 39.0, 41.0, 5000.0):
-        inferred.fields.latency_ms = latency_ms
+        inferred.fields = msgspec.structs.replace(inferred.fields, latency_ms=latency_ms)
         sink.put(inferred)
     samples = await scraped(sink)
     app = inferred.fields.app

@@ -6,9 +6,11 @@ those keeps working; where a published field can't be known here it is null.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
+
+from cogd.events.base import EventFields, Level
 
 
 class WindowInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +27,7 @@ class WindowInfo(msgspec.Struct, frozen=True, kw_only=True):
     measured_tones: int
 
 
-class Context(msgspec.Struct, kw_only=True):
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """Where an inferred event comes from.
 
     Attributes:
@@ -55,7 +57,7 @@ class Context(msgspec.Struct, kw_only=True):
         return msgspec.structs.asdict(self)
 
 
-class InferenceFields(Context, kw_only=True):
+class InferenceFields(Context, EventFields, frozen=True, kw_only=True):
     """What every inferred event says about itself.
 
     Attributes:
@@ -81,14 +83,16 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     error_50: list[float] | None
 
 
-class PoseFields(InferenceFields, kw_only=True):
+class PoseFields(InferenceFields, frozen=True, kw_only=True):
     """`pose.frame`. `n_persons` is the number of skeletons in `persons`, not a count of people."""
+
+    event_name: ClassVar[str] = "pose.frame"
 
     n_persons: int
     persons: list[Person]
 
 
-class CountFields(InferenceFields, kw_only=True):
+class CountFields(InferenceFields, frozen=True, kw_only=True):
     """`count`.
 
     Attributes:
@@ -104,6 +108,8 @@ class CountFields(InferenceFields, kw_only=True):
         classes: the trained numbers of persons.
     """
 
+    event_name: ClassVar[str] = "count"
+
     count: int
     raw_count: int | None
     confidence: float | None
@@ -114,8 +120,12 @@ class CountFields(InferenceFields, kw_only=True):
     probs: list[float]
     classes: list[int]
 
+    def event_level(self) -> Level:
+        """`warn` where the input is unlike the training data."""
+        return "warn" if self.low_confidence else "info"
 
-class FusedCountFields(msgspec.Struct, frozen=True, kw_only=True):
+
+class FusedCountFields(EventFields, frozen=True, kw_only=True):
     """`count.fused`: the counts of several nodes of one source, made one.
 
     Attributes:
@@ -137,6 +147,8 @@ class FusedCountFields(msgspec.Struct, frozen=True, kw_only=True):
         latency_ms: from the arrival of the newest frame to its node's `count`.
     """
 
+    event_name: ClassVar[str] = "count.fused"
+
     tick: int
     app: str
     version: str
@@ -155,7 +167,7 @@ class FusedCountFields(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float
 
 
-class MotionFields(InferenceFields, kw_only=True):
+class MotionFields(InferenceFields, frozen=True, kw_only=True):
     """`motion`.
 
     Attributes:
@@ -166,6 +178,8 @@ class MotionFields(InferenceFields, kw_only=True):
         baseline: the node's score while nothing moves, as `cogd calibrate` measured it for this very bundle, or null.
         baseline_time: when it was measured, unix seconds, or null.
     """
+
+    event_name: ClassVar[str] = "motion"
 
     moving: bool
     probability: float

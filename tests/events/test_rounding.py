@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogd.rounding import rounded
+from cogd.events.rounding import rounded
 
 
 @given(st.floats(0, 1e6), st.sampled_from([1, 1000, 1_000_000]))
