@@ -242,6 +242,6 @@ def test_a_folder_without_permission_is_rejected_not_hidden(open_path, ordinary_
     folder.chmod(0)
     try:
         with ordinary_user():
-            assert [entry.path for entry in load_apps(open_path, trust())[1]] == [folder]
+            assert [entry.path for entry in load_apps(open_path, trust())[1]] == [str(folder)]
     finally:
         folder.chmod(0o755)
