@@ -142,13 +142,15 @@ def cross_entropy(logits: Tensor, classes: Tensor, class_weight: Tensor, smoothi
 
     Smoothing gives its share of a label to the classes in proportion to their weights: nothing to untrained ones.
     """
-    value = functional.cross_entropy(logits, classes, weight=class_weight, label_smoothing=smoothing)
+    value = functional.cross_entropy(logits, classes, weight=class_weight.to(logits.dtype), label_smoothing=smoothing)
     return Mean(value, class_weight[classes].sum())
 
 
 def confidence(conf_logits: Tensor, right: Tensor) -> Mean:
     """Cross-entropy of a confidence's logit `[n]` with whether the window is right, 0 or 1 `[n]`."""
-    return Mean(functional.binary_cross_entropy_with_logits(conf_logits, right), _number_of(right))
+    return Mean(
+        functional.binary_cross_entropy_with_logits(conf_logits, right.to(conf_logits.dtype)), _number_of(right)
+    )
 
 
 def brier(conf_logits: Tensor, right: Tensor) -> Mean:

@@ -59,7 +59,7 @@ class Steps:
 
     Args:
         task: network and loss.
-        csi: float32 `[n, 56, frames]` on the device, the whole of the data.
+        csi: `[n, 56, frames]` on the device, the whole of the data: float32, or float64 where the network computes so.
         optimiser: of the task's network.
         train: precision and clipping.
         capture: records work so that it can be played again (`cogd.train.device`); None: every step is launched anew.
@@ -123,7 +123,7 @@ class Steps:
         """This process's share of each term; None where it has none of the batch."""
         mixed = "partner" in draw
         if len(rows) == 0:
-            self._world.sum(torch.zeros(len(self._names) * (1 + mixed), device=self._csi.device))
+            self._world.sum(self._csi.new_zeros(len(self._names) * (1 + mixed)))
             return None
         seen = self._task.inputs(rows)
         repeated = {
@@ -148,7 +148,7 @@ class Steps:
         """Means over the whole batch: of each, what this process's windows add to it."""
         if self._world.size == 1:
             return [mean.value for mean in means]
-        amounts = torch.stack([mean.amount.detach().float() for mean in means])
+        amounts = torch.stack([mean.amount.detach().to(self._csi.dtype) for mean in means])
         whole = self._world.sum(amounts.clone())
         return [mean.value * share for mean, share in zip(means, amounts / whole.clamp(min=1e-6), strict=True)]
 

@@ -45,5 +45,6 @@ class Task(Protocol):
 
 
 def outputs_of(net: Net, csi: Tensor) -> dict[str, Tensor]:
-    """A network's outputs by name, in float32 whatever it computes in."""
-    return {name: tensor.float() for name, tensor in zip(net.output_names, net(csi), strict=True)}
+    """Return a network's outputs by name: float64 where it computes in float64, else float32."""
+    outputs = zip(net.output_names, net(csi), strict=True)
+    return {name: tensor if tensor.element_size() == 8 else tensor.float() for name, tensor in outputs}

@@ -21,45 +21,62 @@ Trained = dict[str, dict[str, dict[str, torch.Tensor]]]
 ROOT = Path(__file__).parents[2]
 
 
-def start(*command: object) -> subprocess.Popen[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+FLAGS = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
+CAPABILITIES = ["default", *(name for name, flag in (("avx2", "avx2"), ("avx512", "avx512f")) if flag in FLAGS)]
+"""The instruction sets that PyTorch has kernels for and this CPU has: each adds in another order."""
+
+TOLERANCE = 1e-6
+"""Largest difference of a weight, loss, output or gradient.
+
+The runs compute in float64, where another order of addition changes a gradient g by about 1e-16 * |g|. What remains are
+the float32 class weights: their sums over parts of a batch differ by 2**-24 = 6e-8 relative, and the gradients, all
+below 1, by as much. AdamW divides by the gradient's own size where that is above its epsilon, so a weight moves by at
+most learning_rate * 6e-8 * (largest / own gradient) a step; with learning_rate 1e-3 and 12 steps this stays below 1e-6
+for every gradient above 1e-3 of the largest, and below epsilon = 1e-8 the division ends.
+"""
+
+
+def start(*command: object, processes: int = 2, capability: str | None = None) -> subprocess.Popen[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    chosen = {} if capability is None else {"ATEN_CPU_CAPABILITY": capability}
     return subprocess.Popen(
         [*launcher, *map(str, command)],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **chosen, "OMP_NUM_THREADS": "1"},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
 
 
-@pytest.fixture(scope="module")
-def by_two(tmp_path_factory) -> list[Trained]:
-    """What each of two processes has in the end."""
-    folder = tmp_path_factory.mktemp("together")
-    process = start("-m", "tests.train.together", folder)
+@pytest.fixture(scope="module", params=CAPABILITIES)
+def capability(request) -> str:
+    return request.param
+
+
+def train(folder: Path, processes: int, capability: str) -> list[Trained]:
+    """What each process has in the end."""
+    process = start("-m", "tests.train.together", folder, processes=processes, capability=capability)
     _, told = process.communicate(timeout=240)
     assert process.returncode == 0, told
-    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+    return [torch.load(folder / f"{rank}.pt") for rank in range(processes)]
 
 
 @pytest.fixture(scope="module")
-def by_one() -> Trained:
-    return together.train_all()
+def by_two(tmp_path_factory, capability) -> list[Trained]:
+    return train(tmp_path_factory.mktemp("two"), 2, capability)
+
+
+@pytest.fixture(scope="module")
+def by_one(tmp_path_factory, capability) -> Trained:
+    return train(tmp_path_factory.mktemp("one"), 1, capability)[0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["gradients", "losses", "outputs"])
+@pytest.mark.parametrize("what", ["gradients", "losses", "outputs", "weights"])
 @pytest.mark.parametrize("run", together.RUNS)
 def test_two_processes_learn_what_one_learns(by_one, by_two, run, what):
     assert_close(by_two[0][run][what], by_one[run][what])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("run", ["pose", "count"])
-def test_two_processes_end_with_the_weights_of_one(by_one, by_two, run):
-    """The published recipes; others may differ more in weights whose gradient is near 0, which AdamW divides by."""
-    assert_close(by_two[0][run]["weights"], by_one[run]["weights"])
 
 
 @pytest.mark.slow
@@ -72,7 +89,7 @@ def test_the_weights_of_two_processes_do_not_drift_apart(by_two, run):
 def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-6, msg=name)
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=TOLERANCE, msg=name)
 
 
 @pytest.mark.slow

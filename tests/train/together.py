@@ -57,10 +57,12 @@ def train_all() -> dict[str, dict[str, dict[str, torch.Tensor]]]:
             first or first.update({name: weight.grad.clone() for name, weight in net.named_parameters()})
             return False
 
-        loop = Loop(task, windows.csi, split, config, world=world)
+        task.net.double()
+        csi = windows.csi.astype(np.float64)
+        loop = Loop(task, csi, split, config, world=world)
         loop.run(lambda epoch, losses=losses: losses.append(epoch.loss), stop)
         with torch.no_grad():
-            outputs = outputs_of(task.net, torch.from_numpy(windows.csi))
+            outputs = outputs_of(task.net, torch.from_numpy(csi))
         trained[name] = {
             "weights": task.net.state_dict(),
             "losses": {"loss": torch.tensor(losses)},

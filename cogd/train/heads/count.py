@@ -54,7 +54,7 @@ class Medians:
 
     def __call__(self, count_logits: Tensor) -> Tensor:
         """Int64 `[n]`."""
-        up_to = self._probabilities(count_logits) @ self._up_to
+        up_to = self._probabilities(count_logits) @ self._up_to.to(count_logits.dtype)
         return (2 * up_to[:, :-1] < up_to[:, -1:]).sum(dim=1)
 
     def log_odds(self, count_logits: Tensor) -> Tensor:
