@@ -9,6 +9,15 @@ ROOT = Path(__file__).parents[1]
 NOBODY = 65534
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With CI=true nothing is skipped: a test that can't run fails, with its reason."""
+    report = (yield).get_result()
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, but CI=true: {call.excinfo.value}"
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """Recordings that are not part of the project: `COGD_DATA`, or `../shared/data` beside the repository."""
