@@ -6,7 +6,7 @@ Every variant learns from the same scenes for as many steps, with the same seed,
 held-out rooms; intervals are bootstrapped over those rooms. A line for each is appended to bench/ablations.jsonl, never
 overwritten, and bench/ABLATIONS.md is written anew from all of them; `--render` does only that. The windows are 100
 cells of 50 ms; a variant that wants fewer takes the newest. Counts are decoded by the median of the distribution, and
-fused by `cogd.heads.fusion` with equal weights.
+fused by `cogd.heads.count.fusion` with equal weights.
 """
 
 from __future__ import annotations

@@ -36,7 +36,6 @@ from cogd.bundle.keys import generate, load_public
 from cogd.bundle.load import load_bundle
 from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import verify_bundle
-from cogd.heads.base import BaselineHead
 from cogd.runtime.app import load_app
 from cogd.train.configfile import read_config
 from cogd.train.data.dataset import cut_windows, open_dataset
@@ -99,8 +98,8 @@ def measure(app: App, name: str, data: Path, seconds: float) -> Iterator[Line]:
 
 def spans(app: App, data: Path) -> Iterator[str]:
     """How many stretches of each kind would be taken for a quiet room, and how probable motion is in their middle."""
-    head = app.head
-    if not isinstance(head, BaselineHead):
+    rule = app.head.quiet
+    if rule is None:
         raise SystemExit(f"{app.bundle.manifest.id} has no use for a baseline")
     for seconds in (10, 5):
         for draw in ("all", *SLOW):
@@ -118,7 +117,7 @@ def spans(app: App, data: Path) -> Iterator[str]:
                     )
                     kind = int(windows.moving[0])
                     medians[kind].append(float(np.median(probability[inside])))
-                    if head.why_not_quiet(answer.score[inside].tolist()) is None:
+                    if rule.why_not(answer.score[inside].tolist()) is None:
                         taken[kind].append(recording.name)
             yield (
                 f"espectre thin={draw}, {seconds} s: of {len(medians[0])} quiet {len(taken[0])} are taken, "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from cogd.csi.model_input import ModelInput
+from cogd.heads.base import Head
 from cogd.runtime.app import fitting_variants, load_variant
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from cogd.backends.base import Session
     from cogd.events import Context, EventFields
-    from cogd.heads.base import Head, Reading
+    from cogd.heads.base import Baseline, Reading
     from cogd.runtime.app import App
 
 STAGES = ("decode", "window", "prepare", "inference", "head", "encode", "engine")
@@ -52,15 +53,24 @@ class _TimedSession:
         return outputs
 
 
-class _TimedHead:
+class _TimedHead(Head):
+    """Wraps a head without its combiner: events of single nodes are measured."""
+
+    name: ClassVar[str] = "timed"
     events: ClassVar[Sequence[type[EventFields]]] = ()
 
     def __init__(self, head: Head, stamps: dict[str, float]) -> None:
         self._head, self._stamps = head, stamps
+        self.quiet = head.quiet
 
-    def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
+    def read(
+        self,
+        outputs: Mapping[str, NDArray[np.float32]],
+        contexts: Sequence[Context],
+        baselines: Sequence[Baseline | None] = (),
+    ) -> Sequence[Reading]:
         started_s = time.perf_counter()
-        readings = self._head.read(outputs, contexts)
+        readings = self._head.read(outputs, contexts, baselines)
         self._stamps["head"] = time.perf_counter() - started_s
         return readings
 

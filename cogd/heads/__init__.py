@@ -1,1 +1,1 @@
-"""Heads: plugins that turn a backend's outputs into one event's fields."""
+"""Heads: plugins that turn a model's outputs into events. The contract is in `base`; a packaged head is a folder."""

@@ -51,6 +51,8 @@ class OutputFacts:
         self.tensors = [TensorFact(one) for one in objects(said, "tensors")]
         self.labels = distinct(texts(said, "labels"))
         self.trained_classes = None if said["trained_classes"] is None else whole_numbers(said, "trained_classes")
+        if any(index >= len(self.labels) for index in self.trained_classes or ()):
+            raise NotQuick("a trained class has no label")
         self.confidence = text(said, "confidence")
         self.calibration = text_or_none(said, "calibration")
 

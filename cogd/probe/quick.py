@@ -23,7 +23,7 @@ from cogd.csi.input_rules import SUBCARRIERS
 from cogd.defaults import DEMO_APPS, DEMO_KEY
 from cogd.device import device_targets
 from cogd.errors import CogdError
-from cogd.heads import rules
+from cogd.heads.rules import find_check
 from cogd.probe.facts import Facts, read_tensors
 from cogd.probe.golden import golden_windows, largest_difference, prepare
 from cogd.probe.live import tell
@@ -218,18 +218,15 @@ def _first_variant(facts: Facts) -> tuple[str, str, float]:
 def _check_head(facts: Facts, files: Mapping[str, bytes]) -> None:
     output = facts.output
     tensors = read_tensors(output.calibration, files[output.calibration]) if output.calibration else {}
-    calibration = {name: tensor.values for name, tensor in tensors.items()}
-    if facts.head == "pose":
-        rules.pose_calibration(output, calibration)
-    elif facts.head == "count":
-        if any(index >= len(output.labels) for index in output.trained_classes or ()):
-            raise NotQuick("a trained class has no label")
-        rules.count_classes(output)
-        rules.count_calibration(output, calibration)
-    elif facts.head == "motion":
-        rules.motion_calibration(output, calibration)
-    else:
-        raise NotQuick(f"the head {facts.head} is not a packaged one")
+    check = find_check(facts.head)
+    if check is None:
+        raise NotQuick(f"the head {facts.head} has no rules")
+    try:
+        check(output, {name: tensor.values for name, tensor in tensors.items()})
+    except CogdError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the plugin border: a third party's rules may fail in any way
+        raise NotQuick(f"the head {facts.head}: {type(error).__name__}: {error}") from None
 
 
 def _check_config(folder: str) -> None:

@@ -13,7 +13,6 @@ import structlog
 from cogd.control.wire import MAX_CALIBRATION_S, MIN_CALIBRATION_S
 from cogd.errors import CalibrationError, CogdError, NoAppError, StorageError
 from cogd.events import CalibrationDone, CalibrationFailed, CalibrationForgotten, CalibrationUnused
-from cogd.heads.base import BaselineHead
 from cogd.runtime.baselines import Measured
 from cogd.runtime.worker import on_a_thread
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from cogd.clock import Clock
     from cogd.events import Emitter
-    from cogd.heads.base import Reading
+    from cogd.heads.base import QuietRule, Reading
     from cogd.runtime.app import App
     from cogd.runtime.baselines import Baselines
     from cogd.runtime.engine import Engine
@@ -53,8 +52,8 @@ def centre_of(scores: Sequence[float]) -> tuple[float, float]:
 class _Watched:
     """One node in the eyes of one app: the scores of its windows, and when they ended."""
 
-    def __init__(self, app: App, head: BaselineHead, node: str) -> None:
-        self.app, self.head, self.node = app, head, node
+    def __init__(self, app: App, rule: QuietRule, node: str) -> None:
+        self.app, self.rule, self.node = app, rule, node
         self.scores: list[float] = []
         self.times_s: list[float] = []
         self.origin = ""
@@ -70,6 +69,13 @@ class _Watched:
         if serving is not self.app:
             return f"another version of {self.app.id} serves by now"
         return too_little(self.times_s, seconds)
+
+    def objection(self) -> str | None:
+        """Why the scores are not those of a quiet room."""
+        try:
+            return self.rule.why_not(self.scores)
+        except Exception as error:  # noqa: BLE001  # the plugin border: a head may fail in any way
+            return f"its head failed: {type(error).__name__}: {error}"
 
     def measured(self, seconds: float, now_unix_s: float) -> Measured:
         score, spread = centre_of(self.scores)
@@ -190,13 +196,13 @@ class Calibrator:
 
     def _choose(self, app_id: str | None, nodes: Sequence[str]) -> list[_Watched]:
         places = [place for place in self._engine.places if app_id in {None, place.id}]
-        heads = [(place.active.app, place.active.app.head) for place in places]
+        apps = [place.active.app for place in places]
         if not places and app_id is not None:
             raise NoAppError(f"no app {app_id} runs")
-        able = [(app, head) for app, head in heads if isinstance(head, BaselineHead)]
+        able = [(app, app.head.quiet) for app in apps if app.head.quiet is not None]
         if not able:
             said = "no app that runs has a" if app_id is None else f"{app_id} has no"
-            raise CalibrationError(f"{said} use for a baseline", hint="install an app with the head `motion`")
+            raise CalibrationError(f"{said} use for a baseline", hint="install an app with such a head: docs/motion.md")
         inputs = self._engine.nodes.inputs(places)
         if unknown := sorted(set(nodes) - inputs.keys()):
             raise CalibrationError(f"no node {', '.join(unknown)} was heard", hint=_heard(list(inputs)))
@@ -207,7 +213,7 @@ class Calibrator:
             if not node.believed:
                 why = " and not believed" if node.link.value == "simulated" else ""
                 raise CalibrationError(f"the node {name} is {node.link.value}{why}", hint=_LIVE)
-            watched += [_Watched(app, head, name) for app, head in able if nodes or app.id in node.full]
+            watched += [_Watched(app, rule, name) for app, rule in able if nodes or app.id in node.full]
         if not watched:
             raise CalibrationError("no node is live with complete windows", hint=_LIVE)
         return watched
@@ -227,7 +233,7 @@ class Calibrator:
         serving = {place.id: place.active.app for place in self._engine.places}
         if lacks := _objections(watched, lambda one: one.lack(seconds, serving.get(one.app.id))):
             raise CalibrationError(lacks, hint=_LIVE)
-        if motions := _objections(watched, lambda one: one.head.why_not_quiet(one.scores)):
+        if motions := _objections(watched, lambda one: one.objection()):
             raise CalibrationError(motions)
         return [one.measured(seconds, self._clock.unix_s()) for one in watched]
 

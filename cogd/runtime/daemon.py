@@ -23,8 +23,8 @@ from cogd.events import AppRejected, Emitter, Event, RunStarted, RunStopped, Run
 from cogd.runtime.answers import Answers
 from cogd.runtime.baselines import Baselines
 from cogd.runtime.calibrator import Calibrator
+from cogd.runtime.combining import Combining
 from cogd.runtime.engine import TICK_S, Engine
-from cogd.runtime.fusion import Fusion
 from cogd.runtime.intake import SourceIntake
 from cogd.runtime.reload import Reloader
 from cogd.runtime.runner import Runner
@@ -95,7 +95,7 @@ class Daemon:
         )
         self._calibrator = Calibrator(self._engine, baselines, self._clock, self._emitter)
         if settings.fuse_counts:
-            self._engine.observers.append(Fusion(self._emitter).observe)
+            self._engine.observers.append(Combining(self._emitter).observe)
         self._begin_with_trials = catalogue is not None and catalogue.on_trial
         self._reloader = Reloader(
             self._engine, self._emitter, catalogue, self._clock, settings.canary_s, settings.tick_ms / 1000, rejected

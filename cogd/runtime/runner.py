@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cogd.csi.frame import Frame
 from cogd.events import Context, WindowInfo
-from cogd.heads.base import Baseline, BaselineHead, Reading
+from cogd.heads.base import Baseline, Reading
 from cogd.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Runner:
 
     def __init__(self, app: App, baselines: BaselinesOf = lambda _app, _digest: {}) -> None:
         self.app = app
-        self._against = app.head if isinstance(app.head, BaselineHead) else None
+        self._uses_baselines = app.head.quiet is not None
         self._baselines = baselines(app.id, app.bundle.digest)
         self.worker: Worker[Outputs] = Worker(f"infer {app.id}")
         self._took_s: deque[float] = deque(maxlen=_REMEMBERED)
@@ -174,11 +174,11 @@ class Runner:
             for pending in batch
         ]
         try:
-            if self._against is None:
-                readings = self.app.head.read(outputs, contexts)
-            else:
+            if self._uses_baselines:
                 known = [self._baselines.get(context.node) for context in contexts]
-                readings = self._against.read_against(outputs, contexts, known)
+                readings = self.app.head.read(outputs, contexts, known)
+            else:
+                readings = self.app.head.read(outputs, contexts)
         except Exception as error:  # noqa: BLE001  # the plugin border: so may a head
             return Inferred([None] * len(batch), f"{type(error).__name__}: {error}")
         if len(readings) != len(batch):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cogd.heads.rules import LOG_SCALE
+from cogd.heads.pose.rules import LOG_SCALE
 from cogd.train.calibration import fit_line
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ import numpy as np
 from cogd.bundle.manifest import DataSource, Metric
 from cogd.errors import TrainError
 from cogd.events import Context, WindowInfo
-from cogd.heads.base import BaselineHead
-from cogd.heads.count import CountHead
+from cogd.heads.count.combiner import CountCombiner
+from cogd.heads.count.fusion import FRESH_S
 from cogd.runtime.app import MAX_BATCH
-from cogd.runtime.fusion import FRESH_S
 from cogd.train.data.dataset import cut_windows
 from cogd.train.fused import MOMENT_S, fused_predictions
 from cogd.train.gates import Gate, gates, named_rooms, rooms_that_trained
@@ -167,14 +166,14 @@ def evaluate(
 
 
 def _watch(app: App, dataset: Dataset, seconds: float) -> QuietRooms:
-    head = app.head
-    if not isinstance(head, BaselineHead):
+    rule = app.head.quiet
+    if rule is None:
         raise TrainError(f"the head {app.bundle.manifest.head} has no use for a baseline")
 
     def scores(csi: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray([reading.score for reading in _read(app, csi, None)[1]], dtype=np.float64)
 
-    return watch(dataset, app.window, head, scores, seconds)
+    return watch(dataset, app.window, rule, scores, seconds)
 
 
 class _Judged(NamedTuple):
@@ -229,7 +228,8 @@ def answer_of(app: App, csi: NDArray[np.float32], baselines_of_rows: Sequence[Ba
     """
     outputs, readings = _read(app, csi, baselines_of_rows)
     manifest = app.bundle.manifest
-    line = app.head.fused_line if isinstance(app.head, CountHead) else None
+    combiner = app.head.combiner
+    line = combiner.line if isinstance(combiner, CountCombiner) else None
     return SCORING[cast("HeadName", manifest.head)].answer(outputs, readings, tuple(manifest.output.labels), line)
 
 
@@ -255,10 +255,8 @@ def _read(
         batch = csi[first : first + MAX_BATCH]
         outputs.append(dict(app.infer(batch)))
         contexts = [context] * len(batch)
-        if baselines_of_rows is not None and isinstance(app.head, BaselineHead):
-            readings += app.head.read_against(outputs[-1], contexts, baselines_of_rows[first : first + MAX_BATCH])
-        else:
-            readings += app.head.read(outputs[-1], contexts)
+        known = () if baselines_of_rows is None else baselines_of_rows[first : first + MAX_BATCH]
+        readings += app.head.read(outputs[-1], contexts, known)
     return {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]}, readings
 
 

@@ -1,11 +1,12 @@
 """Counts of several nodes made one, on windows of data: what the daemon's `count.fused` would say.
 
-The same functions do it here and there (`cogd.heads.fusion.fuse`, `cogd.heads.count.median`). Which counts are made one
-can't be found in the same way. The daemon hears a count of every window and takes each node's newest, be it as much as
-`cogd.runtime.fusion.FRESH_S` old: where all send, one that is at most as old as two of the node's frames are apart. Of
-data one window in `stride` is cut, and by the daemon's rule a node's newest would be one that the daemon has long
-forgotten, or that comes too late for it. So windows that end within `MOMENT_S` stand for those that the daemon would
-have at hand: what it fuses while a node sends fewer frames, or has fallen silent for up to a second, is in no figure.
+The same functions do it here and there (`fuse` and `FRESH_S` of `cogd.heads.count.fusion`, `median` of
+`cogd.heads.count.distribution`). Which counts are made one can't be found in the same way. The daemon hears a count of
+every window and takes each node's newest, be it as much as `FRESH_S` old: where all send, one that is at most as old as
+two of the node's frames are apart. Of data one window in `stride` is cut, and by the daemon's rule a node's newest
+would be one that the daemon has long forgotten, or that comes too late for it. So windows that end within `MOMENT_S`
+stand for those that the daemon would have at hand: what it fuses while a node sends fewer frames, or has fallen silent
+for up to a second, is in no figure.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cogd.heads.count import log_odds, median
-from cogd.heads.fusion import fuse
+from cogd.heads.count.distribution import log_odds, median
+from cogd.heads.count.fusion import fuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import numpy as np
 
 from cogd.control.wire import MAX_CALIBRATION_S, MIN_CALIBRATION_S
 from cogd.errors import CalibrationError, ConfigError, TrainError
-from cogd.heads.base import Baseline, BaselineHead
+from cogd.heads.base import Baseline
 from cogd.runtime.calibrator import centre_of, too_little
 from cogd.train.data.dataset import cut_windows
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.csi.window import WindowSpec
+    from cogd.heads.base import QuietRule
     from cogd.train.data.dataset import Dataset, Recording
     from cogd.train.data.windows import Windows
 
@@ -75,13 +76,13 @@ class QuietRooms:
         return [rule, *(f"no baseline for {setup}, node {node}: {why}" for (setup, node), why in self.refused.items())]
 
 
-def watch(dataset: Dataset, spec: WindowSpec, head: BaselineHead, scores: Scores, seconds: float) -> QuietRooms:
+def watch(dataset: Dataset, spec: WindowSpec, rule: QuietRule, scores: Scores, seconds: float) -> QuietRooms:
     """Watch every node of every setup for so long as the daemon does: all windows, its rules for enough and for quiet.
 
     Args:
         dataset: labelled.
         spec: of the windows.
-        head: judges whether what it was told is quiet really was.
+        rule: the head's; decides whether a stretch that is labelled quiet really was.
         scores: of raw windows.
         seconds: for how long.
 
@@ -101,7 +102,7 @@ def watch(dataset: Dataset, spec: WindowSpec, head: BaselineHead, scores: Scores
     refused: dict[tuple[str, int], str] = {}
     for key, recordings in by_node.items():
         try:
-            watched[key] = _watch_one(dataset, recordings, spec, head, scores, seconds)
+            watched[key] = _watch_one(dataset, recordings, spec, rule, scores, seconds)
         except CalibrationError as error:
             refused[key] = str(error)
     if not watched:
@@ -119,7 +120,7 @@ def _watch_one(
     dataset: Dataset,
     recordings: Sequence[Recording],
     spec: WindowSpec,
-    head: BaselineHead,
+    rule: QuietRule,
     scores: Scores,
     seconds: float,
 ) -> Watched:
@@ -140,7 +141,7 @@ def _watch_one(
         if np.diff(times_s).max() > spec.max_gap_s:
             raise CalibrationError("the quiet stretch is interrupted", hint="")
         said = scores(windows.csi[rows]).tolist()
-        if objection := head.why_not_quiet(said):
+        if objection := rule.why_not(said):
             raise CalibrationError(objection, hint="")
         score, _ = centre_of(said)
         return Watched(Baseline(score=score, time=start_s + seconds), recording.session, start_s, start_s + seconds)

@@ -17,8 +17,10 @@ from cogd.events import (
     WindowInfo,
     encode,
 )
-from cogd.events.inferred import CountFields, MotionFields, Person, PoseFields
 from cogd.events.registry import known_events
+from cogd.heads.count.events import CountFields
+from cogd.heads.motion.events import MotionFields
+from cogd.heads.pose.events import Person, PoseFields
 from tests.sources.conftest import FakeClock
 
 CONTEXT = {

@@ -6,8 +6,10 @@ import pytest
 
 from cogd.errors import PluginError
 from cogd.events import BUILT_IN, InferenceFields, registry
-from cogd.events.inferred import CountFields, FusedCountFields, MotionFields, PoseFields
 from cogd.events.registry import known_events
+from cogd.heads.count.events import CountFields, FusedCountFields
+from cogd.heads.motion.events import MotionFields
+from cogd.heads.pose.events import PoseFields
 
 
 class BreathFields(InferenceFields, frozen=True, kw_only=True):

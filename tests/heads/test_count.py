@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from cogd.bundle.manifest import Tensor
 from cogd.errors import ManifestError
-from cogd.heads.count import CountHead, median
+from cogd.heads.count.distribution import median
+from cogd.heads.count.head import CountHead
 
 from .factory import contexts, count_output, shared_fields
 
@@ -163,9 +164,9 @@ class TestConfidence:
 
 
 def test_the_line_of_several_nodes_is_known_where_it_was_fitted():
-    assert CountHead(count_output(), {}).fused_line is None
-    assert calibrated().fused_line is None
-    line = calibrated(fused_slope=np.float32([2.0]), fused_offset=np.float32([-1.0])).fused_line
+    assert CountHead(count_output(), {}).combiner.line is None
+    assert calibrated().combiner.line is None
+    line = calibrated(fused_slope=np.float32([2.0]), fused_offset=np.float32([-1.0])).combiner.line
     assert line.probability(0.75) == pytest.approx(1 / (1 + math.exp(-0.5)))
 
 

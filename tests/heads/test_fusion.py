@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogd.heads.fusion import LEAST_CONFIDENCE, LEAST_PROBABILITY, fuse
+from cogd.heads.count.fusion import LEAST_CONFIDENCE, LEAST_PROBABILITY, fuse
 
 CONFIDENCES = st.floats(0, 1)
 

@@ -5,8 +5,8 @@ from scipy.stats import gamma
 
 from cogd.bundle.manifest import Tensor
 from cogd.errors import ManifestError
-from cogd.heads.pose import PoseHead
-from cogd.heads.rules import LOG_SCALE, RADIUS_50
+from cogd.heads.pose.head import PoseHead
+from cogd.heads.pose.rules import LOG_SCALE, RADIUS_50
 
 from .factory import POSE, contexts, shared_fields
 

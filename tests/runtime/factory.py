@@ -12,9 +12,9 @@ from cogd.bundle.manifest import Golden, InputSpec, OutputSpec, Requires, Tensor
 from cogd.csi.frame import Origin
 from cogd.csi.input import window_spec
 from cogd.csi.model_input import ModelInput
-from cogd.heads.count import CountHead
-from cogd.heads.motion import MotionHead
-from cogd.heads.pose import PoseHead
+from cogd.heads.count.head import CountHead
+from cogd.heads.motion.head import MotionHead
+from cogd.heads.pose.head import PoseHead
 from cogd.runtime.app import App
 from tests.backends.onnx_bytes import linear_model
 from tests.bundle.factory import Made, make_bundle

@@ -12,7 +12,8 @@ from cogd.csi.frame import Origin
 from cogd.csi.model_input import ModelInput
 from cogd.csi.tones import select_tones
 from cogd.events import encode
-from cogd.events.inferred import PoseFields
+from cogd.heads.base import Head
+from cogd.heads.pose.events import PoseFields
 from cogd.runtime import engine as engine_module
 
 from .conftest import Bench
@@ -342,10 +343,14 @@ class TestAnAppThatFails:
         assert [f.reason for f in b.named("app.failed")] == ["RuntimeError: one", "RuntimeError: two"]
 
     async def test_in_its_head_does_not_stop_the_others(self, bench):
-        class BrokenHead:
+        class BrokenHead(Head):
+            name = "broken"
             events = (PoseFields,)
 
-            def read(self, outputs, contexts):
+            def __init__(self):
+                pass
+
+            def read(self, outputs, contexts, baselines=()):
                 raise IndexError("no such joint")
 
         bad = dataclasses.replace(fake_app("pose"), head=BrokenHead())

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cogd.heads.count import CountHead
+from cogd.heads.count.head import CountHead
 from tests.heads.factory import count_output
 
 from .factory import FRAMES, fake_app, frames_of

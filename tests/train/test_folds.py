@@ -84,7 +84,7 @@ def test_folds_that_could_not_work_are_refused(changes, said):
 
 
 def test_the_networks_answers_are_the_medians_of_what_was_trained():
-    from cogd.heads.count import median
+    from cogd.heads.count.distribution import median
 
     logits = torch.randn(500, 8, generator=torch.Generator().manual_seed(0)) * 2
     trained = torch.tensor([True, False, True, True, True, False, False, True])
@@ -95,7 +95,7 @@ def test_the_networks_answers_are_the_medians_of_what_was_trained():
 
 
 def test_the_log_odds_are_the_daemons():
-    from cogd.heads.count import log_odds, median
+    from cogd.heads.count.distribution import log_odds, median
 
     logits = torch.randn(200, 8, generator=torch.Generator().manual_seed(1)) * 6
     probabilities = torch.softmax(logits.double(), dim=1).tolist()

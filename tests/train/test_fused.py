@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from cogd.heads.count import median
-from cogd.heads.fusion import fuse
+from cogd.heads.count.distribution import median
+from cogd.heads.count.fusion import fuse
 from cogd.heads.platt import Line
 from cogd.train.fused import MOMENT_S, fused_predictions, moments
 from cogd.train.predictions import Answer, Counted, Predictions

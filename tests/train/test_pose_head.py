@@ -8,8 +8,8 @@ import safetensors.numpy
 import torch
 
 from cogd.csi.model_input import ModelInput
-from cogd.heads.pose import PoseHead
-from cogd.heads.rules import RADIUS_50
+from cogd.heads.pose.head import PoseHead
+from cogd.heads.pose.rules import RADIUS_50
 from cogd.runtime.app import load_app
 from cogd.train import rundir
 from cogd.train.configfile import read_config

@@ -8,13 +8,13 @@ import pytest
 
 from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError, TrainError
-from cogd.heads.motion import MotionHead
+from cogd.heads.motion.head import MotionHead
 from cogd.train.data.dataset import Dataset, Recording, Timing, Track, cut_windows
 from cogd.train.quiet import watch
 from tests.heads.factory import MOTION
 
 SPEC = WindowSpec("ht56", 20, 0.0, 0.25, 0.05)
-HEAD = MotionHead(
+RULE = MotionHead(
     MOTION,
     {
         "slope": np.float32([1.0]),
@@ -22,7 +22,7 @@ HEAD = MotionHead(
         "baseline_slope": np.float32([1.0]),
         "baseline_offset": np.float32([-2.0]),
     },
-)
+).quiet
 
 
 def scores(csi: np.ndarray) -> np.ndarray:
@@ -57,7 +57,7 @@ def test_the_baseline_is_the_median_over_the_first_seconds_of_the_first_quiet_re
     data = dataset_of(
         recording("moves", 1, np.full(400, 9.0)), recording("quiet", 0, QUIET), recording("later", 0, QUIET + 1)
     )
-    quiet = watch(data, SPEC, HEAD, scores, 5.0)
+    quiet = watch(data, SPEC, RULE, scores, 5.0)
 
     ((key, watched),) = quiet.watched.items()
     assert key == ("here", 0)
@@ -73,7 +73,7 @@ def test_each_node_of_each_setup_has_its_own():
     data = dataset_of(
         recording("a", 0, QUIET), recording("b", 0, QUIET + 1, node=1), recording("c", 0, QUIET + 2, setup="there")
     )
-    quiet = watch(data, SPEC, HEAD, scores, 4.0)
+    quiet = watch(data, SPEC, RULE, scores, 4.0)
     windows = cut_windows(data, SPEC, 20)
     of = quiet.of(windows, np.arange(len(windows)))
 
@@ -88,7 +88,7 @@ def test_each_node_of_each_setup_has_its_own():
 
 def test_sessions_without_a_setup_are_one_each():
     data = dataset_of(recording("a", 0, QUIET, None), recording("b", 1, QUIET, None))
-    quiet = watch(data, SPEC, HEAD, scores, 4.0)
+    quiet = watch(data, SPEC, RULE, scores, 4.0)
 
     assert quiet.watched.keys() == {("a", 0)}
     assert quiet.refused == {("b", 0): "no quiet stretch is recorded"}
@@ -104,7 +104,7 @@ def test_the_daemons_rules_refuse():
         recording("hidden", 0, hidden, "third"),
         recording("short", 0, QUIET[:60], "fourth"),
     )
-    refused = watch(data, SPEC, HEAD, scores, 5.0).refused
+    refused = watch(data, SPEC, RULE, scores, 5.0).refused
 
     assert "something moved" in refused["second", 0]
     assert "something moves" in refused["third", 0]
@@ -115,15 +115,15 @@ def test_the_daemons_rules_refuse():
 def test_data_without_a_quiet_room_are_refused():
     for moving in (1, None):
         with pytest.raises(TrainError, match="has no node with a baseline: no quiet stretch"):
-            watch(dataset_of(recording("a", moving, QUIET)), SPEC, HEAD, scores, 5.0)
+            watch(dataset_of(recording("a", moving, QUIET)), SPEC, RULE, scores, 5.0)
     short = replace(dataset_of(recording("a", 0, QUIET)), name="short")
     with pytest.raises(TrainError, match="short has no node with a baseline: only"):
-        watch(short, SPEC, HEAD, scores, 60.0)
+        watch(short, SPEC, RULE, scores, 60.0)
 
 
 @pytest.mark.parametrize("seconds", [1.9, 600.1, -5.0, float("nan"), float("inf")])
 def test_nothing_is_watched_for_longer_or_shorter_than_by_the_daemon(seconds):
     with pytest.raises(ConfigError) as refused:
-        watch(dataset_of(recording("a", 0, QUIET)), SPEC, HEAD, scores, seconds)
+        watch(dataset_of(recording("a", 0, QUIET)), SPEC, RULE, scores, seconds)
 
     assert refused.value.hint == "2 to 600 s, as `cogd calibrate` takes"

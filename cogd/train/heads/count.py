@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-import cogd.heads.count
 from cogd.bundle.manifest import OutputSpec
 from cogd.bundle.manifest import Tensor as TensorSpec
 from cogd.errors import TrainError
+from cogd.heads.count import head as daemons
+from cogd.heads.count.distribution import log_odds
 from cogd.train import losses, rundir
 from cogd.train.calibration import fit_line, fit_temperature
 from cogd.train.fused import fuse_moments, moments
@@ -36,7 +37,9 @@ _CONFIDENCE_TERMS = ("confidence", "brier")
 
 
 class Medians:
-    """The count that the daemon's head makes of logits `[n, classes]` (`cogd.heads.count.median`), on their device.
+    """The count that the daemon's head makes of logits `[n, classes]`, on their device.
+
+    That is `cogd.heads.count.distribution.median` of their probabilities.
 
     Args:
         trained: bool `[classes]`, which classes were trained: the others have no probability.
@@ -58,7 +61,7 @@ class Medians:
         return (2 * up_to[:, :-1] < up_to[:, -1:]).sum(dim=1)
 
     def log_odds(self, count_logits: Tensor) -> Tensor:
-        """Of the count's probability, `[n]` (`cogd.heads.count.log_odds`)."""
+        """Of the count's probability, `[n]` (`cogd.heads.count.distribution.log_odds`)."""
         said = self._classes == self(count_logits)[:, None]
         return torch.logit((self._probabilities(count_logits) * said).sum(dim=1), eps=1e-6)
 
@@ -211,21 +214,21 @@ class CountHead:
         output, fitted = _calibrated(outputs, windows, rows, classes, with_odds=trained.config.train.folds > 0)
         if fitted:
             rundir.write_tensors(trained.folder / rundir.CALIBRATION, fitted)
-        head = cogd.heads.count.CountHead(output, fitted)
+        head = daemons.CountHead(output, fitted)
         accuracy = float((_numbers(head.counted(outputs)) == windows.persons[rows]).mean())
 
         def answer(csi: NDArray[np.float32]) -> Answer:
             counted = head.counted(trained.outputs(csi))
             confidences = [one.confidence for one in counted]
             known = None if None in confidences else np.asarray(confidences, dtype=np.float64)
-            together = Counted([one.probabilities for one in counted], head.numbers, head.fused_line)
+            together = Counted([one.probabilities for one in counted], head.numbers, head.combiner.line)
             return Answer(_numbers(counted), tuple(output.labels), known, counted=together)
 
         usual = Usual("the calibration part's accuracy, for every window", accuracy)
         return Judged(output, answer, usual)
 
 
-def _numbers(counted: list[cogd.heads.count.Counted]) -> NDArray[np.int64]:
+def _numbers(counted: list[daemons.Counted]) -> NDArray[np.int64]:
     return np.asarray([one.persons for one in counted], dtype=np.int64)
 
 
@@ -247,10 +250,10 @@ def _calibrated(
     fitted = _floats(temperature=fit_temperature(outputs["count_logits"][:, classes], learnt))
     fitted |= _floats(slope=1.0, offset=0.0)
     output = _output(classes, calibrated=True)
-    counted = cogd.heads.count.CountHead(output, fitted).counted(outputs)
+    counted = daemons.CountHead(output, fitted).counted(outputs)
     score = outputs["conf_logits"][:, 0].astype(np.float64)
     if with_odds:
-        score += [cogd.heads.count.log_odds(one.probabilities[one.middle]) for one in counted]
+        score += [log_odds(one.probabilities[one.middle]) for one in counted]
     line = fit_line(score, _numbers(counted) == persons)
     if not line.informative:
         return _output(classes, calibrated=False), {}
@@ -259,7 +262,7 @@ def _calibrated(
         fitted |= _floats(odds=line.slope)
     together = moments(windows, rows)
     if together:
-        head = cogd.heads.count.CountHead(output, fitted)
+        head = daemons.CountHead(output, fitted)
         counted = head.counted(outputs)
         confidences = np.asarray([one.confidence for one in counted], dtype=np.float64)
         fused = fuse_moments(together, [one.probabilities for one in counted], confidences, head.numbers)

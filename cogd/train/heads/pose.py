@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cogd.bundle.manifest import OutputSpec
 from cogd.bundle.manifest import Tensor as TensorSpec
-from cogd.heads.rules import RADIUS_50
+from cogd.heads.pose.rules import RADIUS_50
 from cogd.sim.bodies import JOINTS
 from cogd.train import losses, rundir
 from cogd.train.error_scale import calibrate_pose, clamped, score

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.stats import rankdata
 
-from cogd.heads.rules import RADIUS_50, RADIUS_90
+from cogd.heads.pose.rules import RADIUS_50, RADIUS_90
 from cogd.train.metrics.bootstrap import OfSums, ratio
 from cogd.train.metrics.figure import Baseline, Definition, Sample, figure
 from cogd.train.metrics.skeleton import COCO, TORSO

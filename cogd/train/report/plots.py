@@ -10,7 +10,7 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 from scipy.special import gammaincinv
 
-from cogd.heads.rules import RADIUS_50
+from cogd.heads.pose.rules import RADIUS_50
 from cogd.sim.bodies import JOINTS
 from cogd.train.metrics.confidence import reliability, risk_coverage
 from cogd.train.metrics.count import confusion as confusion_of

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import gamma, spearmanr
 
-from cogd.heads.rules import RADIUS_50, RADIUS_90
+from cogd.heads.pose.rules import RADIUS_50, RADIUS_90
 from cogd.train.metrics.bootstrap import Groups
 from cogd.train.metrics.figure import Sample
 from cogd.train.metrics.uncertainty import Doubts, is_right, right_figure

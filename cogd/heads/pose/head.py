@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from cogd.events.inferred import Person, PoseFields
 from cogd.events.rounding import rounded
-from cogd.heads.base import Reading
-from cogd.heads.rules import JOINT_COUNT, LOG_SCALE, RADIUS_50, pose_calibration
+from cogd.heads.base import Head, Reading
+from cogd.heads.pose.events import Person, PoseFields
+from cogd.heads.pose.rules import JOINT_COUNT, LOG_SCALE, RADIUS_50, pose_calibration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from cogd.bundle.manifest import OutputSpec
     from cogd.events import Context, EventFields
+    from cogd.heads.base import Baseline
     from cogd.heads.platt import Line
 
     Outputs = Mapping[str, NDArray[np.float32]]
@@ -28,7 +29,7 @@ DECIMALS = 6
 _PARTS = 1_000_000
 
 
-class PoseHead:
+class PoseHead(Head):
     """One skeleton a window, and where the bundle is calibrated how far off it may be.
 
     Calibration: the scale of a joint's error is `joint_scale` * exp(its `log_scale`), and half of the errors are within
@@ -36,6 +37,7 @@ class PoseHead:
     one both are null.
     """
 
+    name: ClassVar[str] = "pose"
     events: ClassVar[Sequence[type[EventFields]]] = (PoseFields,)
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
@@ -46,7 +48,12 @@ class PoseHead:
             scales, self._line = fitted
             self._radii = RADIUS_50 * np.asarray(scales)
 
-    def read(self, outputs: Outputs, contexts: Sequence[Context]) -> list[Reading]:
+    def read(
+        self,
+        outputs: Outputs,
+        contexts: Sequence[Context],
+        baselines: Sequence[Baseline | None] = (),  # noqa: ARG002  # it declares no use for them
+    ) -> list[Reading]:
         """One skeleton for each row."""
         rows = outputs["keypoints"].astype(np.float64).round(DECIMALS).reshape(len(contexts), JOINT_COUNT, 2).tolist()
         return [

@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+FRESH_S: Final = 1.0
+"""Counts whose frames are further apart than this are not of the same moment."""
+
 LEAST_CONFIDENCE: Final = 1e-3
 """A node that is sure to be wrong still weighs this; so the weights never sum to 0."""
 

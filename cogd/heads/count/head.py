@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from cogd.events.inferred import CountFields, FusedCountFields
 from cogd.events.rounding import rounded
-from cogd.heads.base import Reading
-from cogd.heads.rules import count_calibration, count_classes
+from cogd.heads.base import Head, Reading
+from cogd.heads.count.combiner import CountCombiner
+from cogd.heads.count.distribution import PARTS, log_odds, median, p95_range
+from cogd.heads.count.events import CountFields, FusedCountFields
+from cogd.heads.count.rules import count_calibration, count_classes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,10 +20,8 @@ if TYPE_CHECKING:
 
     from cogd.bundle.manifest import OutputSpec
     from cogd.events import Context, EventFields
+    from cogd.heads.base import Baseline
     from cogd.heads.platt import Line
-
-_PARTS = 1_000_000
-_MASS = 0.95
 
 
 class Counted(NamedTuple):
@@ -42,7 +42,7 @@ class Counted(NamedTuple):
     confidence: float | None
 
 
-class CountHead:
+class CountHead(Head):
     """The number of persons among the trained ones; classes that were never trained are left out, not zero.
 
     Calibration: `temperature` divides the class logits; the confidence is sigmoid(`slope` * logit + `odds` * log-odds
@@ -50,11 +50,11 @@ class CountHead:
 
     Attributes:
         numbers: the trained numbers of persons, ascending.
-        fused_line: makes a confidence of the log-odds (`log_odds`) that several nodes together give to their count; of
-            the calibration's `fused_slope` and `fused_offset`, None where it has none.
     """
 
+    name: ClassVar[str] = "count"
     events: ClassVar[Sequence[type[EventFields]]] = (CountFields, FusedCountFields)
+    combiner: CountCombiner
 
     def __init__(self, output: OutputSpec, calibration: Mapping[str, NDArray[np.float32]]) -> None:
         self.numbers = count_classes(output)
@@ -62,12 +62,18 @@ class CountHead:
         self._temperature = 1.0
         self._line: Line | None = None
         self._odds = 0.0
-        self.fused_line: Line | None = None
+        fused_line: Line | None = None
         fitted = count_calibration(output, {name: tensor.ravel().tolist() for name, tensor in calibration.items()})
         if fitted is not None:
-            self._temperature, self._line, self._odds, self.fused_line = fitted
+            self._temperature, self._line, self._odds, fused_line = fitted
+        self.combiner = CountCombiner(fused_line)
 
-    def read(self, outputs: Mapping[str, NDArray[np.float32]], contexts: Sequence[Context]) -> list[Reading]:
+    def read(
+        self,
+        outputs: Mapping[str, NDArray[np.float32]],
+        contexts: Sequence[Context],
+        baselines: Sequence[Baseline | None] = (),  # noqa: ARG002  # it declares no use for them
+    ) -> list[Reading]:
         """One count for each row. A handful of numbers: plain floats are faster here than arrays."""
         return [self._reading(*row) for row in zip(self.counted(outputs), contexts, strict=True)]
 
@@ -88,7 +94,7 @@ class CountHead:
         confidence = None
         if self._line is not None:
             extra = self._odds * log_odds(probabilities[middle]) if self._odds else 0.0
-            confidence = rounded(self._line.probability(conf_logit, extra), _PARTS)
+            confidence = rounded(self._line.probability(conf_logit, extra), PARTS)
         return Counted(probabilities, middle, self.numbers[middle], known, confidence)
 
     def _reading(self, counted: Counted, context: Context) -> Reading:
@@ -103,42 +109,7 @@ class CountHead:
             count_p95_low=self.numbers[low],
             count_p95_high=self.numbers[high],
             n_nodes=1,
-            probs=[rounded(probability, _PARTS) for probability in probabilities],
+            probs=[rounded(probability, PARTS) for probability in probabilities],
             classes=self.numbers,
         )
         return Reading(fields, confidence)
-
-
-def median(probabilities: Sequence[float]) -> int:
-    """The class that is off by the least on average: the first one that, with those below it, outweighs those above.
-
-    The median has the least expected absolute error of all answers. Of two classes it is the more probable one, the
-    lower one at a tie.
-    """
-    last = len(probabilities) - 1
-    return next(
-        (n for n in range(last) if math.fsum(probabilities[: n + 1]) >= math.fsum(probabilities[n + 1 :])), last
-    )
-
-
-def log_odds(probability: float) -> float:
-    """Of what is all but sure, those of the last digit of an emitted probability."""
-    least = 1 / _PARTS
-    clipped = min(max(probability, least), 1 - least)
-    return math.log(clipped / (1 - clipped))
-
-
-def p95_range(probabilities: Sequence[float], middle: int) -> tuple[int, int]:
-    """Widen from the median, always by the more probable neighbour (the lower one at a tie)."""
-    low = high = middle
-    mass = probabilities[middle]
-    while mass < _MASS and (low > 0 or high < len(probabilities) - 1):
-        below = probabilities[low - 1] if low > 0 else -1.0
-        above = probabilities[high + 1] if high < len(probabilities) - 1 else -1.0
-        if below >= above:
-            low -= 1
-            mass += below
-        else:
-            high += 1
-            mass += above
-    return low, high

@@ -1,6 +1,8 @@
-"""`count.fused`: when counts of several nodes become one, and that it depends on the frames alone."""
+"""When readings of several nodes are combined, that it depends on the frames alone, and what `count.fused` holds."""
 
 import asyncio
+import dataclasses
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -10,13 +12,14 @@ from hypothesis import strategies as st
 
 from cogd.csi.frame import Origin
 from cogd.csi.link import LinkLimits
-from cogd.events import Emitter, Event, WindowInfo, encode
-from cogd.events.inferred import CountFields, PoseFields
-from cogd.heads.base import Reading
-from cogd.heads.count import CountHead
-from cogd.heads.fusion import fuse
+from cogd.events import AppFailed, Emitter, Event, WindowInfo, encode
+from cogd.heads.base import Head, Reading
+from cogd.heads.count.events import CountFields, FusedCountFields
+from cogd.heads.count.fusion import FRESH_S, fuse
+from cogd.heads.count.head import CountHead
+from cogd.heads.pose.events import PoseFields
+from cogd.runtime.combining import Combining
 from cogd.runtime.engine import Engine
-from cogd.runtime.fusion import FRESH_S, Fusion
 from tests.sources.conftest import FakeClock
 
 from .factory import COUNT, fake_app, frames_of, interleaved
@@ -32,13 +35,17 @@ def count_of(node: str, time: float, probs=(0.2, 0.5, 0.3), **changes) -> CountF
     return CountFields(**(fields | changes))
 
 
+def of_head(head):
+    return dataclasses.replace(fake_app("count"), head=head)
+
+
 class Heard:
-    """A fusion, and what it said."""
+    """A `Combining`, and what it emitted."""
 
     def __init__(self, app=None):
         self.app = app or fake_app("count")
         self.said = []
-        self.fusion = Fusion(Emitter(FakeClock(), self.said.append))
+        self.fusion = Combining(Emitter(FakeClock(), self.said.append))
 
     def hear(self, *counts: CountFields, emitted=True) -> list:
         """Returns what was said of them."""
@@ -115,12 +122,43 @@ class TestItIsSaid:
         assert len(h.fusion._rounds) == 64
 
 
+class Sums(Head):
+    """A third party's head: combines whatever its nodes give, within three seconds."""
+
+    name = "sums"
+    events = (CountFields, FusedCountFields)
+
+    def __init__(self, combine):
+        self.combiner = SimpleNamespace(fresh_s=3.0, combine=combine)
+
+    def read(self, outputs, contexts, baselines=()):
+        return []
+
+
+class TestAnotherHeadsCombiner:
+    def test_gets_the_fresh_readings_by_node_and_the_newest(self):
+        calls = []
+        h = Heard(of_head(Sums(lambda *call: calls.append(call))))
+        one, other, newest = count_of("a/2", 100.0), count_of("a/1", 101.0), count_of("a/2", 103.9)
+        assert not h.hear(one, other, newest)
+        assert calls == [("a", [other, newest], newest)]
+        h.hear(count_of("a/2", 104.1), count_of("a/2", 104.2))
+        assert len(calls) == 1
+
+    def test_that_fails_costs_its_event_alone_and_says_why_once(self):
+        def fail(source, readings, newest):
+            raise KeyError("no such joint")
+
+        h = Heard(of_head(Sums(fail)))
+        told = h.hear(*(count_of(node, 100 + n / 20) for n in range(3) for node in ("a/1", "a/2")))
+        assert [(type(fields), fields.reason) for fields in told] == [
+            (AppFailed, "its head can't combine nodes: KeyError: 'no such joint'")
+        ]
+
+
 class TestItSays:
     def told(self, *counts, head=None):
-        app = fake_app("count")
-        if head is not None:
-            object.__setattr__(app, "head", head)
-        h = Heard(app)
+        h = Heard(None if head is None else of_head(head))
         (told,) = h.hear(counts[-1], *counts)
         return told
 
@@ -150,7 +188,7 @@ class TestItSays:
 
 
 def play(frames, every: list[int]) -> list[bytes]:
-    """The events of an engine with a fusion, with a tick after so many frames each; without what a tick decides."""
+    """The events of an engine with combining, with a tick after so many frames each; without what a tick decides."""
     clock, events = FakeClock(), []
     emitter = Emitter(clock, events.append)
     engine = Engine(
@@ -161,7 +199,7 @@ def play(frames, every: list[int]) -> list[bytes]:
         believe_simulated=lambda source: False,
         max_pending=4096,
     )
-    engine.observers.append(Fusion(emitter).observe)
+    engine.observers.append(Combining(emitter).observe)
 
     async def run() -> None:
         left = iter(every)
