@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cogd.bundle.load import RejectedApp
     from cogd.runtime.app import App
     from cogd.runtime.catalogue import AppsCatalogue
+    from cogd.runtime.loader import LoadLimits
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,17 +87,20 @@ def catalogue(arguments: argparse.Namespace, settings: Settings) -> AppsCatalogu
     return AppsCatalogue(settings.apps_dir, lambda: read_trust(arguments, settings.trust_dir), archives=archives)
 
 
-def load_all(apps_catalogue: AppsCatalogue, *, for_daemon: bool = False) -> tuple[list[App], list[RejectedApp]]:
+def load_all(
+    apps_catalogue: AppsCatalogue, *, for_daemon: bool = False, limits: LoadLimits | None = None
+) -> tuple[list[App], list[RejectedApp]]:
     """Every app that can run, and every one that can't, with the reason; for the daemon, those that it begins with."""
     from cogd.bundle.load import RejectedApp
+    from cogd.runtime.loader import LIMITS, load_within
 
     bundles, rejected = apps_catalogue.scan_first() if for_daemon else apps_catalogue.scan()
     apps: list[App] = []
     for bundle in bundles:
+        app_id = bundle.manifest.id
         try:
-            apps.append(apps_catalogue.load(bundle, trying=False))
+            apps.append(load_within(app_id, partial(apps_catalogue.load, bundle, trying=False), limits or LIMITS))
         except CogdError as error:
-            app_id = bundle.manifest.id
             rejected.append(RejectedApp(app_id, error, id=app_id))
     return apps, rejected
 

@@ -15,14 +15,14 @@ from cogd.csi.input import input_shape, model_input, window_spec
 from cogd.device import device_targets
 from cogd.errors import (
     ArchitectureError,
-    BundleError,
+    CogdError,
     GoldenError,
     ManifestError,
     ModelError,
-    PluginError,
 )
 from cogd.events import AppInfo
 from cogd.plugins import load_plugin
+from cogd.runtime.guard import plugin_border
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,14 +152,15 @@ def load_app(bundle: VerifiedBundle, min_confidence: float = 0.0) -> App:
     """
     manifest = bundle.manifest
     window = window_spec(manifest.input)
-    head_class = cast("type[Head]", load_plugin("cogd.heads", manifest.head))
     output = manifest.output
-    head = head_class(output, _tensors(bundle, output.calibration) if output.calibration else {})
-    failures: list[BundleError | PluginError] = []
+    with plugin_border(manifest.id, f"the head {manifest.head}"):
+        head_class = cast("type[Head]", load_plugin("cogd.heads", manifest.head))
+        head = head_class(output, _tensors(bundle, output.calibration) if output.calibration else {})
+    failures: list[CogdError] = []
     for variant in fitting_variants(manifest):
         try:
             loaded = load_variant(bundle, variant)
-        except (BundleError, PluginError) as failure:
+        except CogdError as failure:
             failures.append(failure)
             continue
         return App(
@@ -199,14 +200,15 @@ def load_variant(bundle: VerifiedBundle, variant: Variant) -> LoadedVariant:
     """Load one variant and see that it reproduces the golden pair.
 
     Raises:
-        BundleError: it can't be loaded, or does not reproduce it.
+        BundleError: it can't be loaded, does not reproduce it, or its backend raised anything else.
         PluginError: its backend is not installed.
     """
     manifest = bundle.manifest
     prepared_by = _model_input(bundle)
-    session = _load_session(bundle, variant)
     tolerance = manifest.golden.tolerance[variant.precision]
-    reproduced = _reproduce(bundle, session, prepared_by)
+    with plugin_border(manifest.id, f"the backend {variant.backend}"):
+        session = _load_session(bundle, variant)
+        reproduced = _reproduce(bundle, session, prepared_by)
     check_reproduced(manifest.id, variant.backend, reproduced.error, tolerance)
     return LoadedVariant(variant, reproduced.error, tolerance, reproduced.took_ms, prepared_by, session)
 
@@ -265,7 +267,10 @@ def _reproduce(bundle: VerifiedBundle, session: Session, model_input: ModelInput
         expected = golden.get(tensor.name)
         if expected is None or expected.shape != (len(windows), *tensor.shape):
             raise ManifestError(f"{manifest.golden.file} lacks the expected {tensor.name}")
-        difference = float(np.abs(outputs[tensor.name] - expected).max())
+        output = outputs.get(tensor.name)
+        if output is None or output.shape != expected.shape:
+            raise ModelError(f"{manifest.id}: the backend did not deliver {tensor.name} of {expected.shape}")
+        difference = float(np.abs(output - expected).max())
         worst = difference if np.isnan(difference) else max(worst, difference)
     return Reproduced(worst, took_ms)
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 import structlog
 
-from cogd.errors import BundleError, CogdError, ControlError, ModelError, StorageError
+from cogd.errors import BundleError, CogdError, ControlError, StorageError
+from cogd.runtime.loader import LIMITS, LoadLimits, load_aside
 from cogd.runtime.trials import AppOutcome, Failure, Found, Result, Trials
 from cogd.runtime.worker import on_a_thread
 
@@ -30,15 +32,27 @@ if TYPE_CHECKING:
 GRACE_S: Final = 5.0
 """How much longer than the canary a request waits for its answer."""
 
-SCAN_LIMIT_S: Final = 60.0
-LOAD_LIMIT_S: Final = 120.0
-TAKE_BACK_LIMIT_S: Final = 20.0
-"""How long reading the apps, loading one and changing the installed version may take."""
-
 _LAST_NOTE_LIMIT_S: Final = 0.3
 """The same while the daemon ends, within 2 s in all."""
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ReloadLimits:
+    """What the parts of a reload may take.
+
+    Attributes:
+        scan_s: seconds for reading the installed apps, or the trusted keys.
+        load: for loading one app.
+        take_back_s: seconds for changing the installed version.
+    """
+
+    scan_s: float = 60.0
+    load: LoadLimits = LIMITS
+    take_back_s: float = 20.0
+
+
 _Results = dict[str, Result]
 
 
@@ -53,6 +67,7 @@ class Reloader:
         canary_s: how long a new version is watched.
         tick_s: what there is time for to infer a batch.
         rejected: bundles of which was said already that they do not run.
+        limits: of what may hang.
     """
 
     def __init__(
@@ -64,7 +79,10 @@ class Reloader:
         canary_s: float,
         tick_s: float,
         rejected: Iterable[RejectedApp] = (),
+        *,
+        limits: ReloadLimits | None = None,
     ) -> None:
+        self._limits = limits or ReloadLimits()
         self._engine, self._catalogue, self._canary_s = engine, catalogue, canary_s
         self._trials = Trials(
             engine,
@@ -161,9 +179,9 @@ class Reloader:
 
     async def _scan(self, catalogue: Catalogue) -> tuple[list[VerifiedBundle], list[RejectedApp]]:
         try:
-            return await on_a_thread("scan apps", catalogue.scan, SCAN_LIMIT_S)
+            return await on_a_thread("scan apps", catalogue.scan, self._limits.scan_s)
         except TimeoutError as error:
-            raise StorageError(f"reading the apps took longer than {SCAN_LIMIT_S:g} s") from error
+            raise StorageError(f"reading the apps took longer than {self._limits.scan_s:g} s") from error
 
     async def _distrusted(self, catalogue: Catalogue, rejected: Iterable[RejectedApp]) -> dict[str, BundleError]:
         """Of apps with a rejected bundle, the loaded versions that are not trusted any more, by digest."""
@@ -171,11 +189,13 @@ class Reloader:
         for item in rejected:
             for app in self._trials.versions(item.id) if item.id is not None else ():
                 try:
-                    await on_a_thread("check trust", partial(catalogue.check_trust, app.bundle), SCAN_LIMIT_S)
+                    await on_a_thread("check trust", partial(catalogue.check_trust, app.bundle), self._limits.scan_s)
                 except BundleError as error:
                     found[app.bundle.digest] = error
                 except TimeoutError as error:
-                    raise StorageError(f"reading the trusted keys took longer than {SCAN_LIMIT_S:g} s") from error
+                    raise StorageError(
+                        f"reading the trusted keys took longer than {self._limits.scan_s:g} s"
+                    ) from error
         return found
 
     async def _add(self, catalogue: Catalogue, bundle: VerifiedBundle, found: Found) -> None:
@@ -189,26 +209,21 @@ class Reloader:
     async def _needs_trial(self, catalogue: Catalogue, bundle: VerifiedBundle) -> bool:
         app_id = bundle.manifest.id
         try:
-            return await on_a_thread(f"look at {app_id}", partial(catalogue.needs_trial, bundle), SCAN_LIMIT_S)
+            return await on_a_thread(f"look at {app_id}", partial(catalogue.needs_trial, bundle), self._limits.scan_s)
         except (CogdError, TimeoutError) as error:
             self._log.warning("a version is tried for want of an answer", app=app_id, message=str(error))
             return True
 
     async def _load(self, catalogue: Catalogue, bundle: VerifiedBundle, *, trying: bool) -> App | CogdError:
-        app_id = bundle.manifest.id
+        call = partial(catalogue.load, bundle, trying=trying)
         try:
-            call = partial(catalogue.load, bundle, trying=trying)
-            return await on_a_thread(f"load {app_id}", call, LOAD_LIMIT_S)
+            return await load_aside(bundle.manifest.id, call, self._limits.load)
         except CogdError as error:
             return error
-        except TimeoutError:
-            return ModelError(f"{app_id}: was not loaded within {LOAD_LIMIT_S:g} s")
-        except Exception as error:  # noqa: BLE001  # the plugin border: a backend may fail in any way
-            return ModelError(f"{app_id}: {type(error).__name__}: {error}")
 
     def _note_proven(self, app: App) -> None:
         if self._catalogue is not None:
-            self._start(self._note(self._catalogue.note_proven, app, TAKE_BACK_LIMIT_S), self._noting)
+            self._start(self._note(self._catalogue.note_proven, app, self._limits.take_back_s), self._noting)
 
     async def _note(self, note: Callable[[str, str], None], app: App, limit_s: float) -> None:
         """Remember something of a version; without it the version is tried again after the next start."""
@@ -236,7 +251,7 @@ class Reloader:
         try:
             for digest in digests:
                 call = partial(self._catalogue.take_back, app_id, digest)
-                await on_a_thread(f"take back {app_id}", call, TAKE_BACK_LIMIT_S)
+                await on_a_thread(f"take back {app_id}", call, self._limits.take_back_s)
         except TimeoutError:
             self._log.error("the failed version stays installed", app=app_id, message="the disk does not answer")
             return False

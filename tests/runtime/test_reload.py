@@ -20,7 +20,8 @@ from cogd.errors import (
     UnknownKeyError,
 )
 from cogd.runtime import reload as reload_module
-from cogd.runtime.reload import Reloader
+from cogd.runtime.loader import LoadLimits
+from cogd.runtime.reload import Reloader, ReloadLimits
 
 from .catalogue import FakeCatalogue
 from .conftest import Bench
@@ -36,10 +37,12 @@ RATE_HZ = 20
 class Rig(Bench):
     """A bench whose apps are reloaded from a catalogue."""
 
-    def __init__(self, *apps, rejected=(), catalogue=None, tick_s=TICK_S, rate_hz=RATE_HZ):
+    def __init__(self, *apps, rejected=(), catalogue=None, tick_s=TICK_S, rate_hz=RATE_HZ, limits=None):
         super().__init__(*apps)
         self.catalogue = catalogue or FakeCatalogue(*apps)
-        self.reloader = Reloader(self.engine, self.emitter, self.catalogue, self.clock, CANARY_S, tick_s, rejected)
+        self.reloader = Reloader(
+            self.engine, self.emitter, self.catalogue, self.clock, CANARY_S, tick_s, rejected, limits=limits
+        )
         self._rate_hz = rate_hz
         firsts = itertools.count(step=100)
         self._frames = (frame for first in firsts for frame in frames_of("a/1", 100, first=first, rate_hz=rate_hz))
@@ -364,7 +367,7 @@ class TestAVersionThatFails:
         ("error", "code", "reason"),
         [
             (ModelError("no weights"), "bad-model", "no weights"),
-            (ZeroDivisionError("a bug"), "bad-model", "pose-app: ZeroDivisionError: a bug"),
+            (ZeroDivisionError("a bug"), "bad-model", "pose-app: loading failed: ZeroDivisionError: a bug"),
         ],
     )
     async def test_to_load_goes_back_on_the_disk_and_what_runs_goes_on(self, rig, error, code, reason):
@@ -379,9 +382,8 @@ class TestAVersionThatFails:
         await r.run(1.0)
         r.assert_no_frame_lost()
 
-    async def test_to_load_in_time_goes_back(self, rig, monkeypatch):
-        monkeypatch.setattr(reload_module, "LOAD_LIMIT_S", 0.02)
-        r = await rig()
+    async def test_to_load_in_time_goes_back(self, rig):
+        r = await rig(limits=ReloadLimits(load=LoadLimits(wall_s=0.02)))
         r.catalogue.install(fake_app(version="2.0.0"))
         r.catalogue.gate.clear()
         asked = await r.changed()
@@ -617,8 +619,7 @@ class TestAReload:
         assert r.versions == {"pose-app": "1.2.3"}
 
     async def test_that_takes_too_long_to_read_is_an_error(self, rig, monkeypatch):
-        monkeypatch.setattr(reload_module, "SCAN_LIMIT_S", 0.02)
-        r, gate = await rig(), threading.Event()
+        r, gate = await rig(limits=ReloadLimits(scan_s=0.02)), threading.Event()
         monkeypatch.setattr(r.catalogue, "scan", lambda: gate.wait(PATIENCE_S))
         with pytest.raises(Exception, match="took longer than"):
             await asyncio.wait_for(r.reloader.reload(), PATIENCE_S)
