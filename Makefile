@@ -8,7 +8,7 @@ SECONDS ?= 900
 # Both cores (or however many there are) test. One file stays with one worker: its tests share what it trains.
 PYTEST := $(BIN)/pytest --numprocesses=auto --dist=loadfile
 
-.PHONY: run test test-most test-bundle test-packages bench fuzz quick lint format types demo clean
+.PHONY: run test test-most test-bundle test-packages bench fuzz quick lint format types schema demo clean
 
 run: $(VENV)/run.stamp  ## live events from the packaged bundles on simulated nodes; Ctrl-C ends it
 	$(BIN)/cogd run --demo
@@ -41,6 +41,10 @@ format: $(VENV)/dev.stamp
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy
+
+schema: $(VENV)/dev.stamp  ## write docs/schema anew from the event types
+	rm -f docs/schema/*.json
+	$(BIN)/cogd schema --output-dir docs/schema
 
 demo: $(VENV)/dev.stamp  ## train and sign the packaged bundles anew (three quarters of an hour)
 	COGD_TRAIN=$(BIN)/cogd-train packaging/make-demo

@@ -25,6 +25,7 @@ VERBS: Mapping[str, str] = {
     "verify": "check a bundle's signature, digests and manifest",
     "trust": "list, add, revoke and rotate the keys that sign bundles",
     "manifest": "print an app's signed manifest",
+    "schema": "print the JSON Schema of one event or of all",
     "config": "show every setting, its value and where it came from",
     "version": "print the version",
 }

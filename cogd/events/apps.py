@@ -1,14 +1,22 @@
-"""`app.*`: what became of an app or of a version of one."""
+"""`app.*`: an app was updated, removed, rejected, rolled back, or failed."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from cogd.events.base import EventFields, Level
+from cogd.events.units import Count
 
 
 class AppRejected(EventFields, frozen=True, kw_only=True):
-    """`app.rejected`: a bundle that is not run, and why."""
+    """A bundle does not run.
+
+    Attributes:
+        path: of the bundle.
+        code: of the error; docs/errors.md lists all.
+        message: what is wrong.
+        hint: what to do about it; may be empty.
+    """
 
     event_name: ClassVar[str] = "app.rejected"
     usual_level: ClassVar[Level] = "error"
@@ -20,17 +28,17 @@ class AppRejected(EventFields, frozen=True, kw_only=True):
 
 
 class AppUpdated(EventFields, frozen=True, kw_only=True):
-    """`app.updated`: another version of an app serves, or one that did not run before.
+    """Another version of an app serves, or an app that did not run before.
 
     Attributes:
         app: the app's id.
-        version: that serves now.
-        digest: of its bundle.
-        backend: what runs it.
-        previous_version: what it goes back to if it fails; null where nothing ran before.
-        previous_digest: of that version's bundle.
-        tick: the first that infers its frames.
-        canary_s: how long it is watched; 0 where there is nothing to go back to.
+        version: the version that serves now.
+        digest: `sha256:` of its signed manifest.
+        backend: the plugin that runs its model.
+        previous_version: the version that serves again if this one fails; null: there is none.
+        previous_digest: its digest; null: there is none.
+        tick: the first tick that infers with the new version.
+        canary_s: duration of the canary; 0: there is none.
     """
 
     event_name: ClassVar[str] = "app.updated"
@@ -41,23 +49,23 @@ class AppUpdated(EventFields, frozen=True, kw_only=True):
     backend: str
     previous_version: str | None
     previous_digest: str | None
-    tick: int
+    tick: Count
     canary_s: float
 
 
 class AppRolledBack(EventFields, frozen=True, kw_only=True):
-    """`app.rolled_back`: a new version of an app was given up, or could not be loaded; the one before serves.
+    """A new version of an app failed or could not be loaded; the previous one serves.
 
     Attributes:
         app: the app's id.
-        version: that failed.
-        digest: of its bundle.
-        to_version: that serves.
-        to_digest: of its bundle.
-        reason: what was wrong with the failed one.
-        code: the error's, where it could not be loaded.
-        tick: the first of which the failed version serves no frame.
-        kept: whether the installed version went back too, so that this outlasts a restart.
+        version: the version that failed.
+        digest: its digest.
+        to_version: the version that serves.
+        to_digest: its digest.
+        reason: why it failed.
+        code: of the error, if it could not be loaded; else null.
+        tick: the first tick that does not infer with the failed version.
+        kept: whether the installed version was rolled back too, so that this outlasts a restart.
     """
 
     event_name: ClassVar[str] = "app.rolled_back"
@@ -70,12 +78,19 @@ class AppRolledBack(EventFields, frozen=True, kw_only=True):
     to_digest: str
     reason: str
     code: str | None
-    tick: int
+    tick: Count
     kept: bool
 
 
 class AppRemoved(EventFields, frozen=True, kw_only=True):
-    """`app.removed`: an app does not run any more."""
+    """An app does not run any more.
+
+    Attributes:
+        app: the app's id.
+        version: the version that ran.
+        digest: its digest.
+        reason: it is no longer installed, or its signers are no longer trusted.
+    """
 
     event_name: ClassVar[str] = "app.removed"
     usual_level: ClassVar[Level] = "warn"
@@ -87,7 +102,13 @@ class AppRemoved(EventFields, frozen=True, kw_only=True):
 
 
 class AppFailed(EventFields, frozen=True, kw_only=True):
-    """`app.failed`: an app can't infer; said once until it can again."""
+    """An app can't infer; emitted once until it can again, or for another reason.
+
+    Attributes:
+        app: the app's id.
+        backend: the plugin that runs its model.
+        reason: the error.
+    """
 
     event_name: ClassVar[str] = "app.failed"
     usual_level: ClassVar[Level] = "error"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
 Level = Literal["debug", "info", "warn", "error"]
+
+SCHEMA: Final = 1
+"""Version of all events' schemas together: docs/stability.md says when it changes."""
 
 
 class EventFields(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,21 +5,22 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cogd.events.base import EventFields, Level
+from cogd.events.units import Count, Number, Origin, Seconds, UnixTime
 
 
 class CalibrationDone(EventFields, frozen=True, kw_only=True):
-    """`calibration.done`: what a head says of a node while nothing happens there was measured, and is used from now on.
+    """The baseline of a node was measured and is used from now on; one event for each node and app.
 
     Attributes:
         app: the app's id.
-        digest: of its bundle; with another one this is not used.
-        node: `<source>/<node_id>`.
-        score: median of the scores.
-        spread: median of the scores' distances from it.
-        n: how many scores.
-        seconds: for how long the room was watched.
-        time: when, unix seconds.
-        origin: of the frames: `live`, `replayed` or `simulated`.
+        digest: of the bundle that the baseline belongs to; others do not use it.
+        node: `<source>/<node id>`.
+        score: the baseline: median of the scores.
+        spread: median of the scores' distances from the baseline.
+        n: number of scores.
+        seconds: how long the room was watched.
+        time: when the baseline was measured, unix time.
+        origin: of the frames.
     """
 
     event_name: ClassVar[str] = "calibration.done"
@@ -27,16 +28,23 @@ class CalibrationDone(EventFields, frozen=True, kw_only=True):
     app: str
     digest: str
     node: str
-    score: float
-    spread: float
-    n: int
-    seconds: float
-    time: float
-    origin: str
+    score: Number
+    spread: Number
+    n: Count
+    seconds: Seconds
+    time: UnixTime
+    origin: Origin
 
 
 class CalibrationFailed(EventFields, frozen=True, kw_only=True):
-    """`calibration.failed`: nothing was stored, or what is stored can't be read; `app` and `nodes` as asked for."""
+    """No baseline was stored, or at the start: the stored ones can't be read.
+
+    Attributes:
+        app: the app that was asked for; null: every one.
+        nodes: the nodes that were asked for; empty: every one.
+        code: of the error.
+        reason: what is wrong.
+    """
 
     event_name: ClassVar[str] = "calibration.failed"
     usual_level: ClassVar[Level] = "warn"
@@ -48,7 +56,13 @@ class CalibrationFailed(EventFields, frozen=True, kw_only=True):
 
 
 class CalibrationForgotten(EventFields, frozen=True, kw_only=True):
-    """`calibration.forgotten`: the node has no baseline any more."""
+    """The baseline of a node was deleted.
+
+    Attributes:
+        app: the app's id.
+        digest: of the bundle that the baseline belonged to.
+        node: `<source>/<node id>`.
+    """
 
     event_name: ClassVar[str] = "calibration.forgotten"
 
@@ -58,14 +72,14 @@ class CalibrationForgotten(EventFields, frozen=True, kw_only=True):
 
 
 class CalibrationUnused(EventFields, frozen=True, kw_only=True):
-    """`calibration.unused`: a node's baseline belongs to another bundle of the app than the one that serves.
+    """The baseline of a node belongs to another bundle of the app than the one that serves; emitted once for each.
 
     Attributes:
         app: the app's id.
-        node: `<source>/<node_id>`.
-        digest: of the bundle that it belongs to.
-        serving_digest: of the one that serves.
-        time: when it was measured, unix seconds.
+        node: `<source>/<node id>`.
+        digest: of the bundle that the baseline belongs to.
+        serving_digest: of the bundle that serves.
+        time: when the baseline was measured, unix time.
     """
 
     event_name: ClassVar[str] = "calibration.unused"
@@ -75,4 +89,4 @@ class CalibrationUnused(EventFields, frozen=True, kw_only=True):
     node: str
     digest: str
     serving_digest: str
-    time: float
+    time: UnixTime

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from cogd.events.base import EventFields
+from cogd.events.units import Count, Origin, UnixTime
 
 
 class WindowInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,13 +19,13 @@ class WindowInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         frames: how many frames, or cells, it holds.
-        span_s: time from its oldest to its newest frame; of cells, from the oldest's beginning to the newest's end.
+        span_s: from its oldest to its newest frame; of cells, from the oldest's beginning to the newest's end.
         measured_tones: how many tones of its newest frame were measured; the others were interpolated.
     """
 
-    frames: int
+    frames: Count
     span_s: float
-    measured_tones: int
+    measured_tones: Count
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,19 +38,19 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         digest: `sha256:` of its signed manifest, which covers every byte of it.
         backend: what ran the model.
         node: `<source>/<node_id>`.
-        time: unix seconds of the newest frame, on its source's clock.
+        time: of the newest frame, unix time on its source's clock.
         origin: `live`, `replayed` or `simulated`.
         window: what it was inferred from.
     """
 
-    tick: int
+    tick: Count
     app: str
     version: str
     digest: str
     backend: str
     node: str
-    time: float
-    origin: str
+    time: UnixTime
+    origin: Origin
     window: WindowInfo
 
     def fields(self) -> dict[str, Any]:
@@ -58,10 +59,10 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InferenceFields(Context, EventFields, frozen=True, kw_only=True):
-    """What every inferred event says about itself.
+    """Base of inferred events.
 
     Attributes:
-        latency_ms: from the arrival of the newest frame to this event; the engine sets it last.
+        latency_ms: time from the arrival of the newest frame to this event; the engine sets it last.
     """
 
     latency_ms: float = 0.0

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cogd.events import EventFields, InferenceFields, Level
+from cogd.events.units import Count, Origin, Probability, UnixTime
 
 
 class CountFields(InferenceFields, frozen=True, kw_only=True):
-    """`count`.
+    """The number of persons that a model infers from a window of one node.
 
     Attributes:
         count: the median of `probs`: the number of persons with the least expected error.
@@ -29,15 +30,15 @@ class CountFields(InferenceFields, frozen=True, kw_only=True):
 
     event_name: ClassVar[str] = "count"
 
-    count: int
-    raw_count: int | None
-    confidence: float | None
+    count: Count
+    raw_count: Count | None
+    confidence: Probability | None
     low_confidence: bool
-    count_p95_low: int
-    count_p95_high: int
-    n_nodes: int
-    probs: list[float]
-    classes: list[int]
+    count_p95_low: Count
+    count_p95_high: Count
+    n_nodes: Count
+    probs: list[Probability]
+    classes: list[Count]
 
     def event_level(self) -> Level:
         """`warn` where the input is unlike the training data."""
@@ -45,7 +46,7 @@ class CountFields(InferenceFields, frozen=True, kw_only=True):
 
 
 class FusedCountFields(EventFields, frozen=True, kw_only=True):
-    """`count.fused`: the counts of several nodes of one source, made one.
+    """The number of persons, fused from the last counts of several nodes of one source.
 
     Attributes:
         tick: number of the tick that inferred the newest of them.
@@ -55,7 +56,7 @@ class FusedCountFields(EventFields, frozen=True, kw_only=True):
         source: the source.
         nodes: whose counts these are, by name.
         n_nodes: how many.
-        time: of the newest frame, unix seconds on the source's clock; the others' are at most a second apart.
+        time: of the newest frame, unix time on the source's clock; the others' are at most a second apart.
         origin: `live`, `replayed` or `simulated`.
         count: the median of `probs`: the number of persons with the least expected error.
         confidence: calibrated probability that `count` is right, or null where the bundle has no calibration for it.
@@ -63,24 +64,24 @@ class FusedCountFields(EventFields, frozen=True, kw_only=True):
         count_p95_high: greatest number of that range.
         probs: probability of each number in `classes`.
         classes: the trained numbers of persons.
-        latency_ms: from the arrival of the newest frame to its node's `count`.
+        latency_ms: time from the arrival of the newest frame to its node's `count`.
     """
 
     event_name: ClassVar[str] = "count.fused"
 
-    tick: int
+    tick: Count
     app: str
     version: str
     digest: str
     source: str
     nodes: list[str]
-    n_nodes: int
-    time: float
-    origin: str
-    count: int
-    confidence: float | None
-    count_p95_low: int
-    count_p95_high: int
-    probs: list[float]
-    classes: list[int]
+    n_nodes: Count
+    time: UnixTime
+    origin: Origin
+    count: Count
+    confidence: Probability | None
+    count_p95_low: Count
+    count_p95_high: Count
+    probs: list[Probability]
+    classes: list[Count]
     latency_ms: float

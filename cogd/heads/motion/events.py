@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cogd.events import InferenceFields
+from cogd.events.units import Number, Probability, UnixTime
 
 
 class MotionFields(InferenceFields, frozen=True, kw_only=True):
-    """`motion`.
+    """Whether something moves, as a model infers it from a window of one node.
 
     Attributes:
         moving: whether something moves: `probability` is 0.5 or more.
@@ -16,14 +17,14 @@ class MotionFields(InferenceFields, frozen=True, kw_only=True):
         confidence: calibrated probability that `moving` is right: the greater of `probability` and the rest.
         score: the model's raw output, a logit; greater where more moves.
         baseline: the node's score while nothing moves, as `cogd calibrate` measured it for this very bundle, or null.
-        baseline_time: when it was measured, unix seconds, or null.
+        baseline_time: when it was measured, unix time, or null.
     """
 
     event_name: ClassVar[str] = "motion"
 
     moving: bool
-    probability: float
-    confidence: float
-    score: float
-    baseline: float | None
-    baseline_time: float | None
+    probability: Probability
+    confidence: Probability
+    score: Number
+    baseline: Number | None
+    baseline_time: UnixTime | None

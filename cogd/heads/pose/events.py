@@ -10,6 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from cogd.events import InferenceFields
+from cogd.events.units import Count, Number, Probability
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,15 +24,20 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             probability of 50 %; or null.
     """
 
-    keypoints: list[list[float]]
-    confidence: float | None
-    error_50: list[float] | None
+    keypoints: list[list[Number]]
+    confidence: Probability | None
+    error_50: list[Number] | None
 
 
 class PoseFields(InferenceFields, frozen=True, kw_only=True):
-    """`pose.frame`. `n_persons` is the number of skeletons in `persons`, not a count of people."""
+    """The skeletons that a model infers from a window of one node.
+
+    Attributes:
+        n_persons: number of skeletons in `persons`; not a count of people: the known models infer one skeleton always.
+        persons: the skeletons.
+    """
 
     event_name: ClassVar[str] = "pose.frame"
 
-    n_persons: int
+    n_persons: Count
     persons: list[Person]
