@@ -19,8 +19,11 @@ from cogd.bench.figures import Idle
 from cogd.bench.live import RATE_HZ, free_ports
 from cogd.bench.machine import rss_mib
 from cogd.errors import BenchError
+from cogd.events import InferenceFields
+from cogd.events.registry import known_events
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import IO
 
 SINKS = ("stdout:", "metrics://127.0.0.1:0")
@@ -31,24 +34,30 @@ SETTLED_S = 60.0
 """Growth counts after the first minute; a shorter run takes a third of its time."""
 
 _FIRST_EVENT_S = 20.0
-_INFERRED = (b'"event":"pose.frame"', b'"event":"count"', b'"event":"motion"')
 _SAMPLE_S = 0.5
+
+
+def _inferred() -> list[bytes]:
+    """The beginning of each event that a head makes of one window."""
+    kinds = known_events().values()
+    return [f'"event":"{kind.event_name}"'.encode() for kind in kinds if issubclass(kind, InferenceFields)]
 
 
 @dataclass
 class _Reader:
     """Reads the events, as whoever uses them would, and notes when the first inferred one was there.
 
-    `first` is set then, or once nothing comes any more.
+    `first` is set then, or once nothing comes any more. `inferred` are the parts of lines that mark inferred events.
     """
 
+    inferred: Sequence[bytes] = field(default_factory=_inferred)
     first_s: float | None = None
     events: int = 0
     first: threading.Event = field(default_factory=threading.Event)
 
     def read(self, lines: IO[bytes]) -> None:
         for line in lines:
-            if any(name in line for name in _INFERRED):
+            if any(name in line for name in self.inferred):
                 if self.first_s is None:
                     self.first_s = time.time()
                     self.first.set()

@@ -6,23 +6,21 @@ from typing import TYPE_CHECKING
 
 from cogd.errors import PluginError
 from cogd.events import BUILT_IN
-from cogd.plugins import load_plugin, plugin_names
+from cogd.heads.registry import head_class, head_names
 
 if TYPE_CHECKING:
     from cogd.events import EventFields
-    from cogd.heads.base import Head
 
 
 def known_events() -> dict[str, type[EventFields]]:
     """Event types by name. Imports every installed head.
 
     Raises:
-        PluginError: a head can't be imported, or two types have the same name.
+        PluginError: a head can't be imported or is malformed, or two types have the same name.
     """
     types = {kind.event_name: kind for kind in BUILT_IN}
-    for name in plugin_names("cogd.heads"):
-        head: type[Head] = load_plugin("cogd.heads", name)
-        for kind in head.events:
+    for name in head_names():
+        for kind in head_class(name).events:
             if types.setdefault(kind.event_name, kind) is not kind:
                 raise PluginError(f"the head {name!r} has an event {kind.event_name!r}, which another type has already")
     return types

@@ -21,6 +21,7 @@ from cogd.errors import (
     ModelError,
 )
 from cogd.events import AppInfo
+from cogd.heads.registry import head_class
 from cogd.plugins import load_plugin
 from cogd.runtime.guard import plugin_border
 
@@ -154,8 +155,7 @@ def load_app(bundle: VerifiedBundle, min_confidence: float = 0.0) -> App:
     window = window_spec(manifest.input)
     output = manifest.output
     with plugin_border(manifest.id, f"the head {manifest.head}"):
-        head_class = cast("type[Head]", load_plugin("cogd.heads", manifest.head))
-        head = head_class(output, _tensors(bundle, output.calibration) if output.calibration else {})
+        head = head_class(manifest.head)(output, _tensors(bundle, output.calibration) if output.calibration else {})
     failures: list[CogdError] = []
     for variant in fitting_variants(manifest):
         try:

@@ -26,8 +26,8 @@ def heads(monkeypatch):
     """Installs heads by name."""
 
     def install(**heads):
-        monkeypatch.setattr(registry, "plugin_names", lambda group: sorted(heads))
-        monkeypatch.setattr(registry, "load_plugin", lambda group, name: heads[name])
+        monkeypatch.setattr(registry, "head_names", lambda: sorted(heads))
+        monkeypatch.setattr(registry, "head_class", heads.get)
 
     return install
 
