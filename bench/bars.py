@@ -24,16 +24,17 @@ import msgspec
 
 from cogd import log
 from cogd.bench.compare import compare, table
+from cogd.bench.figures import Bar, Result
 from cogd.bench.idle import measure_idle, program
 from cogd.bench.live import measure_live
-from cogd.bench.machine import split_cores
+from cogd.bench.log import LOG, append, read, write_page
 from cogd.bench.nodes import NODES, growth
-from cogd.bench.results import LOG, Bar, Result, append, read, write_page
 from cogd.bench.saturation import MISSED, overload, sustained
 from cogd.bench.standard import standard_catalogue
 from cogd.bench.tables import bars_table, columns, text
 from cogd.cli.common import load_all
 from cogd.errors import ResultsError
+from cogd.machine import split_cores
 from cogd.settings import Settings
 
 if TYPE_CHECKING:

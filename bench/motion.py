@@ -38,7 +38,8 @@ from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import verify_bundle
 from cogd.runtime.app import load_app
 from cogd.train.configfile import read_config
-from cogd.train.data.dataset import cut_windows, open_dataset
+from cogd.train.data.cut import cut_windows
+from cogd.train.data.dataset import open_dataset
 from cogd.train.data.windows import join
 from cogd.train.evaluate import answer_of, evaluate
 from cogd.train.load import load_windows

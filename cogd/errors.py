@@ -322,13 +322,6 @@ class CalibrationError(CogdError):
     hint = "leave the room, see that nothing moves, and try again"
 
 
-class HealthError(CogdError):
-    """The health probe ran and found a fault."""
-
-    code = "unhealthy"
-    exit_status = 1
-
-
 class TrainError(CogdError):
     """Training data, a run directory or a checkpoint can't be used."""
 

@@ -12,8 +12,7 @@ from cogd.errors import ResultsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cogd.bench.figures import Figure
-    from cogd.bench.results import Result
+    from cogd.bench.figures import Figure, Result
 
 NOISES = 1.0
 """A change counts from so many times the noise on. The range of five parts is some five standard deviations of the

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 
+from cogd.machine import Machine
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -187,6 +189,74 @@ class Idle(msgspec.Struct, frozen=True, kw_only=True):
     settled_s: float
     growth_mib: float
     events: int
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for, and what was measured of it.
+
+    Attributes:
+        name: of the bar.
+        figure: what was measured, at most or at least `bar`; None where it could not be.
+        bar: what is asked for.
+        at_most: whether the figure may not be above it, else not below.
+        beside: absolute figures and published references, or why nothing was measured.
+        needed: whether it fails the whole where it was not measured.
+    """
+
+    name: str
+    figure: float | None
+    bar: float
+    at_most: bool = True
+    beside: str = ""
+    needed: bool = True
+
+    @property
+    def verdict(self) -> Literal["met", "missed", "not measured"]:
+        """Whether it is met."""
+        if self.figure is None:
+            return "not measured"
+        return "met" if (self.figure <= self.bar if self.at_most else self.figure >= self.bar) else "missed"
+
+    @property
+    def fails(self) -> bool:
+        """Whether this keeps the whole from being met."""
+        return self.verdict == "missed" or (self.verdict == "not measured" and self.needed)
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of the benchmark, or the parts of it that were asked for.
+
+    Attributes:
+        format: names this form and the figures' definitions.
+        date: when it ended, UTC.
+        commit: of the checkout, where there is one.
+        machine: where.
+        tight: each app in a tight loop.
+        paced: one node at 25 Hz through the daemon, all apps.
+        nodes: the sweep over the number of nodes, all apps.
+        many: the load that the bar of many nodes is about.
+        sustained: the highest rate.
+        overload: what becomes of more.
+        idle: the installed program with one node.
+        compared: what runs are compared by.
+        bars: those that were judged.
+        beside: figures of other benchmarks of the same run, as they gave them.
+    """
+
+    format: Literal["cogd-bench/1"] = "cogd-bench/1"
+    date: str
+    commit: str | None
+    machine: Machine
+    tight: list[Tight] = []
+    paced: Live | None = None
+    nodes: list[Live] = []
+    many: Live | None = None
+    sustained: Sustained | None = None
+    overload: Overload | None = None
+    idle: Idle | None = None
+    compared: dict[str, Figure] = {}
+    bars: list[Bar] = []
+    beside: dict[str, dict[str, float | str | bool | None]] = {}
 
 
 def latency(seconds: NDArray[np.float64]) -> Latency:

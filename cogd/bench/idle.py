@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from cogd.bench import sender
 from cogd.bench.figures import Idle
 from cogd.bench.live import RATE_HZ, free_ports
-from cogd.bench.machine import rss_mib
 from cogd.errors import BenchError
 from cogd.events import InferenceFields
 from cogd.events.registry import known_events
+from cogd.machine import rss_mib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

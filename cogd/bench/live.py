@@ -16,10 +16,10 @@ import uvloop
 
 from cogd.bench import sender
 from cogd.bench.figures import BLOCKS, DEADLINE_S, Live, latency
-from cogd.bench.machine import on_cores, rss_mib, waited_s
 from cogd.clock import SystemClock
 from cogd.errors import BenchError
 from cogd.events import InferenceFields, RunStopped, SourceChanged, encode
+from cogd.machine import on_cores, rss_mib, waited_s
 from cogd.runtime.daemon import Daemon
 from cogd.runtime.memory import settle
 

@@ -10,9 +10,9 @@ from cogd.bench.tables import PARTS, bars_table, figure, has, machine_lines, par
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cogd.bench.machine import Machine
-    from cogd.bench.results import Result
+    from cogd.bench.figures import Result
     from cogd.bench.tables import Table
+    from cogd.machine import Machine
 
 _HEAD = """# Results
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from cogd.bench.figures import DEADLINE_S, Overload, Sustained
 from cogd.bench.live import RATE_HZ, measure_live, record
-from cogd.bench.machine import on_cores
 from cogd.bench.sender import BUCKET_S, Group
 from cogd.bench.tight import bare_run
+from cogd.machine import on_cores
 from cogd.runtime.app import MAX_BATCH
 
 if TYPE_CHECKING:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from cogd.bench.figures import Figure, Tight
+from cogd.bench.figures import Figure, Result, Tight
 from cogd.bench.live import measure_live
-from cogd.bench.machine import commit, split_cores, this_machine
 from cogd.bench.nodes import LIVE_LEAST, cost_noise, latency_noise, sweep, sweep_figures
-from cogd.bench.results import Result
 from cogd.bench.tight import measure_tight
+from cogd.machine import commit, split_cores, this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,9 +10,8 @@ from cogd.bench.method import METHOD
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cogd.bench.figures import Idle, Latency, Live, Overload, Sustained, Tight
-    from cogd.bench.machine import Machine
-    from cogd.bench.results import Bar, Result
+    from cogd.bench.figures import Bar, Idle, Latency, Live, Overload, Result, Sustained, Tight
+    from cogd.machine import Machine
 
 
 @dataclass(frozen=True)

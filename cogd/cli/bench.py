@@ -15,7 +15,7 @@ from cogd.errors import ConfigError, RegressionError, ResultsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cogd.bench.results import Result
+    from cogd.bench.figures import Result
 
 MOST_NODES = 4000
 
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("no app has an event for every frame", hint="apps whose columns are cells are not measured")
 
     from cogd import log
-    from cogd.bench.results import LOG, append, read
+    from cogd.bench.log import LOG, append, read
     from cogd.bench.suite import measure
     from cogd.bench.tables import text
 

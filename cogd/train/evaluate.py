@@ -13,7 +13,7 @@ from cogd.events import Context, WindowInfo
 from cogd.heads.count.combiner import CountCombiner
 from cogd.heads.count.fusion import FRESH_S
 from cogd.runtime.app import MAX_BATCH
-from cogd.train.data.dataset import cut_windows
+from cogd.train.data.cut import cut_windows
 from cogd.train.fused import MOMENT_S, fused_predictions
 from cogd.train.gates import Gate, gates, named_rooms, rooms_that_trained
 from cogd.train.metrics.confidence import Usual
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cogd.bundle.manifest import Manifest
     from cogd.heads.base import Baseline, Reading
     from cogd.runtime.app import App
-    from cogd.train.data.dataset import Dataset
+    from cogd.train.data.track import Dataset
     from cogd.train.data.windows import DataOrigin, Windows
     from cogd.train.predictions import Answer
 

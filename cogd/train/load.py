@@ -12,10 +12,12 @@ from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError, TrainError
 from cogd.sim.domain import DOMAINS
 from cogd.train.configfile import changed
-from cogd.train.data.dataset import Dataset, cut_windows, open_dataset
+from cogd.train.data.cut import cut_windows
+from cogd.train.data.dataset import open_dataset
 from cogd.train.data.paired import read_paired
 from cogd.train.data.simulated import SimulatedRooms, simulated_rooms
 from cogd.train.data.split import group_split, random_split, refuse_unknown, temporal_split, with_training_rows
+from cogd.train.data.track import Dataset
 from cogd.train.data.windows import join
 
 if TYPE_CHECKING:
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.train.config import Config, SplitConfig
-    from cogd.train.data.dataset import Recording
     from cogd.train.data.split import Group, Share, Split
+    from cogd.train.data.track import Recording
     from cogd.train.data.windows import Windows
 
 _TRAINING_ROOM, _HELD_OUT_ROOM = 100_000, 1_000_000

@@ -11,7 +11,7 @@ from cogd.control.wire import MAX_CALIBRATION_S, MIN_CALIBRATION_S
 from cogd.errors import CalibrationError, ConfigError, TrainError
 from cogd.heads.base import Baseline
 from cogd.runtime.calibrator import centre_of, too_little
-from cogd.train.data.dataset import cut_windows
+from cogd.train.data.cut import cut_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cogd.csi.window import WindowSpec
     from cogd.heads.base import QuietRule
-    from cogd.train.data.dataset import Dataset, Recording
+    from cogd.train.data.track import Dataset, Recording
     from cogd.train.data.windows import Windows
 
     Scores = Callable[[NDArray[np.float32]], NDArray[np.float64]]

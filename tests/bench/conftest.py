@@ -1,10 +1,9 @@
 import pytest
 
-from cogd.bench.figures import Figure, Idle, Latency, Live, Overload, Sustained, Tight
-from cogd.bench.machine import Machine
-from cogd.bench.results import Result
+from cogd.bench.figures import Figure, Idle, Latency, Live, Overload, Result, Sustained, Tight
 from cogd.bench.standard import standard_catalogue
 from cogd.cli.common import load_all
+from cogd.machine import Machine
 from cogd.settings import Settings
 
 

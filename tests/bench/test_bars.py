@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cogd.bench.results import LOG, Bar, read
+from cogd.bench.figures import Bar
+from cogd.bench.log import LOG, read
 
 from .conftest import live, result
 

@@ -5,9 +5,9 @@ import json
 import msgspec
 import pytest
 
-from cogd.bench.figures import Figure
+from cogd.bench.figures import Figure, Result
 from cogd.bench.idle import measure_idle
-from cogd.bench.results import LOG, Result, append, read
+from cogd.bench.log import LOG, append, read
 from cogd.cli import main
 from cogd.cli.bench import MOST_NODES
 from cogd.errors import BenchError

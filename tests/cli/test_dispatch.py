@@ -58,13 +58,13 @@ class TestATypedError:
         for kind in every_error():
             by_status.setdefault(kind.exit_status, set()).add(kind.code)
         assert {frozenset(codes) for codes in by_status.values() if len(codes) > 1} == {
-            frozenset({"error", "unhealthy", "regression"}),
+            frozenset({"error", "regression"}),
             frozenset({"wire", "tones"}),
         }
 
     @pytest.mark.parametrize("kind", every_error())
     def test_that_is_not_made_by_a_base_class_has_a_hint(self, kind):
-        if kind.code not in {"error", "bundle", "unhealthy", "train"}:
+        if kind.code not in {"error", "bundle", "train"}:
             assert kind.hint or kind is errors.ConfigError
 
     def test_of_a_bad_value_is_given_its_hint_each_time(self):

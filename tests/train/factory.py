@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,10 @@ from cogd.bundle.archive import read_archive
 from cogd.bundle.keys import PrivateKey
 from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import VerifiedBundle, verify_bundle
+from cogd.csi.window import WindowSpec
 from cogd.train.configfile import changed
+from cogd.train.data.cut import cut_windows
+from cogd.train.data.simulated import SimulatedRooms, simulated_rooms
 from cogd.train.data.split import Split, rows_split
 from cogd.train.data.windows import GROUPS, DataOrigin, Windows, unknown
 from cogd.train.recipe import RECIPES
@@ -32,6 +35,23 @@ KEY = PrivateKey(bytes(range(32)))
 FRAMES = 20
 TINY = ("--rooms", "2", "--held-out-rooms", "1", "--minutes", "0.4", "--nodes", "1", "--stride", "10", "--epochs", "2")
 """Arguments of a run that takes seconds."""
+
+
+def simulate_windows(plan: SimulatedRooms, progress: Callable[[int, int], None] | None = None) -> Windows:
+    """Simulate all scenes of a plan; session `s` is one scene, in the order rooms x persons.
+
+    Windows in which somebody begins or ceases to move are kept: their `moving` is -1.
+    """
+    dataset = simulated_rooms(plan)
+    spec = WindowSpec("ht56", FRAMES, 0.02, 0.25)
+
+    def scenes(recordings: int, of: int) -> None:
+        if progress is not None and recordings % plan.nodes == 0:
+            progress(recordings // plan.nodes, of // plan.nodes)
+
+    windows = cut_windows(dataset, spec, plan.stride, transitions="unknown", progress=scenes)
+    origin = replace(windows.origin, name=f"{windows.origin.name}, stride {plan.stride}")
+    return replace(windows, rate_hz=plan.rates_hz[0], origin=origin)
 
 
 def make_windows(count: int = 40, *, seed: int = 0, **columns: object) -> Windows:

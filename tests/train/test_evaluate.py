@@ -16,7 +16,7 @@ from cogd.heads.base import Baseline
 from cogd.runtime.app import load_app
 from cogd.train import evaluate as evaluate_module
 from cogd.train.data import dataset as dataset_module
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track
+from cogd.train.data.track import Dataset, Recording, Timing, Track
 from cogd.train.data.windows import DataOrigin
 from cogd.train.evaluate import answer_of, evaluate, overlap
 from cogd.train.predictions import read_predictions

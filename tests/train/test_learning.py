@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from cogd.train.configfile import changed
-from cogd.train.data.simulated import SimulatedRooms, simulate_windows
+from cogd.train.data.simulated import SimulatedRooms
 from cogd.train.recipe import COUNT, POSE
 from cogd.train.run import Run, train
+from tests.train.factory import simulate_windows
 
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 

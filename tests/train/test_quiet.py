@@ -9,7 +9,8 @@ import pytest
 from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError, TrainError
 from cogd.heads.motion.head import MotionHead
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, cut_windows
+from cogd.train.data.cut import cut_windows
+from cogd.train.data.track import Dataset, Recording, Timing, Track
 from cogd.train.quiet import watch
 from tests.heads.factory import MOTION
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cogd.sim.domain import Domain
-    from cogd.train.data.dataset import Dataset
     from cogd.train.data.fidelity import Comparison, Measured
+    from cogd.train.data.track import Dataset
 
 _FASTEST_HZ = 100.0
 _SIMULATED_MINUTES = 0.5

@@ -20,15 +20,12 @@ import numpy as np
 
 from cogd.errors import TrainError
 from cogd.train.data import files
-from cogd.train.data.dataset import Track
+from cogd.train.data.track import Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
-
-_ARRAYS = ("time_s", "amplitude", "kind", "segment", "phase", "keypoints", "visible", "keypoints3d", "weight",
-           "persons", "moving")  # fmt: skip
 
 
 class _Rest(msgspec.Struct):
@@ -90,7 +87,7 @@ def store(folder: Path, key: str, track: Track) -> None:
     Raises:
         TrainError: the folder can't be written.
     """
-    arrays = {name: getattr(track, name) for name in _ARRAYS if getattr(track, name) is not None}
+    arrays = {name: getattr(track, name) for name in Track.COLUMNS if getattr(track, name) is not None}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder))

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cogd.errors import TrainError
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, refuse_other_options
 from cogd.train.data.files import REMEDY
 from cogd.train.data.frames import TrackBuilder, frame_of_bins
+from cogd.train.data.options import refuse_other_options
+from cogd.train.data.track import Dataset, Recording, Timing, Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

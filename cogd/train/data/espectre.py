@@ -22,9 +22,10 @@ import msgspec
 import numpy as np
 
 from cogd.errors import TrainError
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, named_after, refuse_other_options
 from cogd.train.data.files import npz_arrays
 from cogd.train.data.frames import track_of_bins
+from cogd.train.data.options import refuse_other_options
+from cogd.train.data.track import Dataset, Recording, Timing, Track, even_times_s, named_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cogd.train.data.dataset import Dataset, Track
+    from cogd.train.data.track import Dataset, Track
 
     Floats = NDArray[np.float64]
 

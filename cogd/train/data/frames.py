@@ -12,7 +12,7 @@ from cogd.csi.input_rules import SUBCARRIERS
 from cogd.csi.link import Link, LinkState, Order
 from cogd.csi.tones import select_tones
 from cogd.errors import ToneError
-from cogd.train.data.dataset import Track
+from cogd.train.data.track import Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,7 +19,8 @@ import numpy as np
 
 from cogd.csi.input_rules import SUBCARRIERS
 from cogd.errors import TrainError
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, refuse_other_options
+from cogd.train.data.options import refuse_other_options
+from cogd.train.data.track import Dataset, Recording, Timing, Track
 from cogd.train.data.windows import DataOrigin, Windows, unknown
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from cogd.train.data.dataset import Dataset, Recording, Track
     from cogd.train.data.summary import RecordingSummary, Summary
+    from cogd.train.data.track import Dataset, Recording, Track
 
     Values = NDArray[np.float32]
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from cogd.csi.frame import Origin
 from cogd.errors import TrainError, WireError
-from cogd.train.data.dataset import Dataset, Recording, Timing, refuse_other_options
 from cogd.train.data.frames import TrackBuilder
+from cogd.train.data.options import refuse_other_options
+from cogd.train.data.track import Dataset, Recording, Timing
 from cogd.wire import recording
 
 if TYPE_CHECKING:

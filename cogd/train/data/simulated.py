@@ -10,29 +10,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import cogd.sim
+import cogd
 from cogd.csi.frame import Origin
-from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError, TrainError
 from cogd.sim.domain import DOMAINS, KIT
 from cogd.sim.simulator import Scene, Simulator
 from cogd.train.data import cache
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, cut_windows, refuse_other_options
 from cogd.train.data.frames import TrackBuilder
+from cogd.train.data.options import refuse_other_options
+from cogd.train.data.track import Dataset, Recording, Timing, Track
 from cogd.wire import adr018
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from cogd.sim.domain import Domain
     from cogd.sim.simulator import Truth
-    from cogd.train.data.windows import Windows
 
-FRAMES = 20
-MIN_GAP_S = 0.02
-MAX_GAP_S = 0.25
 _CHUNK_FRAMES = 100
 
 
@@ -61,23 +57,6 @@ class SimulatedRooms:
     stride: int = 10
     domain: Domain = KIT
     same_radios: bool = False
-
-
-def simulate_windows(plan: SimulatedRooms, progress: Callable[[int, int], None] | None = None) -> Windows:
-    """Simulate all scenes of a plan; session `s` is one scene, in the order rooms x persons.
-
-    Windows in which somebody begins or ceases to move are kept: their `moving` is -1.
-    """
-    dataset = simulated_rooms(plan)
-    spec = WindowSpec("ht56", FRAMES, MIN_GAP_S, MAX_GAP_S)
-
-    def scenes(recordings: int, of: int) -> None:
-        if progress is not None and recordings % plan.nodes == 0:
-            progress(recordings // plan.nodes, of // plan.nodes)
-
-    windows = cut_windows(dataset, spec, plan.stride, transitions="unknown", progress=scenes)
-    origin = replace(windows.origin, name=f"{windows.origin.name}, stride {plan.stride}")
-    return replace(windows, rate_hz=plan.rates_hz[0], origin=origin)
 
 
 def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
@@ -205,12 +184,10 @@ def _track(scene: Scene, minutes: float, node: int, folder: Path | None) -> Trac
 @lru_cache(maxsize=1)
 def _code() -> tuple[Path, ...]:
     """The files that decide what is simulated and how it becomes a track."""
-    simulator = Path(cogd.sim.__path__[0])
-    return (
-        *sorted(simulator.glob("*.py")),
-        Path(__file__),
-        *(simulator.parent / "csi" / name for name in ("tones.py", "link.py")),
-    )
+    package = Path(cogd.__path__[0])
+    others = ("csi/frame.py", "csi/input_rules.py", "csi/link.py", "csi/tones.py", "wire/adr018.py", "wire/ignored.py")
+    own = ("train/data/frames.py", "train/data/simulated.py", "train/data/track.py")
+    return (*sorted((package / "sim").glob("*.py")), *(package / name for name in (*others, *own)))
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from cogd.train.data.cut import TrackWindows
-from cogd.train.data.dataset import Timing
+from cogd.train.data.track import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.csi.window import WindowSpec
-    from cogd.train.data.dataset import Dataset, Recording, Track
+    from cogd.train.data.track import Dataset, Recording, Track
 
 
 class RecordingSummary(msgspec.Struct, frozen=True):

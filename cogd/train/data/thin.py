@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cogd.train.data.dataset import Dataset, Recording, Track
-
-OPTIONS: Final = ("thin", "thin_seed")
-"""Of every data set."""
+    from cogd.train.data.track import Dataset, Recording, Track
 
 _ALL: Final = "all"
 _JITTER_S: Final = 0.003
@@ -102,12 +99,7 @@ def _load(load: Callable[[], Track], rate_hz: float, seed: int) -> Track:
         for first, end in zip([0, *edges], [*edges, len(track)], strict=True)
     ]
     kept = np.concatenate(rows)
-    columns: dict[str, Any] = {
-        field.name: value[kept]
-        for field in fields(track)
-        if isinstance(value := getattr(track, field.name), np.ndarray)
-    }
-    return replace(track, **columns)
+    return track.take(kept)
 
 
 def rows_at_rate(time_s: NDArray[np.float64], rate_hz: float, generator: np.random.Generator) -> NDArray[np.int64]:

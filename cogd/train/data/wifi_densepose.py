@@ -20,7 +20,8 @@ import numpy as np
 from cogd.csi.input_rules import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
 from cogd.train.data import files, subcarriers
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, even_times_s, named_after, refuse_other_options
+from cogd.train.data.options import refuse_other_options
+from cogd.train.data.track import Dataset, Recording, Timing, Track, even_times_s, named_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -82,6 +82,11 @@ class Windows:
     origin: DataOrigin
     cell_s: float | None = None
 
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "csi", "keypoints", "weight", "persons", "moving", "start_s", "end_s", "session", "room", "subject", "node",
+    )  # fmt: skip
+    """The arrays with a row for each window."""
+
     def __post_init__(self) -> None:
         for group in GROUPS:
             numbers: NDArray[np.int64] = getattr(self, group)
@@ -94,10 +99,7 @@ class Windows:
 
     def take(self, rows: NDArray[np.int64]) -> Windows:
         """The windows of these rows, numbers and names unchanged; a copy."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in _COLUMNS})
-
-
-_COLUMNS = tuple(field.name for field in fields(Windows) if str(field.type).startswith("NDArray"))
+        return replace(self, **{name: getattr(self, name)[rows] for name in self.COLUMNS})
 
 
 def unknown(count: int) -> NDArray[np.int64]:

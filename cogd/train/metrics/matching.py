@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from cogd.train.metrics.oks import similarities
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
-
-    from cogd.train.metrics.oks import Persons
 
     Array = NDArray[np.float64]
 
@@ -29,13 +23,3 @@ def assign(similarity: Array) -> NDArray[np.int64]:
     poses, truths = linear_sum_assignment(similarity, maximize=True)
     pose_of[truths] = poses
     return pose_of
-
-
-def assigned_poses(persons: Persons, sigmas: Sequence[float]) -> Array:
-    """A pose for each true person `[t, joints, 2]`: the one assigned to it by OKS, NaN where it got none.
-
-    NaN is wrong in every figure of `cogd.train.metrics.pose`, so a person who was missed counts against the model.
-    """
-    pose_of = assign(similarities(persons, sigmas))
-    missed = np.full((1, *persons.truth.shape[1:]), np.nan)
-    return np.concatenate([persons.predicted, missed])[pose_of]

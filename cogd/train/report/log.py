@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 import cogd
-from cogd.bench.machine import Machine, commit, this_machine
 from cogd.bundle.manifest import DataSource, Metric
 from cogd.errors import TrainError
+from cogd.machine import Machine, commit, this_machine
 
 if TYPE_CHECKING:
     from pathlib import Path

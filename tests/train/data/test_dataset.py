@@ -7,17 +7,9 @@ import pytest
 
 from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError, TrainError
-from cogd.train.data.dataset import (
-    KINDS,
-    Dataset,
-    Recording,
-    Timing,
-    Track,
-    cut_windows,
-    digest_of_files,
-    even_times_s,
-    open_dataset,
-)
+from cogd.train.data.cut import cut_windows
+from cogd.train.data.dataset import KINDS, open_dataset
+from cogd.train.data.track import Dataset, Recording, Timing, Track, digest_of_files, even_times_s
 from cogd.train.data.windows import DataOrigin, join
 from tests.train.factory import make_windows
 

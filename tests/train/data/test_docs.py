@@ -9,7 +9,7 @@ import pytest
 from cogd.errors import ConfigError
 from cogd.train.cli import data_inspect
 from cogd.train.data.dataset import KINDS, open_dataset
-from cogd.train.data.thin import OPTIONS as THIN_OPTIONS
+from cogd.train.data.options import THIN
 
 pytestmark = pytest.mark.train
 
@@ -31,7 +31,7 @@ def test_every_option_is_documented_and_no_other(kind, tmp_path):
         "room",
         "subject",
         "chip",
-        *THIN_OPTIONS,
+        *THIN,
     }
 
     row = re.search(rf"^\| [^|]*`{kind}`[^|]*\| (.*) \|$", TEXT.split("further options")[1], re.MULTILINE)

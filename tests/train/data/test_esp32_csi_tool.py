@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cogd.errors import TrainError
-from cogd.train.data.dataset import Timing, open_dataset
+from cogd.train.data.dataset import open_dataset
 from cogd.train.data.esp32_csi_tool import _parse
+from cogd.train.data.track import Timing
 
 pytestmark = pytest.mark.train
 

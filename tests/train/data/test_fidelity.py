@@ -7,8 +7,9 @@ import pytest
 
 from cogd.errors import ConfigError
 from cogd.train.cli import data_fidelity
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, open_dataset
+from cogd.train.data.dataset import open_dataset
 from cogd.train.data.fidelity import STATISTICS, Comparison, compare, measure, statistics
+from cogd.train.data.track import Dataset, Recording, Timing, Track
 
 RNG = np.random.default_rng(1)
 RATE_HZ = 100.0

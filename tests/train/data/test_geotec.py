@@ -3,7 +3,9 @@ import pytest
 
 from cogd.csi.window import WindowSpec
 from cogd.errors import TrainError
-from cogd.train.data.dataset import Timing, cut_windows, open_dataset
+from cogd.train.data.cut import cut_windows
+from cogd.train.data.dataset import open_dataset
+from cogd.train.data.track import Timing
 
 pytestmark = pytest.mark.train
 

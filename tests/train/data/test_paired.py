@@ -7,7 +7,8 @@ import pytest
 
 from cogd.csi.window import WindowSpec
 from cogd.errors import TrainError
-from cogd.train.data.dataset import cut_windows, open_dataset
+from cogd.train.data.cut import cut_windows
+from cogd.train.data.dataset import open_dataset
 from cogd.train.data.paired import frames_first, read_paired
 from cogd.train.import_cog import _recorded_windows
 from tests.train.factory import TINY, pair, rippled_windows, run_cli, write_pairs
@@ -22,7 +23,8 @@ def windows() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def simulated() -> np.ndarray:
-    from cogd.train.data.simulated import SimulatedRooms, simulate_windows
+    from cogd.train.data.simulated import SimulatedRooms
+    from tests.train.factory import simulate_windows
 
     return simulate_windows(SimulatedRooms((3,), (1,), minutes=0.2, nodes=2, stride=20)).csi
 

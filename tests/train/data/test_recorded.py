@@ -8,7 +8,8 @@ from cogd.csi.link import LinkLimits
 from cogd.csi.node import Node
 from cogd.csi.window import WindowSpec
 from cogd.errors import TrainError
-from cogd.train.data.dataset import cut_windows, open_dataset
+from cogd.train.data.cut import cut_windows
+from cogd.train.data.dataset import open_dataset
 from cogd.train.data.recorded import recorded_frames
 
 pytestmark = pytest.mark.train

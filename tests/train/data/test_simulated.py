@@ -4,8 +4,11 @@ import pytest
 from cogd.errors import ConfigError, TrainError
 from cogd.sim.domain import HOMES, KIT
 from cogd.sim.simulator import Scene, Simulator
+from cogd.train.data import simulated
 from cogd.train.data.dataset import open_dataset
-from cogd.train.data.simulated import SimulatedRooms, simulate_windows
+from cogd.train.data.simulated import SimulatedRooms
+from tests.test_imports import GRAPH, MODULES
+from tests.train.factory import simulate_windows
 
 pytestmark = pytest.mark.train
 
@@ -184,3 +187,22 @@ def test_an_option_out_of_its_bounds_is_named(query, told):
 def test_an_option_without_a_usable_value_is_refused(query):
     with pytest.raises(ConfigError, match="sim"):
         open_dataset(f"sim:{query}")
+
+
+class TestTheCodeInTheCachesKey:
+    MAKES_NO_TRACK = frozenset({"cogd", "cogd.errors", "cogd.train", "cogd.train.data", "cogd.csi", "cogd.wire"})
+    """The error types, and packages with nothing but a docstring."""
+
+    LABELS_WINDOWS = frozenset({"cogd.train.data.windows"})
+    """A track takes a type from there that it does not hold."""
+
+    def test_is_every_module_that_decides_a_track(self):
+        """The simulator, what decodes its datagrams, and what makes a track of frames: all that these import."""
+        waiting = {name for name in MODULES if name.startswith("cogd.sim")}
+        waiting |= {"cogd.wire.adr018", "cogd.train.data.frames"}
+        deciding = {"cogd.train.data.simulated"}
+        while waiting:
+            name = waiting.pop()
+            deciding.add(name)
+            waiting |= GRAPH[name] - deciding - self.MAKES_NO_TRACK - self.LABELS_WINDOWS
+        assert {str(MODULES[name]) for name in deciding} == {str(path) for path in simulated._code()}

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from cogd.csi.window import WindowSpec
 from cogd.errors import ConfigError
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, cut_windows, open_dataset
+from cogd.train.data.cut import cut_windows
+from cogd.train.data.dataset import open_dataset
 from cogd.train.data.thin import parse_rates, rows_at_rate, thinned
+from cogd.train.data.track import Dataset, Recording, Timing, Track
 
 
 def make_dataset(*names: str, rate_hz: float = 100.0, seconds: float = 4.0) -> Dataset:

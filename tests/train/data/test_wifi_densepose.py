@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from cogd.errors import ConfigError, TrainError
-from cogd.train.data.dataset import Timing, open_dataset
+from cogd.train.data.dataset import open_dataset
+from cogd.train.data.track import Timing
 
 pytestmark = pytest.mark.train
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from cogd.bench.compare import NOISES, change, compare, table
 from cogd.bench.figures import Figure, latency, noise
+from cogd.bench.log import LOG, PAGE, append, read
 from cogd.bench.plot import nodes_plot
 from cogd.bench.render import render
-from cogd.bench.results import LOG, PAGE, append, read
 from cogd.bench.tables import METHOD, text
 from cogd.errors import ResultsError
 
@@ -177,7 +177,7 @@ def test_a_disk_that_fails_leaves_the_log_as_it_was(tmp_path, monkeypatch):
     def failing(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cogd.bench.results.os.fsync", failing)
+    monkeypatch.setattr("cogd.bench.log.os.fsync", failing)
     with pytest.raises(ResultsError, match="No space left"):
         append(tmp_path, result())
     assert (tmp_path / LOG).read_bytes() == before

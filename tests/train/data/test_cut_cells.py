@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from cogd.csi.cells import CellWindow
 from cogd.csi.window import Reset, WindowSpec
-from cogd.train.data.cut import TrackWindows
-from cogd.train.data.dataset import Dataset, Recording, Timing, Track, cut_windows
+from cogd.train.data.cut import TrackWindows, cut_windows
+from cogd.train.data.track import Dataset, Recording, Timing, Track
 
 pytestmark = pytest.mark.train
 

@@ -1,4 +1,4 @@
-"""Where it was measured, and on which of its cores."""
+"""The machine that figures are measured on, and pinning to some of its cores."""
 
 from __future__ import annotations
 
