@@ -9,6 +9,7 @@ import pytest
 from cogd.errors import ManifestError
 from cogd.heads.rules import find_check
 from cogd.plugins import load_plugin, plugin_names
+from tests.heads.distribution import write_distribution
 from tests.heads.factory import MOTION, POSE, count_output
 
 RULES = "from cogd.errors import ManifestError\ndef check(output, calibration):\n    raise ManifestError('no smile')\n"
@@ -16,18 +17,11 @@ RULES = "from cogd.errors import ManifestError\ndef check(output, calibration):\
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch):
-    """Installs a distribution of one head `smile`, as an installer would lay it out; `files` are its package's."""
+    """Installs a distribution of one head `smile`."""
 
-    def install(distribution: str, entry: str, files: dict[str, str]) -> None:
-        site = tmp_path / distribution
-        info = site / f"{distribution}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[cogd.heads]\nsmile = {entry}\n")
-        for name, text in files.items():
-            (site / name).parent.mkdir(exist_ok=True)
-            (site / name).write_text(text)
-        monkeypatch.syspath_prepend(str(site))
+    def install(name: str, entry: str, files: dict[str, str]) -> None:
+        write_distribution(tmp_path / name, name, entry, files)
+        monkeypatch.syspath_prepend(str(tmp_path / name))
 
     yield install
     for name in [name for name in sys.modules if name.partition(".")[0].startswith("smile")]:

@@ -27,6 +27,7 @@ from cogd.runtime import app as app_module
 from tests.backends.onnx_bytes import linear_model
 from tests.bundle.apps import installed
 from tests.bundle.factory import KEY, OTHER_KEY, revocation
+from tests.heads.distribution import write_distribution
 from tests.runtime.factory import COUNT, MOTION, files_of, input_spec, motion_bundle, some_windows, weights_of
 
 BIN = Path(sys.executable).parent
@@ -209,6 +210,40 @@ def outside() -> dict[str, bytes]:
 
 def fixed_batch() -> dict[str, bytes]:
     return files_of("pose", **{"model.onnx": linear_model(weights_of("count"), (56, 4))})
+
+
+RULES = "from cogd.heads.pose.rules import check\n"
+
+
+class TestAHeadOfAThirdParty:
+    @pytest.fixture
+    def smile(self, tmp_path, monkeypatch, home):
+        """Installs the head `smile`, with these rules, and an app of it."""
+
+        def install(rules: str | None) -> None:
+            head = "from cogd.heads.pose.head import PoseHead\nclass Smile(PoseHead):\n    name = 'smile'\n"
+            files = {"smile/__init__.py": "", "smile/head.py": head} | ({"smile/rules.py": rules} if rules else {})
+            write_distribution(tmp_path / "site", "smile", "smile.head:Smile", files)
+            monkeypatch.syspath_prepend(str(tmp_path / "site"))
+            home.install("pose", head="smile")
+
+        yield install
+        for name in [name for name in sys.modules if name.partition(".")[0] == "smile"]:
+            del sys.modules[name]
+
+    def test_is_judged_by_its_own_rules_without_being_imported(self, cogd, home, smile):
+        smile(RULES)
+        quickly = cogd("health", *home.flags)
+        assert "smile.head" not in sys.modules
+        assert (quickly.status, ways(quickly)) == (0, QUICK)
+        assert judged(quickly) == judged(cogd("health", *home.flags, "--ordinary"))
+
+    @pytest.mark.parametrize("rules", [None, "1 / 0", "def check(output, calibration):\n    raise ValueError('no')\n"])
+    def test_without_rules_that_work_is_judged_in_the_ordinary_way(self, cogd, home, smile, rules):
+        smile(rules)
+        quickly, ordinary = both_ways(cogd, *home.flags)
+        assert judged(quickly) == judged(ordinary)
+        assert (quickly.status, ways(quickly)) == (0, FELL_BACK)
 
 
 def variant(backend: str = "ort", *targets: str, file: str = "model.onnx") -> Variant:

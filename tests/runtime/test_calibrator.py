@@ -3,6 +3,7 @@
 import asyncio
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -205,6 +206,12 @@ class TestItIsRefused:
         error = await self.refused(r)
         assert "a/1: something moved: 30 of 200 windows" in str(error)
         assert "leave the room" in error.hint
+
+    async def test_where_the_heads_own_rule_fails(self, room):
+        app = motion_app(noise(1.0))
+        app.head.quiet = SimpleNamespace(why_not=lambda scores: scores[10_000])
+        why = str(await self.refused(await room(app)))
+        assert why.endswith("a/1: its head failed: IndexError: list index out of range")
 
     async def test_where_something_moved_at_one_node_nothing_of_the_others_is_kept(self, room):
         def score(number):
