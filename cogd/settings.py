@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(default=Path(STATE_DIR), description="folder where the daemon keeps what it measured")
     fuse_counts: bool = Field(
-        default=True, description="make one count of those of all nodes of a source, which see the same space"
+        default=True, description="combine events of all nodes of a source (count.fused); they must see the same space"
     )
     log_level: Literal["debug", "info", "warn", "error"] = Field(default="info", description="what goes to stderr")
 
