@@ -12,7 +12,8 @@ from cogd.bundle.manifest import check_expiry
 from cogd.bundle.policy import judge
 from cogd.bundle.record import Record
 from cogd.errors import BundleError
-from cogd.runtime.proof import prove
+from cogd.runtime.golden_process import prove_in_child
+from cogd.runtime.loader import LIMITS, LoadLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +78,7 @@ def install(
 
     verdict = judge_now()
     say(f"proving {app} {bundle.manifest.version} on this device")
-    record = _record(bundle, verdict, int(now_unix_s), prove(bundle))
+    record = _record(bundle, verdict, int(now_unix_s), prove_in_child(bundle, trust))
     done = not rehearse and not (verdict.change == "same" and _intact(bundle, store, trust))
     if done:
         with changing(store, wait_s) as changes:
@@ -93,23 +94,43 @@ def install(
 
 
 def roll_back(
-    app_id: str, store: Store, trust: TrustStore, *, wait_s: float, say: Callable[[str], None] = lambda _: None
+    app_id: str,
+    store: Store,
+    trust: TrustStore,
+    *,
+    wait_s: float,
+    limits: LoadLimits = LIMITS,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Installation:
     """Go back to the version before, after it has been verified and proven again.
+
+    The lock is held for the switch alone; a version that was checked before is checked anew if it changed meanwhile.
 
     Raises:
         CogdError: there is none, it is refused, or it could not be done; then all is as it was.
     """
-    store.previous_folder(app_id)  # there is one; else nothing is made to find out
-    with changing(store, wait_s) as changes:
-        folder, before = store.previous_folder(app_id), store.installed(app_id)
-        bundle = load_folder(folder, trust)
-        say(f"proving {app_id} {bundle.manifest.version} on this device")
-        prove(bundle)
-        record = store.record(app_id, folder.name)
-        say("switching")
-        changes.roll_back(app_id)
-    return Installation(record, "downgrade", before.version if before is not None else None, done=True)
+    checked = None
+    while True:
+        folder = store.previous_folder(app_id)
+        try:
+            bundle = load_folder(folder, trust)
+        except BundleError:
+            if store.previous_folder(app_id) == folder:
+                raise
+            continue  # another change took it away while it was read
+        if checked is None or checked.envelope_bytes != bundle.envelope_bytes:
+            say(f"proving {app_id} {bundle.manifest.version} on this device")
+            prove_in_child(bundle, trust, limits)
+            checked = bundle
+        with changing(store, wait_s) as changes:
+            # Read again, because another change may have come first.
+            if load_folder(store.previous_folder(app_id), trust).envelope_bytes != checked.envelope_bytes:
+                continue
+            folder, before = store.previous_folder(app_id), store.installed(app_id)
+            record = store.record(app_id, folder.name)
+            say("switching")
+            changes.roll_back(app_id)
+            return Installation(record, "downgrade", before.version if before is not None else None, done=True)
 
 
 def _record(bundle: VerifiedBundle, verdict: Verdict, installed_at: int, proofs: list[VariantProof]) -> Record:

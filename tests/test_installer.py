@@ -23,8 +23,11 @@ from cogd.errors import (
     UnknownKeyError,
 )
 from cogd.installer import install, roll_back
+from cogd.runtime.loader import LoadLimits
+from tests.bundle.apps import install as install_unproven
 from tests.bundle.factory import OTHER_KEY, trust
 from tests.runtime.factory import files_of, runnable_bundle
+from tests.runtime.hostile import hostile_bundle, plugin_folder
 
 NOW_S = 1_800_000_000.0
 APP = "pose-app"
@@ -183,3 +186,55 @@ def test_while_another_changes(tmp_path):
     put(tmp_path, runnable_bundle())
     with changing(Store(tmp_path), 0), pytest.raises(LockedError):
         put(tmp_path, runnable_bundle(version="2.0.0"))
+
+
+@pytest.fixture
+def hostile(tmp_path_factory, monkeypatch):
+    monkeypatch.syspath_prepend(str(plugin_folder(tmp_path_factory.mktemp("plugins") / "hostile")))
+
+
+def test_a_model_that_crashes_is_refused_and_changes_nothing(tmp_path, hostile):
+    put(tmp_path, runnable_bundle())
+    with pytest.raises(ModelError, match="SIGSEGV"):
+        put(tmp_path, hostile_bundle("run-segfault", version="2.0.0"))
+    with pytest.raises(ModelError, match="SIGABRT"):
+        put(tmp_path, hostile_bundle("load-abort", version="2.0.0"), rehearse=True)
+    assert versions(tmp_path) == {APP: "1.2.3"}
+
+
+def test_a_rollback_holds_no_lock_while_it_checks(tmp_path, hostile):
+    install_unproven(tmp_path, hostile_bundle("run-loop"))
+    install_unproven(tmp_path, runnable_bundle(version="2.0.0"))
+    proving, ended = threading.Event(), []
+
+    def go_back():
+        try:
+            limits, say = LoadLimits(wall_s=3.0), lambda _: proving.set()
+            roll_back(APP, Store(tmp_path), trust(), wait_s=0, limits=limits, say=say)
+        except ModelError as error:
+            ended.append(str(error))
+
+    thread = threading.Thread(target=go_back)
+    thread.start()
+    assert proving.wait(10)
+    with changing(Store(tmp_path), 0):
+        assert not ended
+    thread.join(20)
+    assert ended == [f"{APP}: was not loaded within 3 s"]
+    assert versions(tmp_path) == {APP: "2.0.0"}
+
+
+def test_a_rollback_checks_what_another_change_has_put_in_the_place(tmp_path):
+    for version in ("1.0.0", "2.0.0"):
+        put(tmp_path, runnable_bundle(version=version))
+    checked = []
+
+    def say(text):
+        if text.startswith("proving"):
+            checked.append(text.split()[2])
+            if len(checked) == 1:
+                install_unproven(tmp_path, runnable_bundle(version="3.0.0"))
+
+    roll_back(APP, Store(tmp_path), trust(), wait_s=0, say=say)
+    assert checked == ["1.0.0", "2.0.0"]
+    assert versions(tmp_path) == {APP: "2.0.0"}
