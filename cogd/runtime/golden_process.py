@@ -18,7 +18,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from cogd.errors import ModelError, StorageError
+from cogd.bundle.durable import storage_error
+from cogd.errors import ModelError
 from cogd.runtime import golden_request
 from cogd.runtime.golden_child import READY
 from cogd.runtime.guard import MEMORY_HINT
@@ -52,7 +53,7 @@ def prove_in_child(bundle: VerifiedBundle, trust: TrustStore, limits: LoadLimits
 
     Raises:
         BundleError, PluginError: it is refused; whatever the model did to the child is a `ModelError`.
-        StorageError: no child can be started.
+        StorageError, PermissionDeniedError: no child can be started.
     """
     return _check(bundle, trust, limits, timed=True).proofs
 
@@ -61,7 +62,7 @@ def check_in_child(bundle: VerifiedBundle, trust: TrustStore, limits: LoadLimits
     """Load the first variant that reproduces the golden pair.
 
     Raises:
-        BundleError, PluginError, StorageError: as `prove_in_child`.
+        CogdError: as `prove_in_child`.
     """
     return _check(bundle, trust, limits, timed=False)
 
@@ -81,7 +82,7 @@ def _check(bundle: VerifiedBundle, trust: TrustStore, limits: LoadLimits, *, tim
             finally:
                 os.close(writing)
         except OSError as error:
-            raise StorageError(f"{app_id}: no process can be started to check it: {error}") from error
+            raise storage_error(error, f"{app_id}: no process can be started to check it") from error
         ready, line = _wait(app_id, child, reading, limits)
         status = _status(child)
     if line.endswith(b"\n"):
