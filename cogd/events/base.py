@@ -28,7 +28,7 @@ class EventFields(msgspec.Struct, frozen=True, kw_only=True):
         return self.usual_level
 
 
-class Event(msgspec.Struct, kw_only=True):
+class Event(msgspec.Struct, gc=False):
     """One event line: `{"ts", "level", "event", "fields"}`; `ts` is the unix time in seconds of its making."""
 
     ts: float

@@ -34,9 +34,9 @@ class Emitter:
         """
         self._sink(
             Event(
-                ts=self._clock.unix_s() if ts is None else ts,
-                level=fields.event_level() if level is None else level,
-                event=fields.event_name,
-                fields=fields,
+                self._clock.unix_s() if ts is None else ts,
+                fields.event_level() if level is None else level,
+                fields.event_name,
+                fields,
             )
         )

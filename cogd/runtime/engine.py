@@ -265,6 +265,7 @@ class Engine:
 
     def _emit_inferred(self, answers: Iterable[tuple[Pending, Reading | None, App]]) -> None:
         now_s, unix_s = self._clock.monotonic_s(), self._clock.unix_s()
+        emit = self._emitter.emit
         for pending, reading, app in answers:
             if reading is None:
                 continue
@@ -273,7 +274,7 @@ class Engine:
                 fields = reading.fields
                 latency_ms = rounded(max(0.0, now_s - pending.frame.arrival_s) * 1e3, 1000)
                 force_setattr(fields, "latency_ms", latency_ms)
-                self._emitter.emit(fields, ts=unix_s)
+                emit(fields, ts=unix_s)
                 self.inferences[fields.app] += 1
             else:
                 self.dropped["below_min_confidence"] += 1
