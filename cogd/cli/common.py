@@ -79,12 +79,22 @@ def _is_demo(arguments: argparse.Namespace) -> bool:
     return getattr(arguments, "demo", False)
 
 
-def catalogue(arguments: argparse.Namespace, settings: Settings) -> AppsCatalogue:
-    """The apps that the settings name: installed ones; with `--demo`, the packaged archives."""
+def catalogue(arguments: argparse.Namespace, settings: Settings, trust: TrustStore | None = None) -> AppsCatalogue:
+    """The apps that the settings name: installed ones; with `--demo`, the packaged archives.
+
+    Args:
+        arguments: of the verb.
+        settings: of all layers.
+        trust: whose signatures count; None: the trust directory as it is each time that the apps are read.
+    """
     from cogd.runtime.catalogue import AppsCatalogue
 
     archives = demo.archives() if settings.apps_dir == demo.APPS else None
-    return AppsCatalogue(settings.apps_dir, lambda: read_trust(arguments, settings.trust_dir), archives=archives)
+
+    def keys() -> TrustStore:
+        return read_trust(arguments, settings.trust_dir) if trust is None else trust
+
+    return AppsCatalogue(settings.apps_dir, keys, archives=archives)
 
 
 def load_all(

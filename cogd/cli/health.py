@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cogd.cli.common import add_settings_arguments, catalogue, load_all, no_app, read_settings
+from cogd.cli.common import add_settings_arguments, catalogue, no_app, read_settings, read_trust
 from cogd.clock import SystemClock
 from cogd.control.client import request
 from cogd.errors import CogdError, ControlError, NoAppError, visible
 from cogd.events import Emitter, HealthFailed, HealthOk, encode
 from cogd.probe import live
 from cogd.probe.not_quick import NotQuick, Unheard
+from cogd.runtime.golden_process import check_in_child
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
+
+    from cogd.bundle.trust import TrustStore
+    from cogd.bundle.verify import VerifiedBundle
 
 
 _LEISURE_S = 1.0
@@ -30,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings_arguments(parser)
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--live", action="store_true", help="ask the running daemon: a forward pass there, and its input")
-    way.add_argument("--ordinary", action="store_true", help="load the apps as the daemon does, not the quick way")
+    way.add_argument("--ordinary", action="store_true", help="load the apps as an installation does, not the quick way")
     parser.add_argument("--control-socket", metavar="PATH", help="of the daemon that --live asks")
 
 
@@ -41,30 +45,39 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.live:
         return _live(settings.control_socket, arguments.id, fallback)
     reason = None if arguments.ordinary or fallback is None else str(fallback)
-    apps, rejected = load_all(catalogue(arguments, settings))
+    trust = read_trust(arguments, settings.trust_dir)
+    bundles, rejected = catalogue(arguments, settings, trust).scan()
     if arguments.id is not None:
-        apps = [app for app in apps if app.id == arguments.id]
-        rejected = [item for item in rejected if item.id == arguments.id] if not apps else []
-    failures = [_failed(item.id or item.path, item.error, reason) for item in rejected]
-    if not apps and not failures:
+        bundles = [bundle for bundle in bundles if bundle.manifest.id == arguments.id]
+        rejected = [item for item in rejected if item.id == arguments.id] if not bundles else []
+    results: list[HealthOk | HealthFailed] = [_check(bundle, trust, reason) for bundle in bundles]
+    results += [_failed(item.id or item.path, item.error, reason) for item in rejected]
+    if not results:
         error = no_app(settings, []) if arguments.id is None else NoAppError(f"there is no app {arguments.id}")
-        failures = [_failed(None if arguments.id is None else visible(arguments.id), error, reason)]
-    lines: list[bytes] = []
-    for app in apps:
-        fields = HealthOk(
-            app=app.id,
-            version=app.bundle.manifest.version,
-            digest=app.bundle.digest,
-            backend=app.backend,
-            golden_error=app.golden_error,
-            golden_tolerance=app.golden_tolerance,
-            golden_ms=None if app.golden_ms is None else round(app.golden_ms, 3),
-            way="ordinary",
-            fallback_reason=reason,
-        )
-        lines.append(_event(fields))
-    lines += [_event(failed) for failed in failures]
-    return live.tell(b"".join(lines), healthy=not failures)
+        results = [_failed(None if arguments.id is None else visible(arguments.id), error, reason)]
+    results.sort(key=lambda result: isinstance(result, HealthFailed))  # what failed comes last
+    healthy = not any(isinstance(result, HealthFailed) for result in results)
+    return live.tell(b"".join(map(_event, results)), healthy=healthy)
+
+
+def _check(bundle: VerifiedBundle, trust: TrustStore, reason: str | None) -> HealthOk | HealthFailed:
+    """Check one app in a child process: whatever its model does there, the others are checked all the same."""
+    manifest = bundle.manifest
+    try:
+        checked = check_in_child(bundle, trust)
+    except CogdError as error:
+        return _failed(manifest.id, error, reason)
+    return HealthOk(
+        app=manifest.id,
+        version=manifest.version,
+        digest=bundle.digest,
+        backend=checked.backend,
+        golden_error=checked.golden_error,
+        golden_tolerance=checked.golden_tolerance,
+        golden_ms=None if checked.golden_ms is None else round(checked.golden_ms, 3),
+        way="ordinary",
+        fallback_reason=reason,
+    )
 
 
 def _live(path: Path, app_id: str | None, fallback: NotQuick | None) -> int:

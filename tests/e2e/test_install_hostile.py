@@ -1,5 +1,6 @@
-"""`cogd install` of a model that does what no exception reports: refused in time, ended by a signal, nothing left."""
+"""A model that does what no exception reports, at `cogd install` and `cogd health`: refused, and nothing is left."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,9 @@ import time
 import pytest
 
 from cogd.bundle.keys import save_public
+from tests.bundle.apps import installed
 from tests.bundle.factory import KEY
+from tests.runtime.factory import runnable_bundle
 from tests.runtime.hostile import hostile_bundle, plugin_folder
 from tests.runtime.test_golden_process import processes_with
 
@@ -20,12 +23,15 @@ class Machine:
         (root / "trust.d").mkdir()
         save_public(root / "trust.d" / "publisher.pub", KEY.public)
         path = os.pathsep.join([str(plugin_folder(root / "hostile")), os.environ.get("PYTHONPATH", "")])
+        self.folders = ["--apps-dir", str(self.apps), "--trust-dir", str(root / "trust.d")]
         self._environ = {**os.environ, "PYTHONPATH": path, "HOSTILE_MARK": self.mark}
 
     def install(self, backend: str, *words: str) -> subprocess.Popen:
         bundle = hostile_bundle(backend).save(self.root / "bundle.tar")
-        folders = ["--apps-dir", str(self.apps), "--trust-dir", str(self.root / "trust.d")]
-        command = [sys.executable, "-m", "cogd", "install", str(bundle), *folders, *words]
+        return self.run("install", str(bundle), *self.folders, *words)
+
+    def run(self, *words: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "cogd", *words]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, env=self._environ, text=True, **pipes)
 
@@ -60,3 +66,20 @@ def test_a_signal_ends_it_at_once(machine, number, status, words):
     assert (process.returncode, out) == (status, "")
     assert not processes_with(machine.mark)
     assert not (machine.apps / "pose-app").exists()
+
+
+@pytest.mark.parametrize("backend", ["run-segfault", "run-memory", "load-abort"])
+def test_health_fails_for_one_app_and_the_others_are_checked(machine, backend):
+    for made in (runnable_bundle("count"), hostile_bundle(backend), runnable_bundle("motion")):
+        installed(machine.apps, made)
+    process = machine.run("health", *machine.folders)
+    out, err = process.communicate(timeout=60)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert process.returncode == 1, err
+    assert [(event["event"], event["fields"]["app"]) for event in events] == [
+        ("health.ok", "count-app"),
+        ("health.ok", "motion-app"),
+        ("health.failed", "pose-app"),
+    ]
+    assert events[2]["fields"]["code"] == "bad-model"
+    assert {event["fields"]["way"] for event in events} == {"ordinary"}
