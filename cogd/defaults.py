@@ -22,6 +22,7 @@ SETTINGS = frozenset(
     {
         "sources",
         "sinks",
+        "sink_credentials",
         "apps_dir",
         "trust_dir",
         "tick_ms",

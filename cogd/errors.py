@@ -77,11 +77,20 @@ class SourceError(CogdError):
 
 
 class SinkError(CogdError):
-    """Nothing takes events any more, and not because a reader has gone."""
+    """A sink can't work, or events were lost because it failed.
+
+    Attributes:
+        reader_gone: whoever read the events has closed the connection on purpose; the daemon then ends with 0 if no
+            other sink is left.
+    """
 
     code = "sink"
     exit_status = 5
     hint = "is the disk full, or was standard output closed?"
+
+    def __init__(self, message: str, *, hint: str | None = None, reader_gone: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.reader_gone = reader_gone
 
 
 class BundleError(CogdError):

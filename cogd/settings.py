@@ -45,6 +45,9 @@ class Settings(BaseSettings):
         description="where frames come from, as URLs; `#name` names one",
     )
     sinks: _Words = Field(default=("stdout:",), min_length=1, description="where events go, as URLs")
+    sink_credentials: _Words = Field(
+        default=(), description="files with sinks' credentials, as NAME=FILE with the sink's name"
+    )
     apps_dir: Path = Field(default=Path(APPS_DIR), description="folder of installed apps")
     trust_dir: Path = Field(default=Path(TRUST_DIR), description="folder of trusted public keys, *.pub")
     tick_ms: int = Field(default=40, ge=5, le=1000, description="the beat: servers are polled and links checked on it")
@@ -78,7 +81,7 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warn", "error"] = Field(default="info", description="what goes to stderr")
 
-    @field_validator("sources", "sinks", mode="before")
+    @field_validator("sources", "sinks", "sink_credentials", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value

@@ -31,6 +31,7 @@ def file(tmp_path):
 OTHER = {  # another value than the default of every setting: in the file, in the environment, and read
     "sources": ('["sim:", "udp:"]', "sim: udp:", ("sim:", "udp:")),
     "sinks": ('["stdout:", "x:"]', " stdout:   x: ", ("stdout:", "x:")),
+    "sink_credentials": ('["a=/x", "b=/y"]', "a=/x  b=/y", ("a=/x", "b=/y")),
     "apps_dir": ('"/a"', "/a", Path("/a")),
     "trust_dir": ('"/t"', "/t", Path("/t")),
     "tick_ms": ("50", "50", 50),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cogd.events import Event
     from cogd.runtime.app import App
     from cogd.settings import Settings
+    from cogd.sinks.base import Feed
 
 RATE_HZ = 25.0
 
@@ -45,7 +46,7 @@ _AFTERWARDS_S = 0.3
 
 
 class Recorder:
-    """A sink that does what `stdout:` does before it queues the line, and notes when the bytes were there.
+    """A sink that does what `stdout:` does before its thread writes the lines, and notes when the bytes were there.
 
     Attributes:
         arrived_s: unix time of the frame of each inferred event, by app.
@@ -53,10 +54,9 @@ class Recorder:
         stopped: what `run.stopped` said.
     """
 
+    name = "recorder"
+
     def __init__(self, clock: Clock, apps: Sequence[App], sources: int) -> None:
-        self.dropped = 0
-        self.room = True
-        self.broken: OSError | None = None
         self.listening = asyncio.Event()
         self.arrived_s: dict[str, array[float]] = {app.id: array("d") for app in apps}
         self.done_s: dict[str, array[float]] = {app.id: array("d") for app in apps}
@@ -64,11 +64,13 @@ class Recorder:
         self._clock = clock
         self._missing = sources
 
-    def open(self) -> None:
-        """Nothing to start."""
+    async def run(self, feed: Feed) -> None:
+        """Make each event's bytes and note the time."""
+        while events := await feed.get_many():
+            for event in events:
+                self._record(event)
 
-    def put(self, event: Event) -> None:
-        """Make the event's bytes and note the time."""
+    def _record(self, event: Event) -> None:
         encode(event)
         fields = event.fields
         if isinstance(fields, InferenceFields):
@@ -80,10 +82,6 @@ class Recorder:
             self._missing -= 1
             if self._missing == 0:
                 self.listening.set()
-
-    def close(self, timeout_s: float) -> int:  # noqa: ARG002  # the contract of a sink
-        """Nothing is queued."""
-        return 0
 
 
 @dataclass(frozen=True)

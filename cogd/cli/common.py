@@ -41,7 +41,8 @@ def add_every_setting(parser: argparse.ArgumentParser) -> None:
             continue
         flag, text = "--" + key.replace("_", "-"), (field.description or "").replace("%", "%%")
         if isinstance(field.default, tuple):
-            parser.add_argument(flag.removesuffix("s"), action="append", dest=key, metavar="URL", help=text)
+            metavar = "NAME=FILE" if key == "sink_credentials" else "URL"
+            parser.add_argument(flag.removesuffix("s"), action="append", dest=key, metavar=metavar, help=text)
         elif isinstance(field.default, bool):
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:

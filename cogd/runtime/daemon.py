@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 import os
 import signal
-from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,6 @@ import cogd
 from cogd.clock import Beat, SystemClock
 from cogd.control.server import ControlServer
 from cogd.csi.link import LinkLimits
-from cogd.errors import SinkError, SourceError
 from cogd.events import AppRejected, Emitter, Event, RunStarted, RunStopped, RunTotals
 from cogd.runtime.answers import Answers
 from cogd.runtime.baselines import Baselines
@@ -28,28 +25,25 @@ from cogd.runtime.engine import TICK_S, Engine
 from cogd.runtime.intake import SourceIntake
 from cogd.runtime.reload import Reloader
 from cogd.runtime.runner import Runner
-from cogd.runtime.urls import make_sink, make_sources
-from cogd.sinks.base import Totals, WatchingSink
+from cogd.runtime.sinks import Sinks
+from cogd.runtime.sources import run_sources
+from cogd.runtime.state import LastEvents
+from cogd.runtime.urls import make_sinks, make_sources
+from cogd.sinks.base import DaemonState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from cogd.bundle.load import RejectedApp
     from cogd.clock import Clock
+    from cogd.errors import SourceError
     from cogd.runtime.app import App
     from cogd.runtime.catalogue import Catalogue
     from cogd.settings import Settings
     from cogd.sinks.base import Sink
-    from cogd.sources.base import Source
 
 _LAST_TICK_S = 0.8
-"""What inference gets to finish after the stop, and the sinks after that: together with the rest less than 2 s."""
-_LAST_WRITE_S = 0.8
-_CANCEL_S = 0.3
-"""What a source gets to clean up."""
-
-_FIRST_RESTART_S, _MAX_RESTART_S = 1.0, 60.0
-"""How long a source that broke is left alone: doubled each time."""
+"""What inference gets to finish after the stop. The sources get 0.3 s after that, the sinks 0.8 s: together < 2 s."""
 
 
 class Daemon:
@@ -76,8 +70,9 @@ class Daemon:
         self._rejected = rejected
         self._clock = clock or SystemClock()
         self._log = structlog.get_logger()
-        self._sinks = [make_sink(url) for url in settings.sinks] if sinks is None else list(sinks)
-        self._refused: Counter[Sink] = Counter()
+        self._last_events = LastEvents()
+        made = make_sinks(settings, self._clock) if sinks is None else sinks
+        self._sinks = Sinks(made, self._clock, self._state, self.stop)
         sources = make_sources(settings, self._clock)
         simulators = {source.name for source, url in sources if url.scheme == "sim"}
         limits = LinkLimits(settings.stale_after_s, settings.absent_after_s, settings.frozen_after)
@@ -102,7 +97,7 @@ class Daemon:
         )
         now_s = self._clock.monotonic_s()
         self._sources = [
-            (source, SourceIntake(source.name, self._engine, self._emitter, now_s, self._sinks_have_room))
+            (source, SourceIntake(source.name, self._engine, self._emitter, now_s, self._sinks.have_room))
             for source, _ in sources
         ]
         answers = Answers(
@@ -137,7 +132,8 @@ class Daemon:
 
         Raises:
             SourceError: no source is left, and one could not be opened.
-            SinkError: nothing takes events any more, for another reason than that the reader has gone.
+            SinkError: no sink was left, for another reason than that the reader has gone; or one had failed at the
+                end and lost events.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -147,7 +143,7 @@ class Daemon:
         if duration_s is not None:
             loop.call_later(duration_s, self.stop, f"the duration of {duration_s:g} s is over")
         self._started_s = self._clock.monotonic_s()
-        self._open_sinks()
+        self._sinks.open()
         self._say_started()
         self._calibrator.load()
         self._calibrator.look()
@@ -157,7 +153,7 @@ class Daemon:
         failure: SourceError | None = None
         hurrying = asyncio.create_task(self._hurry.wait(), name="hurry")
         ticking = asyncio.create_task(self._tick_until_stopped(), name="tick")
-        listening = asyncio.create_task(self._listen(), name="sources")
+        listening = asyncio.create_task(run_sources(self._sources, self._clock), name="sources")
         try:
             await asyncio.wait({hurrying, ticking, listening}, return_when=asyncio.FIRST_COMPLETED)
             if listening.done():
@@ -177,45 +173,8 @@ class Daemon:
             await self._say_stopped()
         if failure is not None:
             raise failure
-        broken = [sink.broken for sink in self._sinks]
-        if all(broken) and not any(isinstance(error, BrokenPipeError) for error in broken):
-            raise SinkError(self._reason)
-
-    def _open_sinks(self) -> None:
-        for sink in self._sinks:
-            if isinstance(sink, WatchingSink):
-                self._guard(sink, partial(sink.watch, self._totals))
-            self._guard(sink, sink.open)
-
-    async def _listen(self) -> SourceError | None:
-        """Run all sources; returns when all have ended, with the error of one that could not be opened."""
-        tasks = [asyncio.create_task(self._run_source(source, intake)) for source, intake in self._sources]
-        try:
-            errors = await asyncio.gather(*tasks)
-            return next((error for error in errors if error is not None), None)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=_CANCEL_S)
-
-    async def _run_source(self, source: Source, intake: SourceIntake) -> SourceError | None:
-        """Run a source to its end; one that breaks is started again, ever more slowly."""
-        for failures in itertools.count(1):
-            try:
-                await source.run(intake)
-            except SourceError as error:
-                intake.down(str(error))
-                if not intake.was_up:  # it can't be opened at all; the others go on
-                    return error
-            except Exception as error:  # noqa: BLE001  # the plugin border: one source must not stop the others
-                reason = f"{type(error).__name__}: {error}"
-                self._log.exception("source failed", source=source.name, error=reason, failures=failures)
-                intake.down(reason)
-            else:
-                break
-            await self._clock.sleep(min(_FIRST_RESTART_S * 2.0 ** min(failures - 1, 10), _MAX_RESTART_S))
-        intake.ended()
-        return None
+        if (lost := self._sinks.failure()) is not None:
+            raise lost
 
     async def _tick_until_stopped(self) -> None:
         """Tick on the beat, and between two beats as soon as there is something to infer."""
@@ -241,6 +200,7 @@ class Daemon:
                 self._missed_ticks += missed
         await self._engine.tick()
         while self._engine.waiting:
+            await asyncio.sleep(0)  # let the sinks take what was emitted
             await self._engine.tick()
 
     def _next_tick_s(self, beat_s: float, begun_s: float, ended_s: float) -> float:
@@ -267,28 +227,14 @@ class Daemon:
             news.clear()
 
     def _check_outside(self) -> None:
-        """See whether sources fell silent, and whether anybody still listens."""
+        """See whether sources fell silent."""
         now_s = self._clock.monotonic_s()
         for _, intake in self._sources:
             intake.silent(now_s, self._settings.absent_after_s)
-        broken = [sink.broken for sink in self._sinks]
-        if broken[0] is not None and all(broken):
-            self.stop(f"nothing takes events any more: {broken[0].strerror or broken[0]}")
-
-    def _sinks_have_room(self) -> bool:
-        return all(sink.room or sink.broken for sink in self._sinks)
 
     def _emit(self, event: Event) -> None:
-        for sink in self._sinks:
-            self._guard(sink, partial(sink.put, event))
-
-    def _guard(self, sink: Sink, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001  # the plugin border: one sink must not stop the others
-            if not self._refused[sink]:
-                self._log.exception("sink failed", sink=type(sink).__name__, error=f"{type(error).__name__}: {error}")
-            self._refused[sink] += 1
+        self._last_events.keep(event)
+        self._sinks.put(event)
 
     def _say_started(self) -> None:
         self._emitter.emit(
@@ -307,39 +253,28 @@ class Daemon:
             self._log.error("app rejected", path=rejected.path, code=error.code, message=str(error), hint=error.hint)
 
     def _run_totals(self) -> RunTotals:
-        dropped = dict(self._engine.dropped)
-        if shed := sum(sink.dropped for sink in self._sinks):
-            dropped["sink_overload"] = shed
-        if refused := self._refused.total():
-            dropped["sink_failed"] = refused
         return RunTotals(
             uptime_s=round(self._clock.monotonic_s() - self._started_s, 3),
             ticks=self._engine.ticks,
             missed_ticks=self._missed_ticks,
             inferences=dict(self._engine.inferences),
-            dropped=dropped,
+            dropped={**self._engine.dropped, **self._sinks.dropped},
             sources={intake.name: dict(intake.counts) for _, intake in self._sources},
             nodes=self._engine.nodes.totals(),
         )
 
-    def _totals(self) -> Totals:
-        return Totals(
+    def _state(self) -> DaemonState:
+        return DaemonState(
             **msgspec.structs.asdict(self._run_totals()),
             apps=[app.info() for app in self._engine.apps],
             links=self._engine.nodes.links(),
+            last_events=self._last_events.copy(),
         )
 
     async def _say_stopped(self) -> None:
+        """Emit `run.stopped`, when the sinks have taken the rest: it counts what they did not take in time."""
         self._engine.close()
+        await self._sinks.drain(self._hurry)
         totals = msgspec.structs.asdict(self._run_totals())
         self._emitter.emit(RunStopped(**totals, reason=self._reason or "an internal error"))
-        await self._close_sinks()
-
-    async def _close_sinks(self) -> None:
-        """Let the sinks finish: for as long as they need where the sources ended, for 0.8 s where it must be soon."""
-        while True:
-            left = await asyncio.gather(*(asyncio.to_thread(sink.close, _LAST_WRITE_S) for sink in self._sinks))
-            if not any(left) or self._hurry.is_set():
-                break
-        if any(left):
-            self._log.error("events lost: a sink did not take them in time", events=sum(left))
+        await self._sinks.close(self._hurry)

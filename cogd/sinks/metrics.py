@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import resource
 import socket
@@ -21,7 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 import cogd
 from cogd.csi.link import LinkState
-from cogd.errors import ConfigError
+from cogd.errors import ConfigError, SinkError
 from cogd.events import InferenceFields
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from cogd.events import Event
-    from cogd.sinks.base import Totals
+    from cogd.sinks.base import DaemonState, Feed, SinkOptions
 
 LATENCY_BUCKETS_S: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
 """40 ms is the deadline. The usual buckets begin at 5 ms, where most events have long been made."""
@@ -50,12 +51,9 @@ _EXAMPLE: Final = "write metrics://127.0.0.1:9464, or metrics://0.0.0.0:9464 for
 
 
 class MetricsSink:
-    """Counts events as they come, and reads the daemon's totals when somebody asks; threads of its own answer."""
+    """Counts the events, and reads the daemon's state when somebody asks; threads of its own answer."""
 
-    dropped = 0
-    room = True
-
-    def __init__(self, url: SplitResult) -> None:
+    def __init__(self, name: str, url: SplitResult, options: SinkOptions) -> None:  # noqa: ARG002  # the contract
         try:
             port = url.port
         except ValueError as error:
@@ -63,11 +61,9 @@ class MetricsSink:
         more = url.path.strip("/") or url.query or url.fragment or url.username is not None
         if not url.hostname or port is None or more:
             raise ConfigError(f"{url.geturl()}: a host and a port are needed, and nothing else", hint=_EXAMPLE)
-        self.broken: OSError | None = None
+        self.name = name
         self.port = port
         self._host = url.hostname
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._events = Counter("cogd_events", "Events, by name.", ["event"], registry=self._registry)
@@ -80,30 +76,35 @@ class MetricsSink:
         )
         self._count_of: dict[str, Counter] = {}
         self._latency_of: dict[str, Histogram] = {}
-        self._totals: Callable[[], Totals] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def watch(self, totals: Callable[[], Totals]) -> None:
-        """Take the totals from here; called on the event loop's thread."""
-        self._totals, self._loop = totals, asyncio.get_running_loop()
-
-    def open(self) -> None:
-        """Listen.
+    async def run(self, feed: Feed) -> None:
+        """Listen, and count every event.
 
         Raises:
-            OSError: the address can't be bound.
+            SinkError: this user may not listen there.
+            OSError: the address can't be bound for now.
         """
+        server = self._listen(feed.state, asyncio.get_running_loop())
         try:
-            self._server = _Server((self._host, self.port), self._page)
-        except OSError as error:
-            self.broken = OSError(error.errno, f"metrics on {self._host}:{self.port}: {error.strerror or error}")
-            raise self.broken from error
-        self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
-        self._thread.start()
+            while events := await feed.get_many():
+                for event in events:
+                    self._count(event)
+        finally:
+            server.stop()
 
-    def put(self, event: Event) -> None:
-        """Count an event."""
+    def _listen(self, state: Callable[[], DaemonState], loop: asyncio.AbstractEventLoop) -> _Server:
+        where = f"metrics on {self._host}:{self.port}"
+        try:
+            server = _Server((self._host, self.port), lambda: self._page(state, loop))
+        except PermissionError as error:
+            raise SinkError(f"{where}: {error.strerror}", hint="choose a port above 1023") from error
+        except OSError as error:
+            raise OSError(error.errno, f"{where}: {error.strerror or error}") from error
+        self.port = server.server_port
+        threading.Thread(target=server.serve, name="metrics", daemon=True).start()
+        return server
+
+    def _count(self, event: Event) -> None:
         name = event.event
         count = self._count_of.get(name)
         if count is None:
@@ -116,25 +117,19 @@ class MetricsSink:
                 latency = self._latency_of[fields.app] = self._latency.labels(fields.app)
             latency.observe(fields.latency_ms / 1e3)
 
-    def close(self, timeout_s: float) -> int:
-        """Stop listening; there is nothing left to write."""
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join(timeout_s)
-            self._server = self._thread = None
-        return 0
-
-    def _page(self) -> bytes:
+    def _page(self, state: Callable[[], DaemonState], loop: asyncio.AbstractEventLoop) -> bytes:
         """Every metric as it is now.
 
         Raises:
             RuntimeError, TimeoutError: the event loop has ended, or does not answer.
         """
-        families = [*self._registry.collect(), *_process_metrics()]
-        if self._totals is not None and self._loop is not None:
-            totals = _ask(self._loop, self._totals)
-            families += [*_run_metrics(totals), *_node_metrics(totals, time.time())]
+        now = _ask(loop, state)
+        families = [
+            *self._registry.collect(),
+            *_process_metrics(),
+            *_run_metrics(now),
+            *_node_metrics(now, time.time()),
+        ]
         return generate_latest(_Families(families))
 
 
@@ -149,6 +144,7 @@ class _Server(ThreadingHTTPServer):
         self._making = threading.Lock()
         self._made_s, self._made = -KEPT_S, b""
         self._places = threading.BoundedSemaphore(_MAX_CLIENTS)
+        self._stopped = False
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
 
@@ -156,6 +152,20 @@ class _Server(ThreadingHTTPServer):
         """Bind, without asking the name service what this machine is called."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def serve(self) -> None:
+        """Answer until stopped, then free the address."""
+        try:
+            self.serve_forever()
+        finally:
+            self.server_close()
+
+    def stop(self) -> None:
+        """Refuse every client from now on, and end `serve`; does not wait for it."""
+        self._stopped = True
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # wakes `serve`, which would look only twice a second
+        threading.Thread(target=self.shutdown, name="metrics-stop", daemon=True).start()
 
     def page(self) -> bytes:
         """The page; of the last second, if there is one."""
@@ -170,7 +180,8 @@ class _Server(ThreadingHTTPServer):
         try:
             return super().get_request()
         except OSError:
-            time.sleep(_PAUSE_S)
+            if not self._stopped:
+                time.sleep(_PAUSE_S)
             raise
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
@@ -229,13 +240,13 @@ class _Families:
         return self._families
 
 
-def _ask(loop: asyncio.AbstractEventLoop, totals: Callable[[], Totals]) -> Totals:
-    """The daemon's totals from the event loop's thread, because nobody else may look at them while they change."""
-    answer: concurrent.futures.Future[Totals] = concurrent.futures.Future()
+def _ask(loop: asyncio.AbstractEventLoop, state: Callable[[], DaemonState]) -> DaemonState:
+    """Read the daemon's state on the event loop's thread, where alone it does not change meanwhile."""
+    answer: concurrent.futures.Future[DaemonState] = concurrent.futures.Future()
 
     def give() -> None:
         try:
-            answer.set_result(totals())
+            answer.set_result(state())
         except BaseException as error:
             answer.set_exception(error)
             raise
@@ -257,7 +268,7 @@ def _process_metrics() -> Iterator[Metric]:
     yield GaugeMetricFamily("process_open_fds", "Open files and sockets.", descriptors)
 
 
-def _run_metrics(totals: Totals) -> Iterator[Metric]:
+def _run_metrics(totals: DaemonState) -> Iterator[Metric]:
     build = GaugeMetricFamily("cogd_build_info", "The version of cogd.", labels=["version"])
     build.add_metric([cogd.__version__], 1)
     yield build
@@ -281,7 +292,7 @@ def _run_metrics(totals: Totals) -> Iterator[Metric]:
     yield other
 
 
-def _node_metrics(totals: Totals, now_unix_s: float) -> Iterator[Metric]:
+def _node_metrics(totals: DaemonState, now_unix_s: float) -> Iterator[Metric]:
     nodes = totals.nodes
     yield _counter("cogd_node_frames", "Frames, by node.", "node", {name: node.frames for name, node in nodes.items()})
     yield _counter(

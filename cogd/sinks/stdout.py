@@ -1,106 +1,123 @@
-"""The event stream: one line an event on standard output, and nothing else there."""
+"""The event stream: one line per event on standard output, and nothing else there."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-import queue
 import select
+import stat
 import sys
-import threading
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from cogd.errors import ConfigError
+from cogd.errors import ConfigError, SinkError
 from cogd.events import encode
+from cogd.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-    from cogd.events import Event
+    from cogd.sinks.base import Feed, SinkOptions
 
-_QUEUED_EVENTS = 4096
-_AT_ONCE = 64
-"""Lines that are written by one call; what is being written can't be shed."""
+_AT_ONCE: Final = 256
+"""Lines that are written by one call; what is being written can't be dropped for something newer."""
 
 
 class StdoutSink:
-    """`stdout:`. A thread of its own writes, because whoever reads may stop reading."""
+    """`stdout:`. A thread writes, because whoever reads may stop reading, and a disk may be slow.
 
-    def __init__(self, url: SplitResult) -> None:
+    A line that could be written only in part, on a disk that is full, is taken back if it is the end of a file, and
+    else continued at that byte when it works again: no line is ever cut.
+    """
+
+    def __init__(self, name: str, url: SplitResult, options: SinkOptions) -> None:  # noqa: ARG002  # the contract
         if url.netloc or url.path or url.query:
             raise ConfigError("the sink is `stdout:`, with nothing behind the colon", hint="--sink stdout:")
-        self.dropped = 0
-        self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUED_EVENTS)
-        self._broken: OSError | None = None
-        self._closing = False
-        self._thread = threading.Thread(target=self._write, name="stdout", daemon=True)
+        self.name = name
+        self._rest = b""
+        """Of a line of which the first part is written."""
 
-    @property
-    def broken(self) -> OSError | None:
-        """What ended the writing, or None; `BrokenPipeError`: the reader has gone."""
-        return self._broken
+    async def run(self, feed: Feed) -> None:
+        """Write every event.
 
-    @property
-    def room(self) -> bool:
-        """Whether the queue is less than half full."""
-        return self._queue.qsize() < _QUEUED_EVENTS // 2
-
-    def open(self) -> None:
-        """Start the writer."""
-        self._thread.start()
-
-    def put(self, event: Event) -> None:
-        """Queue an event; sheds the oldest where the reader does not keep up."""
-        self._enqueue(encode(event))
-
-    def close(self, timeout_s: float) -> int:
-        """Let the writer finish, for at most so long; returns how many events are left."""
-        if not self._closing:
-            self._closing = True
-            self._enqueue(None)
-        self._thread.join(timeout_s)
-        return self._queue.qsize() if self._thread.is_alive() else 0
-
-    def _enqueue(self, line: bytes | None) -> None:
-        while True:
-            try:
-                self._queue.put_nowait(line)
-            except queue.Full:
-                try:
-                    self._queue.get_nowait()
-                    self.dropped += 1
-                except queue.Empty:
-                    pass
-            else:
-                return
-
-    def _write(self) -> None:
-        ended = False
-        while not ended:
-            lines, ended = self._take()
-            if lines and self._broken is None:
-                try:
-                    _write_all(sys.stdout.fileno(), b"".join(lines))
-                except OSError as error:
-                    self._broken = error
-
-    def _take(self) -> tuple[list[bytes], bool]:
-        """Wait for a line, and take what is behind it too; True where nothing comes any more."""
-        lines: list[bytes] = []
-        line = self._queue.get()
-        while line is not None:
-            lines.append(line)
-            if len(lines) == _AT_ONCE:
-                return lines, False
-            try:
-                line = self._queue.get_nowait()
-            except queue.Empty:
-                return lines, False
-        return lines, True
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
+        Raises:
+            SinkError: the reader has gone, or standard output is closed.
+            OSError: it can't be written for now.
+        """
+        if sys.stdout is None:
+            raise SinkError("standard output is closed")
+        descriptor = sys.stdout.fileno()
+        worker: Worker[tuple[int, OSError | None]] = Worker("stdout")
         try:
-            data = data[os.write(descriptor, data) :]
+            if self._rest:
+                written, error = await worker.submit(partial(_write, descriptor, self._rest))
+                self._rest = self._rest[written:]
+                _check(error)
+            while events := await feed.get_many(_AT_ONCE):
+                lines = [encode(event) for event in events]
+                written, error = await worker.submit(partial(_write, descriptor, b"".join(lines)))
+                if error is not None:
+                    whole, self._rest = _split(lines, written)
+                    feed.done(whole)
+                    _check(error)
+        finally:
+            worker.close()
+
+
+def _check(error: OSError | None) -> None:
+    if error is None:
+        return
+    if error.errno in {errno.EPIPE, errno.EBADF}:
+        reason = error.strerror or str(error)
+        raise SinkError(reason, reader_gone=error.errno == errno.EPIPE) from error
+    raise error
+
+
+def _split(lines: list[bytes], written: int) -> tuple[int, bytes]:
+    """How many lines were begun, and the rest of the one that was cut."""
+    for number, line in enumerate(lines):
+        if written < len(line):
+            return (number + 1, line[written:]) if written else (number, b"")
+        written -= len(line)
+    return len(lines), b""
+
+
+def _write(descriptor: int, data: bytes) -> tuple[int, OSError | None]:
+    """Write all of it, on the thread; returns how many bytes are there, and the error that ended it before.
+
+    Where an error cuts a line at the end of a regular file, the part is taken away again: the process may end, or
+    the machine, before there is room for the rest.
+    """
+    view, written = memoryview(data), 0
+    while written < len(data):
+        try:
+            written += os.write(descriptor, view[written:])
         except BlockingIOError:  # whoever started us may have made the pipe non-blocking
             select.select([], [descriptor], [])
+        except OSError as error:
+            cut = written - (data.rfind(b"\n", 0, written) + 1)
+            return written - (cut if _take_back(descriptor, cut) else 0), error
+    return written, None
+
+
+def _take_back(descriptor: int, amount: int) -> bool:
+    """Shorten a file by what was just written to its end; False where that is not certain.
+
+    The offset after a write is its end. If the file goes on, another process has written; if it is standard error's
+    file too, that shares the offset.
+    """
+    if amount == 0:
+        return False
+    with contextlib.suppress(OSError):
+        status = os.fstat(descriptor)
+        ours = stat.S_ISREG(status.st_mode) and not (sys.stderr and _is_file(sys.stderr.fileno(), status))
+        if ours and os.lseek(descriptor, 0, os.SEEK_CUR) == status.st_size:
+            os.ftruncate(descriptor, status.st_size - amount)
+            os.lseek(descriptor, -amount, os.SEEK_CUR)
+            return True
+    return False
+
+
+def _is_file(descriptor: int, status: os.stat_result) -> bool:
+    return os.path.samestat(os.fstat(descriptor), status)

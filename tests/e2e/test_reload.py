@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cogd import control
+from cogd.control import client
 from cogd.errors import ModelError
 from cogd.plugins import load_plugin
 from cogd.runtime import urls as urls_module
@@ -33,23 +33,15 @@ TICK_S = 0.04
 class ListSink:
     """Keeps events, and can be waited on."""
 
-    dropped = 0
-    broken = None
-    room = True
-
-    def __init__(self, url):
+    def __init__(self, name, url, options):
+        self.name = name
         self.events = []
         self.news = asyncio.Event()
 
-    def open(self):
-        pass
-
-    def put(self, event):
-        self.events.append(event)
-        self.news.set()
-
-    def close(self, timeout_s):
-        return 0
+    async def run(self, feed):
+        async for event in feed:
+            self.events.append(event)
+            self.news.set()
 
     def named(self, name):
         return [event.fields for event in self.events if event.event == name]
@@ -68,7 +60,7 @@ class Run:
         self.daemon, self.catalogue, self.sink, self.path = daemon, catalogue, sink, path
 
     async def ask(self, command: str) -> dict:
-        return await asyncio.to_thread(control.request, self.path, {"command": command}, PATIENCE_S)
+        return await asyncio.to_thread(client.request, self.path, {"command": command}, PATIENCE_S)
 
     async def more_events(self, count: int = 40) -> None:
         await self.sink.until("pose.frame", len(self.sink.named("pose.frame")) + count)
@@ -116,7 +108,7 @@ async def running(tmp_path, monkeypatch):
             Settings(sources=(SOURCE,), sinks=("list:",), control_socket=socket, canary_s=CANARY_S, **settings),
             catalogue=catalogue,
         )
-        run = Run(daemon, catalogue, daemon._sinks[0], socket)
+        run = Run(daemon, catalogue, daemon._sinks.all[0], socket)
         made.append((run, asyncio.create_task(daemon.run())))
         await run.more_events()
         return run

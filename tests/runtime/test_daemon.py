@@ -1,7 +1,11 @@
 """The daemon around the engine, in this process: sources and sinks are stand-ins, time is real but hardly passes."""
 
 import asyncio
+import contextlib
 import threading
+import time
+from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,11 +15,13 @@ from cogd.clock import SystemClock
 from cogd.csi.frame import Origin
 from cogd.errors import ConfigError, ModelError, PluginError, SinkError, SourceError
 from cogd.runtime import daemon as daemon_module
+from cogd.runtime import feed as feed_module
 from cogd.runtime import urls as urls_module
 from cogd.runtime.daemon import Daemon
 from cogd.runtime.engine import Engine
-from cogd.runtime.urls import make_sink, make_sources
+from cogd.runtime.urls import make_sinks, make_sources
 from cogd.settings import Settings
+from cogd.sinks.base import AT_ONCE
 from cogd.sources.sim import SimSource
 
 from .factory import FRAMES, fake_app, frames_of
@@ -26,28 +32,18 @@ PATIENCE_S = 5.0
 class ListSink:
     """Keeps events, and can be waited on."""
 
-    def __init__(self, url):
-        self.dropped = 0
-        self.broken = None
+    def __init__(self, name, url, options):
+        self.name, self.url, self.options = name, url, options
         self.events = []
-        self.closed_within_s = None
         self.news = asyncio.Event()
+        self.ended = False
 
-    def open(self):
-        pass
-
-    def put(self, event):
-        assert self.closed_within_s is None
-        self.events.append(event)
-        self.news.set()
-
-    def close(self, timeout_s):
-        self.closed_within_s = timeout_s
-        return 0
-
-    @property
-    def room(self):
-        return True
+    async def run(self, feed):
+        self.feed = feed
+        async for event in feed:
+            self.events.append(event)
+            self.news.set()
+        self.ended = True
 
     async def until(self, name, count=1):
         """Wait until so many events of that name have come."""
@@ -64,9 +60,32 @@ class ListSink:
         return [event.event for event in self.events]
 
 
-class BrokenSink(ListSink):
-    def put(self, event):
-        raise OSError("the broker is gone")
+class UnfitSink(ListSink):
+    """Does what its host says in `run`."""
+
+    async def run(self, feed):
+        if self.url.netloc == "returns":
+            return
+        if self.url.netloc == "slow":
+            async for event in feed:
+                self.events.append(event)
+                await asyncio.sleep(0.002)
+            return
+        await feed.get_many()
+        if self.url.netloc in self.RAISES:
+            raise self.RAISES[self.url.netloc]
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        if self.url.netloc == "stubborn":
+            await asyncio.sleep(3600)
+
+    RAISES: ClassVar = {
+        "gone": SinkError("Broken pipe", reader_gone=True),
+        "refuses": SinkError("wrong password", hint="ask for another"),
+        "raises": ZeroDivisionError("a bug of a third party"),
+        "full": OSError(28, "No space left on device"),
+        "cancels": asyncio.CancelledError(),
+    }
 
 
 class ScriptedSource:
@@ -97,7 +116,7 @@ def daemon(monkeypatch):
     """Makes a daemon of stand-ins; gives it and its first sink."""
     plugins = {
         ("cogd.sinks", "list"): ListSink,
-        ("cogd.sinks", "broken"): BrokenSink,
+        ("cogd.sinks", "unfit"): UnfitSink,
         ("cogd.sources", "script"): ScriptedSource,
         ("cogd.sources", "sim"): SimSource,
     }
@@ -109,7 +128,7 @@ def daemon(monkeypatch):
             rejected,
             Settings(**({"sources": sources, "sinks": sinks, "tick_ms": 5} | settings)),
         )
-        return made, made._sinks[0]
+        return made, made._sinks.all[0]
 
     return make
 
@@ -120,7 +139,7 @@ class TestARun:
         await d.run()
         assert (sink.names[0], sink.names[-1]) == ("run.started", "run.stopped")
         assert sink.names.count("run.started") == sink.names.count("run.stopped") == 1
-        assert sink.closed_within_s is not None
+        assert sink.ended
 
     async def test_tells_what_it_runs(self, daemon):
         d, sink = daemon("script://end")
@@ -244,56 +263,96 @@ class TestASource:
         ]
 
 
+UNFIT = ("raises", "full", "returns", "hangs", "stubborn", "cancels", "slow", "refuses", "gone")
+
+
 class TestASink:
-    async def test_that_raises_does_not_stop_the_others_and_is_counted(self, daemon):
-        d, sink = daemon("script://end/5", sinks=("list:", "broken:"))
-        await d.run()
-        assert len(sink.named("pose.frame")) == 2
-        before = len(sink.events) - 1  # every event before run.stopped
-        assert sink.named("run.stopped")[0].dropped == {"sink_failed": before}
+    @pytest.mark.parametrize("how", UNFIT)
+    async def test_that_is_unfit_costs_the_others_nothing_and_the_end_is_in_time(self, daemon, how):
+        d, sink = daemon("script://hang/300", sinks=("list:", f"unfit://{how}"))
+        running = asyncio.create_task(d.run())
+        await sink.until("pose.frame", 300 - FRAMES + 1)
+        d.stop("SIGTERM")
+        began_s = time.monotonic()
+        with contextlib.suppress(SinkError):
+            await asyncio.wait_for(running, 2.0)
+        assert time.monotonic() - began_s < 1.0
+        assert sink.names[-1] == "run.stopped"
+        assert sink.ended
+        dropped, before = sink.named("run.stopped")[0].dropped, len(sink.events) - 1
+        match how:
+            case "refuses" | "gone":
+                assert dropped == {"sink_failed": before}
+            case "hangs" | "stubborn":
+                assert set(dropped) == {"sink_overload"}
+                assert before - AT_ONCE <= dropped["sink_overload"] < before  # but for what it has in hand
+            case "slow":
+                assert sum(dropped.values()) + len(d._sinks.all[1].events) >= before
+            case _:
+                assert dropped == {"sink_failed": before}
 
-    async def test_that_sheds_events_is_told_of(self, daemon):
-        d, sink = daemon("script://end")
-        sink.dropped = 17
-        await d.run()
-        assert sink.named("run.stopped")[0].dropped == {"sink_overload": 17}
+    @pytest.mark.parametrize("how", ["raises", "full", "returns", "cancels", "refuses"])
+    async def test_that_failed_and_lost_events_fails_the_run_at_its_end(self, daemon, how):
+        d, sink = daemon("script://hang/5", sinks=("list:", f"unfit://{how}"))
+        running = asyncio.create_task(d.run())
+        await sink.until("pose.frame", 2)
+        d.stop("SIGTERM")
+        with pytest.raises(SinkError, match=r"the sink unfit lost \d+ events: "):
+            await running
 
-    async def test_that_is_broken_ends_the_run_if_it_was_the_last(self, daemon):
-        d, sink = daemon("script://hang")
-        sink.broken = BrokenPipeError(32, "Broken pipe")
-        await asyncio.wait_for(d.run(), PATIENCE_S)
-        assert sink.named("run.stopped")[0].reason == "nothing takes events any more: Broken pipe"
+    @pytest.mark.parametrize("how", ["hangs", "slow", "gone"])
+    async def test_that_is_slow_or_read_by_nobody_is_no_failure(self, daemon, how):
+        d, sink = daemon("script://hang/5", sinks=("list:", f"unfit://{how}"))
+        running = asyncio.create_task(d.run())
+        await sink.until("pose.frame", 2)
+        d.stop("SIGTERM")
+        await running
 
-    async def test_that_is_broken_by_more_than_a_gone_reader_fails_the_run(self, daemon):
-        d, sink = daemon("script://hang")
-        sink.broken = OSError(28, "No space left on device")
-        with pytest.raises(SinkError, match="nothing takes events any more: No space left on device"):
+    @pytest.mark.parametrize("how", ["hangs", "stubborn", "slow", "full"])
+    async def test_that_keeps_events_to_itself_does_not_stop_a_replay_for_ever(self, daemon, monkeypatch, how):
+        monkeypatch.setattr(feed_module, "STALLED_S", 0.05)
+        monkeypatch.setattr(feed_module, "QUEUED_EVENTS", 400)
+        d, sink = daemon("script://end/600", sinks=("list:", f"unfit://{how}"))
+        with contextlib.suppress(SinkError):
             await asyncio.wait_for(d.run(), PATIENCE_S)
+        assert len(sink.named("pose.frame")) == 600 - FRAMES + 1
         assert sink.names[-1] == "run.stopped"
 
-    async def test_that_is_slow_gets_all_the_time_it_needs_where_the_sources_have_ended(self, daemon, monkeypatch):
-        d, sink = daemon("script://end/5")
-        left = [700, 300, 0]
-        monkeypatch.setattr(sink, "close", lambda timeout_s: left.pop(0))
+    async def test_that_is_the_only_one_is_waited_for_by_a_replay(self, daemon, monkeypatch):
+        monkeypatch.setattr(feed_module, "STALLED_S", 0.0)
+        monkeypatch.setattr(feed_module, "QUEUED_EVENTS", 400)
+        d, sink = daemon("script://end/600", sinks=("unfit://slow",))
         await asyncio.wait_for(d.run(), PATIENCE_S)
-        assert left == []
+        assert len(sink.named("pose.frame")) == 600 - FRAMES + 1
+        assert sink.named("run.stopped")[0].dropped == {}
 
-    async def test_that_is_slow_does_not_hold_up_the_end_where_it_must_be_soon(self, daemon, monkeypatch):
-        d, sink = daemon("script://hang")
-        monkeypatch.setattr(sink, "close", lambda timeout_s: 700)
-        d.stop("enough")
+    async def test_whose_reader_has_gone_ends_the_run_if_it_was_the_last(self, daemon):
+        d, _ = daemon("script://hang", sinks=("unfit://gone", "unfit://gone"))
         await asyncio.wait_for(d.run(), PATIENCE_S)
+        assert d._reason == "nothing takes events any more: Broken pipe"
 
-    async def test_that_is_broken_does_not_end_the_run_while_another_works(self, daemon):
-        d, sink = daemon("script://hang/5", sinks=("list:", "list:"))
-        sink.broken = BrokenPipeError(32, "Broken pipe")
+    async def test_that_can_not_work_fails_the_run_if_it_was_the_last(self, daemon):
+        d, _ = daemon("script://hang", sinks=("unfit://refuses",))
+        with pytest.raises(SinkError, match="nothing takes events any more: wrong password") as caught:
+            await asyncio.wait_for(d.run(), PATIENCE_S)
+        assert caught.value.hint == "ask for another"
+
+    async def test_sees_the_daemons_state(self, daemon):
+        d, sink = daemon("script://hang/8#a")
         running = asyncio.create_task(d.run())
-        await d._sinks[1].until("pose.frame", 2)
-        await d._engine.tick()
-        assert not running.done()
+        await sink.until("pose.frame", 8 - FRAMES + 1)
+        state = sink.feed.state()
         d.stop("enough")
         await running
-        assert d._sinks[1].named("run.stopped")[0].reason == "enough"
+        assert [app.id for app in state.apps] == ["pose-app"]
+        assert state.inferences == {"pose-app": 8 - FRAMES + 1}
+        assert state.nodes["a/1"].frames == 8
+        assert state.links["a/1"][0] == "live"
+        last = {key: event.fields for key, event in state.last_events.items()}
+        assert last["pose.frame", "pose-app", "a/1"] is sink.named("pose.frame")[-1]
+        assert last["link.state", "", "a/1"].state == "live"
+        assert last["source.state", "", "a"] is sink.named("source.state")[-1]
+        assert ("run.started", "", "") in last
 
 
 class TestInferenceThatHangs:
@@ -374,14 +433,43 @@ class TestSources:
 
 
 class TestSinks:
+    def make(self, *urls, credentials=()):
+        return make_sinks(Settings(sinks=urls, sink_credentials=credentials), SystemClock())
+
     @pytest.mark.parametrize("url", ["-", "events.log", "http://[::1"])
     def test_that_are_no_urls_are_refused(self, url):
         with pytest.raises(ConfigError, match="not a sink's URL"):
-            make_sink(url)
+            self.make(url)
 
     def test_of_an_unknown_scheme_tell_the_known_ones(self):
         with pytest.raises(ConfigError, match=r"no sink 'carrier-pigeon'; installed are .*stdout"):
-            make_sink("carrier-pigeon://coop")
+            self.make("carrier-pigeon://coop")
+
+    def test_are_named_as_sources_are(self):
+        urls = ("stdout:", "metrics://127.0.0.1:0#m", "stdout:", "stdout:#events")
+        assert [sink.name for sink in self.make(*urls)] == ["stdout", "m", "stdout2", "events"]
+        with pytest.raises(ConfigError, match="the name 'm' is taken"):
+            self.make("metrics://127.0.0.1:0#m", "stdout:#m")
+
+    def test_get_their_url_without_the_name_and_their_own_credentials_alone(self, monkeypatch):
+        monkeypatch.setattr(urls_module, "load_plugin", lambda group, name: ListSink)
+        first, second = self.make("list://h?x=1#broker", "list:", credentials="broker=/etc/cogd/b.toml")
+        assert first.url == urlsplit("list://h?x=1")
+        assert first.options.credentials_file == Path("/etc/cogd/b.toml")
+        assert second.options.credentials_file is None
+
+    @pytest.mark.parametrize("words", ["secret", "=f", "stdout=", "stdout=a stdout=b", "other=f"])
+    def test_credentials_that_are_nobodys_are_refused(self, words):
+        with pytest.raises(ConfigError, match="sink_credentials: "):
+            self.make("stdout:", credentials=words)
+
+    def test_whose_class_raises_anything_are_refused_by_name(self, monkeypatch):
+        def plugin(name, url, options):
+            raise ZeroDivisionError("a bug")
+
+        monkeypatch.setattr(urls_module, "load_plugin", lambda group, name: plugin)
+        with pytest.raises(ConfigError, match=r"the sink 'mine' can't be made: ZeroDivisionError: a bug"):
+            self.make("mine:")
 
 
 @pytest.mark.parametrize(("believe", "believed"), [(False, {"flat"}), (True, {"flat", "server"})])

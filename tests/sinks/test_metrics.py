@@ -13,15 +13,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import cogd
+from cogd.clock import SystemClock
 from cogd.csi.link import LinkState
-from cogd.errors import ConfigError
+from cogd.errors import ConfigError, SinkError
 from cogd.events import AppInfo, Event, NodeTotals, SourceChanged
-from cogd.sinks.base import Totals, WatchingSink
-from cogd.sinks.metrics import LATENCY_BUCKETS_S, MetricsSink
+from cogd.runtime.feed import EventFeed
+from cogd.sinks.base import DaemonState, SinkOptions
+from cogd.sinks.metrics import LATENCY_BUCKETS_S, MetricsSink, _ask
 from tests.runtime.factory import FRAMES, fake_app, frames_of
 
 ROOT = Path(__file__).parents[2]
-TOTALS = Totals(
+STATE = DaemonState(
     apps=[AppInfo(id="a", version="1.0.0", digest="sha256:0", head="pose", backend="ort", key_ids=[])],
     uptime_s=12.5,
     ticks=300,
@@ -31,14 +33,47 @@ TOTALS = Totals(
     sources={"hall": {"malformed": 4}},
     nodes={"hall/1": NodeTotals(frames=20, lost=1, dropped={"late": 2})},
     links={"hall/1": (LinkState.LIVE, 0.25), "hall/2": (LinkState.ABSENT, None)},
+    last_events={},
 )
 
 
+class Scraped:
+    """A sink that runs, and its feed."""
+
+    def __init__(self) -> None:
+        self.sink = MetricsSink("metrics", urlsplit("metrics://127.0.0.1:0"), SinkOptions())
+        self.feed = EventFeed(SystemClock(), self._now)
+        self.state = lambda: STATE
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        return self.sink.port
+
+    def _now(self) -> DaemonState:
+        return self.state()
+
+    async def open(self) -> None:
+        self._task = asyncio.create_task(self.sink.run(self.feed))
+        await asyncio.sleep(0)
+        assert self.port
+
+    async def put(self, event: Event) -> None:
+        self.feed.put(event)
+        await asyncio.wait_for(self.feed.join(), 5.0)
+
+    async def close(self) -> None:
+        self.feed.close()
+        if self._task is not None:
+            await asyncio.wait_for(self._task, 5.0)
+
+
 @pytest.fixture
-def sink():
-    made = MetricsSink(urlsplit("metrics://127.0.0.1:0"))
+async def sink():
+    made = Scraped()
+    await made.open()
     yield made
-    assert made.close(5.0) == 0
+    await made.close()
 
 
 def read(port: int) -> dict[tuple[str, ...], float]:
@@ -52,7 +87,7 @@ def read(port: int) -> dict[tuple[str, ...], float]:
     }
 
 
-async def scraped(sink: MetricsSink) -> dict[tuple[str, ...], float]:
+async def scraped(sink: Scraped | MetricsSink) -> dict[tuple[str, ...], float]:
     return await asyncio.to_thread(read, sink.port)
 
 
@@ -61,17 +96,15 @@ def a_state() -> Event:
 
 
 async def test_events_are_counted_by_name(sink):
-    sink.open()
     for _ in range(3):
-        sink.put(a_state())
+        await sink.put(a_state())
     assert (await scraped(sink))["cogd_events_total", "source.state"] == 3
 
 
 async def test_latency_goes_into_buckets_around_the_deadline(sink, inferred):
-    sink.open()
     for latency_ms in (0.2, 39.0, 41.0, 5000.0):
         inferred.fields = msgspec.structs.replace(inferred.fields, latency_ms=latency_ms)
-        sink.put(inferred)
+        await sink.put(inferred)
     samples = await scraped(sink)
     app = inferred.fields.app
     buckets = {
@@ -90,9 +123,6 @@ async def inferred(bench):
 
 
 async def test_totals_are_those_of_the_moment(sink):
-    assert isinstance(sink, WatchingSink)
-    sink.watch(lambda: TOTALS)
-    sink.open()
     samples = await scraped(sink)
     assert samples["cogd_build_info", cogd.__version__] == 1
     assert samples["cogd_app_info", "a", "ort", "sha256:0", "pose", "1.0.0"] == 1
@@ -111,52 +141,55 @@ async def test_totals_are_those_of_the_moment(sink):
     assert heard.keys() == {"hall/1"}  # nothing is known of the other
 
 
-async def test_a_loop_that_has_ended_is_told(sink):
-    gone = asyncio.new_event_loop()
-
-    async def watch() -> None:
-        sink.watch(lambda: TOTALS)
-
-    await asyncio.to_thread(gone.run_until_complete, watch())
-    gone.close()
-    sink.open()
+async def test_a_loop_that_has_ended_is_told(sink, monkeypatch):
+    ended = asyncio.new_event_loop()
+    ended.close()
+    monkeypatch.setattr("cogd.sinks.metrics._ask", lambda loop, state: _ask(ended, state))
     with pytest.raises(urllib.error.HTTPError, match="503"):
         await scraped(sink)
 
 
-async def test_a_port_that_is_taken_breaks_the_sink_alone(sink):
-    sink.open()
-    second = MetricsSink(urlsplit(f"metrics://127.0.0.1:{sink.port}"))
-    with pytest.raises(OSError, match="in use"):
-        second.open()
-    assert isinstance(second.broken, OSError)
-    assert second.close(1.0) == 0
+async def test_a_port_that_is_taken_is_an_error_that_may_pass(sink):
+    second = MetricsSink("metrics", urlsplit(f"metrics://127.0.0.1:{sink.port}"), SinkOptions())
+    with pytest.raises(OSError, match=rf"metrics on 127.0.0.1:{sink.port}: .*in use"):
+        await second.run(EventFeed(SystemClock(), lambda: STATE))
 
 
-async def test_after_close_nobody_listens_and_events_do_no_harm():
-    sink = MetricsSink(urlsplit("metrics://127.0.0.1:0"))
-    sink.open()
-    sink.close(5.0)
-    sink.put(a_state())
+async def test_a_port_that_this_user_may_not_have_is_one_that_does_not(monkeypatch):
+    def forbidden(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("cogd.sinks.metrics._Server", forbidden)
+    sink = MetricsSink("metrics", urlsplit("metrics://127.0.0.1:80"), SinkOptions())
+    with pytest.raises(SinkError, match=r"metrics on 127\.0\.0\.1:80: Permission denied"):
+        await sink.run(EventFeed(SystemClock(), lambda: STATE))
+
+
+async def test_after_its_end_nobody_listens_and_it_can_run_again_with_its_counts(sink):
+    await sink.put(a_state())
+    await sink.close()
     with pytest.raises(urllib.error.URLError):
         await scraped(sink)
+    await asyncio.sleep(0.05)  # its thread frees the address
+    sink.feed = EventFeed(SystemClock(), lambda: STATE)
+    await sink.open()
+    await sink.put(a_state())
+    assert (await scraped(sink))["cogd_events_total", "source.state"] == 2
 
 
 async def test_totals_that_cannot_be_had_give_no_page(sink):
-    def broken() -> Totals:
+    def broken() -> DaemonState:
         raise ZeroDivisionError
 
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
-    sink.watch(broken)
-    sink.open()
+    sink.state = broken
     with pytest.raises(ConnectionError):  # hung up; the daemon's log has the rest
         await scraped(sink)
 
 
 async def test_a_page_is_made_once_for_whoever_asks_within_a_second(sink, monkeypatch):
     made = []
-    sink.watch(lambda: made.append(1) or TOTALS)
-    sink.open()
+    sink.state = lambda: made.append(1) or STATE
     for _ in range(5):
         await scraped(sink)
     assert len(made) == 1
@@ -167,7 +200,6 @@ async def test_a_page_is_made_once_for_whoever_asks_within_a_second(sink, monkey
 
 async def test_clients_that_say_nothing_are_not_waited_for_and_few_are_answered_at_once(sink, monkeypatch):
     monkeypatch.setattr("cogd.sinks.metrics._Handler.timeout", 0.2)
-    sink.open()
     idle = [socket.create_connection(("127.0.0.1", sink.port)) for _ in range(20)]
     for connection in idle:
         connection.settimeout(10)
@@ -177,13 +209,11 @@ async def test_clients_that_say_nothing_are_not_waited_for_and_few_are_answered_
 
 
 async def test_other_paths_are_not_found(sink):
-    sink.open()
     with pytest.raises(urllib.error.HTTPError, match="404"):
         await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{sink.port}/")
 
 
 async def test_the_process_is_told_from_proc_self(sink):
-    sink.open()
     samples = await scraped(sink)
     assert samples["process_resident_memory_bytes",] > 1e6
     assert samples["process_cpu_seconds_total",] > 0
@@ -206,14 +236,12 @@ async def test_the_process_is_told_from_proc_self(sink):
 )
 def test_urls_that_are_wrong(text):
     with pytest.raises(ConfigError) as caught:
-        MetricsSink(urlsplit(text))
+        MetricsSink("metrics", urlsplit(text), SinkOptions())
     assert "9464" in caught.value.hint
 
 
 async def test_every_metric_is_documented_and_no_other(sink, inferred):
-    sink.watch(lambda: TOTALS)
-    sink.open()
-    sink.put(inferred)
+    await sink.put(inferred)
     names = {key[0] for key in await scraped(sink) if key[0].startswith("cogd_")}
     there = {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
     text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
