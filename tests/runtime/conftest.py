@@ -3,6 +3,7 @@ import pytest
 from cogd.csi.link import LinkLimits
 from cogd.events import Emitter
 from cogd.runtime.engine import Engine
+from tests.events.validity import Checked
 from tests.sources.conftest import FakeClock
 
 
@@ -14,7 +15,7 @@ class Bench:
         self.clock.now_s = 100.0
         self.events = []
         self.apps = apps
-        self.emitter = Emitter(self.clock, self.events.append)
+        self.emitter = Emitter(self.clock, Checked(self.events))
         self.engine = Engine(
             apps,
             limits or LinkLimits(stale_after_s=2.0, absent_after_s=10.0, frozen_after=5),
