@@ -93,7 +93,7 @@ class _Watched:
 
 
 class Calibrator:
-    """Measures baselines, tells of them, and says which stored ones do not fit what serves.
+    """Measures baselines, and reports the stored ones that do not belong to what serves.
 
     Args:
         engine: whose apps and nodes they are.
@@ -114,7 +114,7 @@ class Calibrator:
         try:
             self._baselines.load()
         except StorageError as error:
-            self._say_failed(None, [], error)
+            self._emit_failed(None, [], error)
 
     def look(self) -> None:
         """Where other versions serve than a moment ago, say once which baselines they can't use."""
@@ -156,7 +156,7 @@ class Calibrator:
                 measured = await self._watch(watched, seconds)
                 await self._store(self._baselines.with_measured(measured))
         except CogdError as error:
-            self._say_failed(app_id, nodes, error)
+            self._emit_failed(app_id, nodes, error)
             raise
         for one in measured:
             self._emitter.emit(CalibrationDone(**msgspec.structs.asdict(one)))
@@ -244,7 +244,7 @@ class Calibrator:
             raise StorageError(f"storing the baselines took longer than {_WRITE_LIMIT_S:g} s") from error
         self._baselines.take(baselines)
 
-    def _say_failed(self, app_id: str | None, nodes: Sequence[str], error: CogdError) -> None:
+    def _emit_failed(self, app_id: str | None, nodes: Sequence[str], error: CogdError) -> None:
         fields = CalibrationFailed(app=app_id, nodes=list(nodes), code=error.code, reason=str(error))
         self._emitter.emit(fields)
         self._log.warning("no baseline", code=error.code, message=str(error), hint=error.hint)

@@ -144,7 +144,7 @@ class Daemon:
             loop.call_later(duration_s, self.stop, f"the duration of {duration_s:g} s is over")
         self._started_s = self._clock.monotonic_s()
         self._sinks.open()
-        self._say_started()
+        self._emit_started()
         self._calibrator.load()
         self._calibrator.look()
         if self._begin_with_trials:
@@ -170,7 +170,7 @@ class Daemon:
             await asyncio.gather(listening, ticking, hurrying, return_exceptions=True)
             await self._control.close()
             await self._reloader.close()
-            await self._say_stopped()
+            await self._emit_stopped()
         if failure is not None:
             raise failure
         if (lost := self._sinks.failure()) is not None:
@@ -236,7 +236,7 @@ class Daemon:
         self._last_events.keep(event)
         self._sinks.put(event)
 
-    def _say_started(self) -> None:
+    def _emit_started(self) -> None:
         self._emitter.emit(
             RunStarted(
                 cogd=cogd.__version__,
@@ -271,7 +271,7 @@ class Daemon:
             last_events=self._last_events.copy(),
         )
 
-    async def _say_stopped(self) -> None:
+    async def _emit_stopped(self) -> None:
         """Emit `run.stopped`, when the sinks have taken the rest: it counts what they did not take in time."""
         self._engine.close()
         await self._sinks.drain(self._hurry)

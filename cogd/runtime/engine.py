@@ -118,7 +118,7 @@ class Engine:
             self._serial += 1
             self.nodes.heard[node.name] = frame
         if taken.link is not None:
-            self.nodes.tell_link(node, previous)
+            self.nodes.emit_link_state(node, previous)
         for spec, reason in taken.resets:
             apps = [place.id for place in self._places.values() if place.active.app.window == spec]
             if apps:  # else it is of a version that does not serve, and nobody falls silent

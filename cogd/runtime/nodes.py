@@ -108,10 +108,10 @@ class Nodes:
             node = self.by_name[name]
             previous = node.link.state
             if node.link.check(silence_s) is not None:
-                self.tell_link(node, previous)
+                self.emit_link_state(node, previous)
 
-    def tell_link(self, node: Node, previous: LinkState) -> None:
-        """Tell that a node's link is no longer in the state before."""
+    def emit_link_state(self, node: Node, previous: LinkState) -> None:
+        """Emit the state of a node's link, which was `previous` before."""
         link = node.link
         self._emit_link(
             LinkChanged(node=node.name, state=link.state.value, previous=previous.value, time=link.last_time_s)

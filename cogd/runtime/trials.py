@@ -178,7 +178,7 @@ class Trials:
         told, self._told = self._told, set()
         results = {bundle.manifest.id: self._install(bundle, found, told) for bundle in found.bundles}
         for item in found.rejected:
-            self._say_rejected(item, told)
+            self._emit_rejected(item, told)
             if item.id not in results:
                 results[item.id or item.path] = self._refuse(item, found.distrusted)
         for app in self._engine.apps:
@@ -204,7 +204,7 @@ class Trials:
         trial.serves = True
         if trial.canary is not None:
             trial.canary.serves()
-        self._say_updated(trial.app, trial.previous, self._canary_s if trial.canary is not None else 0.0)
+        self._emit_updated(trial.app, trial.previous, self._canary_s if trial.canary is not None else 0.0)
 
     def _judge(self, trial: _Trial, canary: Canary, now_s: float) -> None:
         place, seen = self._engine.place(trial.app.id), self._engine.progress(trial.app.id)
@@ -230,7 +230,7 @@ class Trials:
         app = found.loaded[bundle.digest]
         if isinstance(app, CogdError):
             if place is None:
-                self._say_rejected(RejectedApp(app_id, app), told)
+                self._emit_rejected(RejectedApp(app_id, app), told)
                 return _now(AppOutcome(outcome="rejected", version=version, reason=str(app), code=app.code))
             result = Result(version, _future())
             failure = Failure(bundle, [bundle.digest], place.active.app, self._next_tick, str(app), app.code)
@@ -238,7 +238,7 @@ class Trials:
             return result
         if place is None:
             self._engine.add(app)
-            self._say_updated(app, None, 0.0)
+            self._emit_updated(app, None, 0.0)
             return _now(AppOutcome(outcome="added", version=version))
         digests = [bundle.digest]
         if trial is not None and trial.canary is None and trial.serves:  # it has served for a tick
@@ -320,7 +320,7 @@ class Trials:
             "went back to the version before", app=manifest.id, version=manifest.version, reason=failure.reason
         )
 
-    def _say_updated(self, app: App, previous: App | None, canary_s: float) -> None:
+    def _emit_updated(self, app: App, previous: App | None, canary_s: float) -> None:
         fields = AppUpdated(
             app=app.id,
             version=app.bundle.manifest.version,
@@ -333,8 +333,8 @@ class Trials:
         )
         self._emitter.emit(fields)
 
-    def _say_rejected(self, item: RejectedApp, told: set[tuple[str, str]]) -> None:
-        """Say why a bundle does not run, unless it was said when it was last looked at."""
+    def _emit_rejected(self, item: RejectedApp, told: set[tuple[str, str]]) -> None:
+        """Report why a bundle does not run, unless the last reload reported it."""
         what, error = (item.path, str(item.error)), item.error
         self._told.add(what)
         if what not in told:
