@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -11,6 +12,10 @@ from cogd.errors import ConfigError, PluginError, SourceError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Coroutine
+
+_CANCEL_S = 0.1
+"""What a task gets to clean up after the daemon's end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,5 +59,24 @@ def run(arguments: argparse.Namespace) -> int:
         settle()
         await daemon.run(arguments.duration)
 
-    uvloop.run(main())
+    _run(main(), uvloop.new_event_loop)
     return 0
+
+
+def _run(main: Coroutine[None, None, None], loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Run a coroutine to its end; a plugin's task that ignores its cancellation does not keep the process."""
+    runner = asyncio.Runner(loop_factory=loop_factory)
+    try:
+        runner.run(main)
+    finally:
+        if not runner.run(_end_tasks()):
+            runner.close()
+
+
+async def _end_tasks() -> list[str]:
+    """Cancel the tasks that are left; returns the names of those that go on."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    left = (await asyncio.wait(tasks, timeout=_CANCEL_S))[1] if tasks else set()
+    return [task.get_name() for task in left]

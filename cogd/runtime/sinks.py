@@ -90,8 +90,9 @@ class Sinks:
         """Wait until what is queued is delivered; in a hurry for 0.5 s, then the rest is dropped and counted."""
         self._ending.set()
         await self._delivered(hurry, LAST_WRITE_S)
-        for feed in self._feeds:
-            feed.clear("sink_overload" if feed.failing is None else "sink_failed")
+        for each in self._supervised:
+            each.failed_at_end = each.feed.failing
+            each.feed.clear("sink_overload" if each.feed.failing is None else "sink_failed")
 
     async def close(self, hurry: asyncio.Event) -> None:
         """End after the event that was put last: wait until it is delivered, in a hurry for 0.2 s."""
@@ -117,8 +118,9 @@ class Sinks:
             return SinkError(f"nothing takes events any more: {errors[0]}", hint=errors[0].hint)
         for each in self._supervised:
             lost = each.feed.dropped["sink_failed"] + each.feed.left
-            if lost and each.feed.failing is not None and not (each.ended and each.ended.reader_gone):
-                return SinkError(f"the sink {each.sink.name} lost {lost} events: {each.feed.failing}")
+            reason = each.feed.failing or each.failed_at_end
+            if lost and reason is not None and not (each.ended and each.ended.reader_gone):
+                return SinkError(f"the sink {each.sink.name} lost {lost} events: {reason}")
         return None
 
     async def _delivered(self, hurry: asyncio.Event, limit_s: float) -> None:
@@ -194,12 +196,18 @@ class Sinks:
 
 
 class _Supervised:
-    """One sink, its feed, and the error that ended it for good."""
+    """One sink and its feed.
+
+    Attributes:
+        ended: the error that ended it for good.
+        failed_at_end: why it had failed when the daemon ended.
+    """
 
     def __init__(self, sink: Sink, clock: Clock, state: Callable[[], DaemonState]) -> None:
         self.sink = sink
         self.feed = EventFeed(clock, state, self._recovered)
         self.ended: SinkError | None = None
+        self.failed_at_end: str | None = None
         self._log = structlog.get_logger()
 
     def failed(self, reason: str, *, outside: bool = False, error: Exception | None = None) -> None:
