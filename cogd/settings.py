@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_FILE = Path(SETTINGS_FILE)
-NOT_SETTINGS = frozenset({"COGD_CONFIG", "COGD_DATA"})
-"""Variables with our prefix that are no settings: the file's place, and recordings that tests read."""
+NOT_SETTINGS = frozenset({"COGD_BOOT_ID", "COGD_CONFIG", "COGD_DATA"})
+"""Variables with our prefix that are no settings: what names the machine's start (set by the unit, see
+`cogd.runtime.crashes`), the file's place, and recordings that tests read."""
 
 _SHOW = "see `cogd config show` for every key, its value and where it came from"
 

@@ -1,16 +1,15 @@
-"""Whether an installed version has proven itself in a running daemon, and how often a daemon has died over it.
+"""Whether an installed version has proven itself in a running daemon.
 
 A version that was installed over another is on trial until a daemon has seen it work on live input. The daemon begins
-with the version before and tries the new one, so that a pulled plug only interrupts the trial; and where daemons die
-while they try it, the trial ends.
+with the version before and tries the new one, so that a pulled plug only interrupts the trial. Where daemons die while
+they try it, `cogd.runtime.crash_rules` ends the trial.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import Meta
 
 from cogd.bundle import durable
 from cogd.bundle.layout import PROBATION_NAME
@@ -21,17 +20,13 @@ if TYPE_CHECKING:
 
     from cogd.bundle.store import Store
 
-MAX_TRIES: Final = 3
-"""So many daemons may end, other than as they should, while they try a version."""
-
 _MAX_BYTES = 1024
 
 
 class Probation(msgspec.Struct, frozen=True, kw_only=True):
-    """How a version did so far; kept in its folder, so it goes when the version goes."""
+    """Whether a version has proven itself; kept in its folder, so it goes when the version goes."""
 
     proven: bool = False
-    tries: Annotated[int, Meta(ge=0)] = 0
 
 
 def is_on_trial(store: Store, app_id: str) -> bool:
@@ -43,28 +38,15 @@ def is_on_trial(store: Store, app_id: str) -> bool:
     return store.last_good(app_id) is not None and not _read(store, app_id).proven
 
 
-def note_try(store: Store, app_id: str) -> int:
-    """Note, durably, that a daemon tries the installed version now; returns how many did before without an outcome.
-
-    Raises:
-        CogdError: it can't be noted.
-    """
-    before = _read(store, app_id)
-    _write(store, app_id, Probation(tries=before.tries + 1))
-    return before.tries
-
-
-def note_outcome(store: Store, app_id: str, digest: str, *, proven: bool) -> None:
-    """Note that a version has proven itself, or else that its trial was ended as it should be, for another time.
-
-    Nothing is noted where `digest` is no longer the installed one.
+def note_proven(store: Store, app_id: str, digest: str) -> None:
+    """Note that a version has proven itself; nothing is noted where `digest` is no longer the installed one.
 
     Raises:
         CogdError: it can't be noted.
     """
     installed = store.installed(app_id)
     if installed is not None and installed.digest == digest:
-        _write(store, app_id, Probation(proven=proven))
+        _write(store, app_id, Probation(proven=True))
 
 
 def _path(store: Store, app_id: str) -> Path:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cogd.bundle.load import RejectedApp
     from cogd.runtime.app import App
     from cogd.runtime.catalogue import AppsCatalogue
+    from cogd.runtime.crashes import CrashMemory
     from cogd.runtime.loader import LoadLimits
 
 
@@ -80,13 +81,19 @@ def _is_demo(arguments: argparse.Namespace) -> bool:
     return getattr(arguments, "demo", False)
 
 
-def catalogue(arguments: argparse.Namespace, settings: Settings, trust: TrustStore | None = None) -> AppsCatalogue:
+def catalogue(
+    arguments: argparse.Namespace,
+    settings: Settings,
+    trust: TrustStore | None = None,
+    crashes: CrashMemory | None = None,
+) -> AppsCatalogue:
     """The apps that the settings name: installed ones; with `--demo`, the packaged archives.
 
     Args:
         arguments: of the verb.
         settings: of all layers.
         trust: whose signatures count; None: the trust directory as it is each time that the apps are read.
+        crashes: remembers the versions over which daemons died.
     """
     from cogd.runtime.catalogue import AppsCatalogue
 
@@ -95,7 +102,7 @@ def catalogue(arguments: argparse.Namespace, settings: Settings, trust: TrustSto
     def keys() -> TrustStore:
         return read_trust(arguments, settings.trust_dir) if trust is None else trust
 
-    return AppsCatalogue(settings.apps_dir, keys, archives=archives)
+    return AppsCatalogue(settings.apps_dir, keys, archives=archives, crashes=crashes)
 
 
 def load_all(
@@ -110,7 +117,7 @@ def load_all(
     for bundle in bundles:
         app_id = bundle.manifest.id
         try:
-            apps.append(load_within(app_id, partial(apps_catalogue.load, bundle, trying=False), limits or LIMITS))
+            apps.append(load_within(app_id, partial(apps_catalogue.load, bundle), limits or LIMITS))
         except CogdError as error:
             rejected.append(RejectedApp(app_id, error, id=app_id))
     return apps, rejected

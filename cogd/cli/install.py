@@ -19,6 +19,7 @@ from cogd.cli.apps import act_as_owner, add_change_arguments, check_wait, descri
 from cogd.cli.common import read_settings, read_trust
 from cogd.errors import ArchiveError, CogdError, NothingToRollBackError, RolledBackError
 from cogd.installer import Installation, install
+from cogd.runtime.crashes import ask_to_forget
 
 if TYPE_CHECKING:
     import argparse
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from cogd.bundle.record import Memory, Record
     from cogd.bundle.trust import TrustStore
     from cogd.bundle.verify import VerifiedBundle
+    from cogd.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"cogd: allowed: {record.id} {record.version}, older than {record.older_than}", file=sys.stderr)
     daemon = None
     if not arguments.dry_run:
+        _forget_deaths(settings, record)
         try:
             daemon = tell_daemon(settings, record.id, to_run=True)
         except RolledBackError:
@@ -101,6 +104,15 @@ def _receive(stream: IO[bytes], trust: TrustStore) -> VerifiedBundle:
     finally:
         if shown >= 0:
             print(file=sys.stderr)
+
+
+def _forget_deaths(settings: Settings, record: Record) -> None:
+    """Let the daemon try the version again, if daemons have died over it: it has just passed its check."""
+    try:
+        if ask_to_forget(settings.state_dir, settings.apps_dir, record.digest):
+            say(f"{record.id} {record.version} was left out after deaths of the daemon; it is tried again")
+    except OSError as error:
+        print(f"cogd: the daemon may leave it out: {settings.state_dir}: {error.strerror}", file=sys.stderr)
 
 
 def _take_back(store: Store, record: Record, memory: Memory | None, wait_s: float) -> None:

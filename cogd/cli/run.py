@@ -13,6 +13,9 @@ from cogd.errors import ConfigError, PluginError, SourceError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Coroutine
+    from types import FrameType
+
+    from cogd.runtime.crashes import CrashMemory
 
 _CANCEL_S = 0.1
 """What a task gets to clean up after the daemon's end."""
@@ -35,7 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     import structlog
     import uvloop
 
-    from cogd import log
+    from cogd import demo, log
+    from cogd.runtime.crashes import CrashMemory, boot_id, note_path
     from cogd.runtime.daemon import Daemon
     from cogd.runtime.memory import settle
     from cogd.settings import unknown_variables
@@ -43,23 +47,30 @@ def run(arguments: argparse.Namespace) -> int:
     log.configure(settings.log_level)
     for variable in unknown_variables(os.environ):
         structlog.get_logger().warning("not a setting", variable=variable)
-    installed = catalogue(arguments, settings)
+    is_installed = settings.apps_dir != demo.APPS
+    path = note_path(settings.state_dir, settings.apps_dir) if is_installed else None
+    crashes = CrashMemory(path, boot_id())
+    installed = catalogue(arguments, settings, crashes=crashes)
     installed.collect()
-    apps, rejected = load_all(installed, for_daemon=True)
-    if not apps and not installed.on_trial:  # else the version on trial may do where the one before does not
-        raise no_app(settings, rejected)
+    with crashes.running(installed.digests()):
+        _end_orderly(crashes)
+        apps, rejected = load_all(installed, for_daemon=True)
+        if not apps and not installed.on_trial:  # else the version on trial may do where the one before does not
+            raise no_app(settings, rejected)
 
-    async def main() -> None:
-        try:
-            daemon = Daemon(apps, rejected, settings, catalogue=installed)
-        except (SourceError, PluginError) as error:
-            raise ConfigError(f"sources (from {loaded.origins['sources']}): {error}", hint=error.hint) from error
-        except ConfigError as error:
-            raise ConfigError(f"sinks (from {loaded.origins['sinks']}): {error}", hint=error.hint) from error
-        settle()
-        await daemon.run(arguments.duration)
+        async def main() -> None:
+            try:
+                daemon = Daemon(apps, rejected, settings, catalogue=installed, first_inference=crashes.first_inference)
+            except (SourceError, PluginError) as error:
+                raise ConfigError(f"sources (from {loaded.origins['sources']}): {error}", hint=error.hint) from error
+            except ConfigError as error:
+                raise ConfigError(f"sinks (from {loaded.origins['sinks']}): {error}", hint=error.hint) from error
+            settle()
+            if (after_s := crashes.confirm_s) is not None:
+                asyncio.get_running_loop().call_later(after_s, crashes.confirm)
+            await daemon.run(arguments.duration)
 
-    _run(main(), uvloop.new_event_loop)
+        _run(main(), uvloop.new_event_loop)
     return 0
 
 
@@ -80,3 +91,18 @@ async def _end_tasks() -> list[str]:
         task.cancel()
     left = (await asyncio.wait(tasks, timeout=_CANCEL_S))[1] if tasks else set()
     return [task.get_name() for task in left]
+
+
+def _end_orderly(crashes: CrashMemory) -> None:
+    """Let SIGTERM end this process as it does, but not count as a death of what is being loaded.
+
+    The daemon's own handler takes its place.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        crashes.end()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import cogd
 from cogd.bundle.changes import changing
+from cogd.bundle.folder import app_names
 from cogd.bundle.load import load_apps, load_archives, load_folder
-from cogd.bundle.probation import MAX_TRIES, is_on_trial, note_outcome, note_try
+from cogd.bundle.probation import is_on_trial, note_proven
 from cogd.bundle.store import Store
 from cogd.bundle.verify import verify_manifest
-from cogd.errors import CogdError, LockedError, ModelError, NoSpaceError, PermissionDeniedError, StorageError
+from cogd.errors import CogdError, LockedError, NoSpaceError, PermissionDeniedError, StorageError
 from cogd.runtime.app import App, load_app
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cogd.bundle.load import RejectedApp
     from cogd.bundle.trust import TrustStore
     from cogd.bundle.verify import VerifiedBundle
+    from cogd.runtime.crashes import CrashMemory
 
 _LOCK_WAIT_S = 10.0
 
@@ -41,12 +43,8 @@ class Catalogue(Protocol):
             CogdError: the apps or the trusted keys can't be read.
         """
 
-    def load(self, bundle: VerifiedBundle, *, trying: bool) -> App:
+    def load(self, bundle: VerifiedBundle) -> App:
         """Load an app.
-
-        Args:
-            bundle: of the app.
-            trying: another version of the app runs and stands by: this counts as a try.
 
         Raises:
             CogdError: it can't be run here. Any other exception is a backend's own.
@@ -70,13 +68,6 @@ class Catalogue(Protocol):
             CogdError: it can't be done.
         """
 
-    def note_untried(self, app_id: str, digest: str) -> None:
-        """Remember that the daemon ended as it should while a version was tried: this was no fault of the version.
-
-        Raises:
-            CogdError: it can't be done.
-        """
-
     def take_back(self, app_id: str, digest: str) -> None:
         """Make the version before the installed one again, if `digest` still is the installed one.
 
@@ -86,11 +77,24 @@ class Catalogue(Protocol):
 
 
 class AppsCatalogue:
-    """The apps of a directory, or of archives if any are given. Implements `Catalogue`."""
+    """The apps of a directory, or of archives if any are given. Implements `Catalogue`.
+
+    Args:
+        directory: of the installed apps.
+        read_trust: reads the trusted keys.
+        archives: to run as they are, instead of the installed apps.
+        crashes: remembers the versions over which daemons died.
+    """
 
     def __init__(
-        self, directory: Path, read_trust: Callable[[], TrustStore], *, archives: Sequence[Path] | None = None
+        self,
+        directory: Path,
+        read_trust: Callable[[], TrustStore],
+        *,
+        archives: Sequence[Path] | None = None,
+        crashes: CrashMemory | None = None,
     ) -> None:
+        self._crashes = crashes
         self._directory, self._read_trust, self._archives = directory, read_trust, archives
         self.on_trial = False
         self._min_confidence: dict[str, float] = {}
@@ -125,16 +129,31 @@ class AppsCatalogue:
                         self.on_trial = True
         return bundles, rejected
 
-    def load(self, bundle: VerifiedBundle, *, trying: bool) -> App:
-        """Load one of them; `trying` counts as one more try, where it is on trial.
+    def load(self, bundle: VerifiedBundle) -> App:
+        """Load one of them.
 
         Raises:
             BundleError, PluginError: it can't run here, or too many daemons have died over it.
         """
-        app_id = bundle.manifest.id
-        if trying:
-            self._count_try(app_id, bundle)
-        return load_app(bundle, self._min_confidence.get(app_id, 0.0))
+        min_confidence = self._min_confidence.get(bundle.manifest.id, 0.0)
+        if self._crashes is None:
+            return load_app(bundle, min_confidence)
+        self._crashes.check(bundle.digest, bundle.manifest)
+        with self._crashes.loading(bundle.digest):
+            return load_app(bundle, min_confidence)
+
+    def digests(self) -> list[str]:
+        """Of all installed versions that a daemon may begin with or try: unproven ones first, then the newest."""
+        store, found = Store(self._directory), list[tuple[bool, int, str]]()
+        with contextlib.suppress(CogdError):
+            for app_id in app_names(self._directory):
+                with contextlib.suppress(CogdError):  # a damaged record: it will not run
+                    installed, on_trial = store.installed(app_id), is_on_trial(store, app_id)
+                    last_good = store.last_good(app_id) if on_trial else None
+                    for record, proven in ((installed, not on_trial), (last_good, True)):
+                        if record is not None:
+                            found.append((proven, -record.installed_at, record.digest))
+        return [digest for _, _, digest in sorted(found)]
 
     def needs_trial(self, bundle: VerifiedBundle) -> bool:
         """Whether an installed version has still to prove itself. One that was gone back to has not."""
@@ -153,33 +172,13 @@ class AppsCatalogue:
         trust = self._read_trust()
         verify_manifest(bundle.manifest_bytes, bundle.envelope_bytes, trust, cogd_version=cogd.__version__)
 
-    def _count_try(self, app_id: str, bundle: VerifiedBundle) -> None:
-        store, tries = Store(self._directory), 0
-        with contextlib.suppress(CogdError):  # what can't be noted does not count
-            installed = store.installed(app_id)
-            if installed is not None and installed.digest == bundle.digest and is_on_trial(store, app_id):
-                tries = note_try(store, app_id)
-        if tries >= MAX_TRIES:
-            raise ModelError(
-                f"{app_id} {bundle.manifest.version}: {tries} daemons have died while they tried it",
-                hint="report it to the publisher: a model that ends its program",
-            )
-
     def note_proven(self, app_id: str, digest: str) -> None:
         """Remember that a version has proven itself.
 
         Raises:
             CogdError: it can't be done.
         """
-        note_outcome(Store(self._directory), app_id, digest, proven=True)
-
-    def note_untried(self, app_id: str, digest: str) -> None:
-        """Remember that the daemon ended as it should while a version was tried.
-
-        Raises:
-            CogdError: it can't be done.
-        """
-        note_outcome(Store(self._directory), app_id, digest, proven=False)
+        note_proven(Store(self._directory), app_id, digest)
 
     def collect(self) -> None:
         """Clear away what an interrupted installation left behind, if nobody is installing."""

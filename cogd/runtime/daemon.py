@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cogd.errors import SourceError
     from cogd.runtime.app import App
     from cogd.runtime.catalogue import Catalogue
+    from cogd.runtime.runner import FirstInference
     from cogd.settings import Settings
     from cogd.sinks.base import Sink
 
@@ -64,6 +65,7 @@ class Daemon:
         settings: Settings,
         clock: Clock | None = None,
         catalogue: Catalogue | None = None,
+        first_inference: FirstInference | None = None,
         sinks: Sequence[Sink] | None = None,
     ) -> None:
         self._settings = settings
@@ -86,7 +88,7 @@ class Daemon:
             believe_simulated=lambda source: settings.believe_simulated or source in simulators,
             max_pending=settings.max_pending,
             max_wait_s=settings.max_wait_ms / 1000,
-            run=partial(Runner, baselines=baselines.of),
+            run=partial(Runner, baselines=baselines.of, first=first_inference),
         )
         self._calibrator = Calibrator(self._engine, baselines, self._clock, self._emitter)
         if settings.fuse_counts:

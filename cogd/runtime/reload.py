@@ -19,7 +19,7 @@ from cogd.runtime.trials import AppOutcome, Failure, Found, Result, Trials
 from cogd.runtime.worker import on_a_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from cogd.bundle.load import RejectedApp
     from cogd.bundle.verify import VerifiedBundle
@@ -132,9 +132,6 @@ class Reloader:
 
     async def close(self) -> None:
         """End what is under way; a change that was not made yet is not made."""
-        if self._catalogue is not None:
-            for app in self._trials.unproven():
-                self._start(self._note(self._catalogue.note_untried, app, _LAST_NOTE_LIMIT_S), self._noting)
         if self._noting:
             await asyncio.wait(self._noting, timeout=_LAST_NOTE_LIMIT_S)
         for task in self._tasks:
@@ -202,7 +199,7 @@ class Reloader:
         """Load a version, and see whether it has to prove itself beside the one that runs, if one does."""
         place = self._engine.place(bundle.manifest.id)
         trying = place is not None and place.active.app.bundle.digest != bundle.digest
-        app = found.loaded[bundle.digest] = await self._load(catalogue, bundle, trying=trying)
+        app = found.loaded[bundle.digest] = await self._load(catalogue, bundle)
         if trying and not isinstance(app, CogdError) and not await self._needs_trial(catalogue, bundle):
             found.no_trial.add(bundle.digest)
 
@@ -214,8 +211,8 @@ class Reloader:
             self._log.warning("a version is tried for want of an answer", app=app_id, message=str(error))
             return True
 
-    async def _load(self, catalogue: Catalogue, bundle: VerifiedBundle, *, trying: bool) -> App | CogdError:
-        call = partial(catalogue.load, bundle, trying=trying)
+    async def _load(self, catalogue: Catalogue, bundle: VerifiedBundle) -> App | CogdError:
+        call = partial(catalogue.load, bundle)
         try:
             return await load_aside(bundle.manifest.id, call, self._limits.load)
         except CogdError as error:
@@ -223,12 +220,13 @@ class Reloader:
 
     def _note_proven(self, app: App) -> None:
         if self._catalogue is not None:
-            self._start(self._note(self._catalogue.note_proven, app, self._limits.take_back_s), self._noting)
+            self._start(self._noting_proven(self._catalogue, app), self._noting)
 
-    async def _note(self, note: Callable[[str, str], None], app: App, limit_s: float) -> None:
-        """Remember something of a version; without it the version is tried again after the next start."""
+    async def _noting_proven(self, catalogue: Catalogue, app: App) -> None:
+        """Remember that a version has proven itself; without it the version is tried again after the next start."""
         try:
-            await on_a_thread(f"note {app.id}", partial(note, app.id, app.bundle.digest), limit_s)
+            call = partial(catalogue.note_proven, app.id, app.bundle.digest)
+            await on_a_thread(f"note {app.id}", call, self._limits.take_back_s)
         except (CogdError, TimeoutError) as error:
             self._log.warning("how a new version does can't be noted", app=app.id, message=str(error))
 

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -60,16 +61,24 @@ BaselinesOf: TypeAlias = Callable[[str, str], Mapping[str, Baseline]]
 """The baselines of an app's bundle, by the ids of app and bundle: by node, and always as they are now."""
 
 
+FirstInference: TypeAlias = Callable[[str], AbstractContextManager[None]]
+"""Makes, of a bundle's digest, what its first inference is run within."""
+
+
 class Runner:
     """Runs one app: short batches where they are, if the app can't hang, the others on a thread of its own.
 
     Args:
         app: the app.
         baselines: what is known of the nodes while nothing happens, for heads that want it.
+        first: what the first inference of a bundle, by its digest, is run within.
     """
 
-    def __init__(self, app: App, baselines: BaselinesOf = lambda _app, _digest: {}) -> None:
+    def __init__(
+        self, app: App, baselines: BaselinesOf = lambda _app, _digest: {}, first: FirstInference | None = None
+    ) -> None:
         self.app = app
+        self._first = first
         self._uses_baselines = app.head.quiet is not None
         self._baselines = baselines(app.id, app.bundle.digest)
         self.worker: Worker[Outputs] = Worker(f"infer {app.id}")
@@ -111,6 +120,10 @@ class Runner:
 
     def _infer(self, windows: Sequence[NDArray[np.float32]]) -> Outputs:
         """Where it runs, so that a busy event loop does not count."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            with first(self.app.bundle.digest):
+                return self._infer(windows)
         started_s = time.perf_counter()
         try:
             return self.app.infer(windows)

@@ -155,10 +155,6 @@ class Trials:
             return None
         return "serving" if trial.serves else "filling"
 
-    def unproven(self) -> list[App]:
-        """The new versions that have not proven themselves yet, though they must."""
-        return [trial.app for trial in self._trials.values() if trial.canary is not None]
-
     def versions(self, app_id: str) -> list[App]:
         """What is loaded of an app: what serves, and what is tried or stands by."""
         place, trial = self._engine.place(app_id), self._trials.get(app_id)

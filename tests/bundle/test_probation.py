@@ -1,7 +1,7 @@
 import pytest
 
 from cogd.bundle.layout import PROBATION_NAME
-from cogd.bundle.probation import is_on_trial, note_outcome, note_try
+from cogd.bundle.probation import is_on_trial, note_proven
 from cogd.errors import StorageError
 
 from .apps import install
@@ -26,26 +26,18 @@ def test_only_what_came_over_another_is_on_trial(tmp_path):
 
 
 def test_until_it_has_proven_itself(tmp_path, store):
-    note_outcome(store, APP, ONE.verified().digest, proven=True)  # not the one that is installed
+    note_proven(store, APP, ONE.verified().digest)  # not the one that is installed
     assert is_on_trial(store, APP)
-    note_outcome(store, APP, TWO.verified().digest, proven=True)
+    note_proven(store, APP, TWO.verified().digest)
     assert not is_on_trial(store, APP)
     install(tmp_path, THREE)
     assert is_on_trial(store, APP)
 
 
-def test_tries_are_counted_until_one_has_an_outcome(store):
-    assert [note_try(store, APP) for _ in range(3)] == [0, 1, 2]
-    note_outcome(store, APP, TWO.verified().digest, proven=False)
-    assert note_try(store, APP) == 0
-    assert is_on_trial(store, APP)
-
-
-@pytest.mark.parametrize("raw", [b"", b"\0" * 20, b"[]", b"\xff", b'{"tries": -1}'])
+@pytest.mark.parametrize("raw", [b"", b"\0" * 20, b"[]", b"\xff", b'{"proven": -1}'])
 def test_what_is_damaged_begins_anew(tmp_path, store, raw):
     (tmp_path / APP / "current" / PROBATION_NAME).write_bytes(raw)
     assert is_on_trial(store, APP)
-    assert note_try(store, APP) == 0
 
 
 def test_what_can_not_be_noted(tmp_path, store, monkeypatch):
@@ -54,4 +46,4 @@ def test_what_can_not_be_noted(tmp_path, store, monkeypatch):
 
     monkeypatch.setattr("cogd.bundle.durable.replace_file", fail)
     with pytest.raises(StorageError, match="the trial of person-count was not noted"):
-        note_try(store, APP)
+        note_proven(store, APP, TWO.verified().digest)

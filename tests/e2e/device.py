@@ -28,7 +28,10 @@ class Device:
     def __init__(self, root: Path) -> None:
         self.root, self.apps, self.trust, self.socket = root, root / "apps", root / "trust", root / "socket"
         self.daemons: list[Daemon] = []
+        self.state = root / "state"
+        self._state = {"COGD_STATE_DIR": str(self.state)}
         self.trust.mkdir()
+        self.state.mkdir()
         save_public(self.trust / "publisher.pub", KEY.public)
 
     def put(self, version: str, **changes: object) -> None:
@@ -38,7 +41,7 @@ class Device:
     def command(self, verb: str, *words: object, trust: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run `cogd VERB WORDS`."""
         flags = ["--apps-dir", self.apps, "--trust-dir", trust or self.trust]
-        environment = {**os.environ, "COGD_CONTROL_SOCKET": str(self.socket)}
+        environment = {**os.environ, **self._state, "COGD_CONTROL_SOCKET": str(self.socket)}
         command = [str(word) for word in (BIN / "cogd", verb, *words, *flags)]
         return subprocess.run(command, env=environment, capture_output=True, check=False, text=True, timeout=PATIENCE_S)
 
@@ -49,8 +52,15 @@ class Device:
 
     def daemon(self, **settings: str) -> Daemon:
         """A daemon that listens to one simulated node; its canary is long unless it is told otherwise."""
+        daemon = self.start(**settings)
+        daemon.started = daemon.until("run.started")["apps"][0]["version"]
+        return daemon
+
+    def start(self, **settings: str) -> Daemon:
+        """A daemon of which it is not known whether it will run."""
         flags = ["--apps-dir", self.apps, "--trust-dir", self.trust, "--control-socket", self.socket]
-        environment = {**os.environ, "COGD_SOURCES": "sim:?nodes=1&seed=3", "COGD_CANARY_S": "600", **settings}
+        environment = {**os.environ, **self._state, "COGD_SOURCES": "sim:?nodes=1&seed=3", "COGD_CANARY_S": "600"}
+        environment |= settings
         self.daemons.append(Daemon([BIN / "cogd", "run", *flags], environment))
         return self.daemons[-1]
 
@@ -62,11 +72,12 @@ class Device:
 
 
 class Daemon:
-    """A real daemon; `started` is the version that it began with."""
+    """A real daemon; `started` is the version that it began with, where it began."""
+
+    started: str
 
     def __init__(self, command: list, environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
-        self.started = self.until("run.started")["apps"][0]["version"]
 
     def until(self, name: str) -> dict:
         """The fields of the next event of this name; the others are passed over."""

@@ -23,8 +23,7 @@ class FakeCatalogue:
         gate: loading waits for it.
         no_trial: digests of versions that are taken without a canary.
         distrusted: what `check_trust` raises, by digest.
-        tries: the versions that were loaded to be tried.
-        loads, taken_back, proven, untried: what was asked for.
+        loads, taken_back, proven: what was asked for.
         on_trial: whether the daemon is to try what is installed as soon as it runs.
     """
 
@@ -41,10 +40,8 @@ class FakeCatalogue:
         self.taken_back: list[str] = []
         self.no_trial: set[str] = set()
         self.distrusted: dict[str, CogdError] = {}
-        self.tries: list[str] = []
         self.on_trial = False
         self.proven: list[str] = []
-        self.untried: list[str] = []
         for app in apps:
             self.install(app)
 
@@ -68,12 +65,10 @@ class FakeCatalogue:
         bundles = [versions[-1].bundle for app_id, versions in sorted(self._versions.items()) if app_id not in refused]
         return bundles, list(self.rejected)
 
-    def load(self, bundle: VerifiedBundle, *, trying: bool = False) -> App:
+    def load(self, bundle: VerifiedBundle) -> App:
         self.threads.add(threading.get_ident())
         assert self.gate.wait(10)
         self.loads.append(bundle.manifest.version)
-        if trying:
-            self.tries.append(bundle.manifest.version)
         if (error := self.broken.get(bundle.digest)) is not None:
             raise error
         return next(app for app in self._versions[bundle.manifest.id] if app.bundle.digest == bundle.digest)
@@ -101,10 +96,6 @@ class FakeCatalogue:
     def note_proven(self, app_id: str, digest: str) -> None:
         self._may_write()
         self.proven.append(digest)
-
-    def note_untried(self, app_id: str, digest: str) -> None:
-        self._may_write()
-        self.untried.append(digest)
 
     def _may_write(self) -> None:
         self.threads.add(threading.get_ident())

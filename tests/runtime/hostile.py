@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.bundle.factory import Made
 
 BACKENDS = """
-import os, signal, subprocess, sys, time
+import ctypes, os, subprocess, sys, time
 
 import numpy as np
 
@@ -46,7 +46,7 @@ DEEDS = {
     "exit": lambda: sys.exit(3),
     "vanish": lambda: os._exit(0),
     "abort": os.abort,
-    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "segfault": lambda: ctypes.string_at(0),
     "loop": _loop,
     "spin": _spin,
     "child": _child,

@@ -1,5 +1,6 @@
 """The real catalogue of apps, on a real apps directory."""
 
+import contextlib
 import os
 
 import pytest
@@ -9,6 +10,7 @@ from cogd.bundle.store import Store
 from cogd.errors import LockedError, ModelError, NothingToRollBackError, UnknownKeyError
 from cogd.runtime import catalogue as module
 from cogd.runtime.catalogue import AppsCatalogue
+from cogd.runtime.crashes import CrashMemory
 from tests.bundle.apps import install, installed
 from tests.bundle.factory import KEY, OTHER_KEY, trust
 
@@ -29,7 +31,7 @@ def test_scan_and_load(apps):
     catalogue = AppsCatalogue(apps, trust)
     (bundle,), (rejected,) = catalogue.scan()
     assert (rejected.id, rejected.path, type(rejected.error)) == ("count-app", str(apps / "count-app"), UnknownKeyError)
-    app = catalogue.load(bundle, trying=False)
+    app = catalogue.load(bundle)
     assert (app.id, app.min_confidence) == (APP, 0.25)
 
 
@@ -46,7 +48,7 @@ def test_archives_are_run_as_they_are(tmp_path):
     (tmp_path / "bad.tar").write_bytes(b"")
     catalogue = AppsCatalogue(tmp_path, trust, archives=[path, tmp_path / "bad.tar"])
     (bundle,), (rejected,) = catalogue.scan()
-    assert (catalogue.load(bundle, trying=False).id, rejected.id) == (APP, "bad")
+    assert (catalogue.load(bundle).id, rejected.id) == (APP, "bad")
     catalogue.collect()
     assert sorted(os.listdir(tmp_path)) == ["bad.tar", "pose.tar"]
 
@@ -92,8 +94,6 @@ def test_what_needs_a_trial(apps):
     old, new = runnable_bundle().verified(), runnable_bundle(version="2.0.0").verified()
     install(apps, runnable_bundle(version="2.0.0"))
     assert catalogue.needs_trial(new)
-    catalogue.note_untried(APP, new.digest)
-    assert catalogue.needs_trial(new)
     with changing(store, 0) as changes:
         changes.roll_back(APP)
     assert not catalogue.needs_trial(old)  # somebody has decided
@@ -104,16 +104,36 @@ def test_what_needs_a_trial(apps):
     assert catalogue.needs_trial(new)
 
 
-def test_tries_are_counted_where_one_is_tried(apps):
-    catalogue = AppsCatalogue(apps, trust)
-    new = runnable_bundle(version="2.0.0")
-    install(apps, new)
-    for _ in range(5):
-        catalogue.load(new.verified(), trying=False)
+def test_what_daemons_have_died_over_is_not_loaded(apps, tmp_path):
+    digest = runnable_bundle().verified().digest
     for _ in range(3):
-        catalogue.load(new.verified(), trying=True)
-    with pytest.raises(ModelError, match="3 daemons have died"):
-        catalogue.load(new.verified(), trying=True)
+        crashes = CrashMemory(tmp_path / "crashes.json", "a boot")
+        with contextlib.suppress(SystemExit), crashes.running([digest]):
+            with crashes.loading(digest):
+                os.replace(tmp_path / "crashes.json", tmp_path / "kept")
+            raise SystemExit
+        os.replace(tmp_path / "kept", tmp_path / "crashes.json")  # as if the process had died there
+    crashes = CrashMemory(tmp_path / "crashes.json", "a boot")
+    catalogue = AppsCatalogue(apps, trust, crashes=crashes)
+    (bundle,), _ = catalogue.scan()
+    with (
+        crashes.running(catalogue.digests()),
+        pytest.raises(ModelError, match=r"pose-app 1\.2\.3: is left out: 3 starts"),
+    ):
+        catalogue.load(bundle)
+
+
+def test_digests_are_those_to_suspect_first(apps):
+    digest = {version: runnable_bundle(version=version).verified().digest for version in ("1.2.3", "2.0.0")}
+    count = runnable_bundle("count")
+    installed(apps, count)
+    catalogue = AppsCatalogue(apps, trust)
+    assert set(catalogue.digests()) == {digest["1.2.3"], count.verified().digest}
+    install(apps, runnable_bundle(version="2.0.0"))
+    assert catalogue.digests()[0] == digest["2.0.0"]
+    assert set(catalogue.digests()) == {*digest.values(), count.verified().digest}
+    catalogue.note_proven(APP, digest["2.0.0"])
+    assert set(catalogue.digests()) == {digest["2.0.0"], count.verified().digest}
 
 
 def test_a_daemon_begins_with_the_last_good_version(apps):

@@ -243,16 +243,6 @@ class TestANewVersion:
         await r.reloader.close()
         r.engine.close()
 
-    async def test_counts_as_a_try_only_where_another_one_runs(self, rig):
-        r = await rig()
-        r.catalogue.install(new_version())
-        r.catalogue.install(fake_app("count"))
-        asked = await r.changed()
-        assert sorted(r.catalogue.loads) == ["1.2.3", "2.0.0"]
-        assert r.catalogue.tries == ["2.0.0"]
-        await r.run(CANARY_S + 0.1)
-        await r.answer(asked)
-
 
 class TestAVersionThatNeedsNoTrial:
     @pytest.mark.parametrize("spec", [{}, {"frames": 6}], ids=["same window", "another window"])
@@ -267,7 +257,7 @@ class TestAVersionThatNeedsNoTrial:
         assert [told.canary_s for told in r.named("app.updated")] == [0]
         r.assert_no_frame_lost()
         await r.reloader.close()
-        assert r.catalogue.proven == r.catalogue.untried == []
+        assert r.catalogue.proven == []
 
     async def test_does_not_go_back_though_it_fails(self, rig):
         r, new = await rig(), new_version(behaviour="raises")
@@ -658,15 +648,8 @@ class TestWhatIsNoted:
         await r.run(CANARY_S + 0.1)
         await r.answer(asked)
         await r.reloader.close()
-        assert (r.catalogue.proven, r.catalogue.untried) == ([new.bundle.digest], [])
+        assert r.catalogue.proven == [new.bundle.digest]
         assert threading.get_ident() not in r.catalogue.threads
-
-    async def test_a_trial_that_the_end_of_the_daemon_interrupts(self, rig):
-        r, new = await rig(), new_version()
-        r.catalogue.install(new)
-        await r.changed()
-        await r.reloader.close()
-        assert (r.catalogue.proven, r.catalogue.untried) == ([], [new.bundle.digest])
 
     async def test_what_can_not_be_noted_is_no_failure(self, rig):
         r = await rig()
