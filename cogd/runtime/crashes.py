@@ -173,7 +173,8 @@ class CrashMemory:
             self._log.warning("crashes are not remembered", message=f"another daemon uses {self._path}")
         except OSError as error:
             self._note = None
-            self._log.info("crashes are not remembered", message=f"{self._path}: {error.strerror}")
+            say = self._log.debug if isinstance(error, FileNotFoundError) else self._log.warning  # a folder not wanted
+            say("crashes are not remembered", message=f"{self._path}: {error.strerror}")
 
     def _forget_marked(self, digest: str) -> None:
         """Forget a version, if that was asked for."""
