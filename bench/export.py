@@ -29,8 +29,10 @@ from cogd.backends.base import ModelShape
 from cogd.csi.model_input import ModelInput
 from cogd.train.edge import rewrite
 from cogd.train.export import difference, export_onnx, runner
-from cogd.train.nets import NETS
-from cogd.train.nets.published import CountNet, PoseNet
+from cogd.train.heads.count import CountTrainer
+from cogd.train.heads.count.net import CountNet
+from cogd.train.heads.named import load_named
+from cogd.train.heads.pose.net import PoseNet
 from cogd_ort import OrtBackend
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ def measure_count_v2(rounds: int) -> dict[str, float | bool | None]:
     sessions: dict[str, Session] = {}
     shapes = {"count_v1": FRAMES, "count_v2": CELLS}
     for name, frames in shapes.items():
-        net = NETS[name]()
+        net = load_named(CountTrainer.nets[name])()
         model_input = ModelInput("subcarrier_major", "none", *((ones, ones) if net.wants_normaliser else ()))
         edge = rewrite(export_onnx(net, net.output_names, frames), model_input, frames)
         sessions[name] = OrtBackend().load(edge.model, ModelShape((56, frames), OUTPUTS["count"], max(BATCHES)))

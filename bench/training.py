@@ -33,9 +33,10 @@ from cogd.train.configfile import changed
 from cogd.train.data.split import rows_split
 from cogd.train.data.windows import DataOrigin, Windows, unknown
 from cogd.train.device import capture_on, choose_device
-from cogd.train.heads import head_of
+from cogd.train.heads.count.config import RECIPE as COUNT
+from cogd.train.heads.pose.config import RECIPE as POSE
+from cogd.train.heads.registry import trainer_of
 from cogd.train.loop import Loop
-from cogd.train.recipe import COUNT, POSE
 
 if TYPE_CHECKING:
     from cogd.train.config import Config, DeviceName
@@ -160,7 +161,7 @@ def make_loop(config: Config, device: torch.device) -> Loop:
     rows = np.arange(count)
     split = rows_split("in order", rows[:TRAIN], rows[TRAIN:], rows[:0])
     torch.manual_seed(config.train.seed)
-    task = head_of(config.model.head).make_task(windows, split.train, config)
+    task = trainer_of(config.model.head).learning.make_task(windows, split.train, config)
     return Loop(task, windows.csi, split, config, device=device, capture=capture_on(device))
 
 

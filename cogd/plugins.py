@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 from cogd.errors import PluginError
 
-Group = Literal["cogd.sources", "cogd.sinks", "cogd.heads", "cogd.backends"]
-GROUPS: Final = ("cogd.sources", "cogd.sinks", "cogd.heads", "cogd.backends")
+Group = Literal["cogd.sources", "cogd.sinks", "cogd.heads", "cogd.backends", "cogd.trainers"]
+GROUPS: Final = ("cogd.sources", "cogd.sinks", "cogd.heads", "cogd.backends", "cogd.trainers")
 
 
 def plugin_names(group: Group) -> list[str]:

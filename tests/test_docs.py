@@ -24,7 +24,8 @@ from cogd.events import InferenceFields, WindowInfo
 from cogd.events.registry import known_events
 from cogd.plugins import GROUPS
 from cogd.settings import PREFIX, Settings
-from cogd.train.recipe import RECIPES
+from cogd.train.cli.training import TrainingVerb
+from cogd.train.heads.registry import trainer_names, trainer_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -127,12 +128,15 @@ def test_the_documented_limits_are_the_defaults():
 
 def test_plugin_groups_are_documented():
     for group in GROUPS:
-        assert f"`{group}`" in read("docs/input.md")
+        assert f"`{group}`" in read("docs/input.md") + read("docs/training.md")
 
 
 def options(package: str, verb: str) -> set[str]:
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"{package}.{verb.replace('-', '_')}").add_arguments(parser)
+    if package == "cogd.train.cli" and verb in trainer_names():
+        TrainingVerb(verb).add_arguments(parser)
+    else:
+        importlib.import_module(f"{package}.{verb.replace('-', '_')}").add_arguments(parser)
     return _options(parser)
 
 
@@ -182,17 +186,22 @@ def test_the_benchmarks_figures_and_options_are_documented():
         assert option in options("cogd.cli", "bench")
 
 
-@pytest.mark.parametrize("head", RECIPES)
+@pytest.mark.parametrize("head", trainer_names())
 def test_every_key_of_a_training_run_is_documented_with_its_default(head):
     rows = re.findall(r"^\| `([a-z]+)\.([a-z_]+)` \| (.*?) \| (.*) \|$", read("docs/training.md"), re.MULTILINE)
-    tables = msgspec.to_builtins(RECIPES[head])
+    tables = msgspec.to_builtins(trainer_of(head).recipe)
     for section, table in tables.items():
         for name, value in table.items():
             mine = [(default, text) for where, key, default, text in rows if (where, key) == (section, name)]
             assert mine, f"{section}.{name} has no row in docs/training.md"
             expected = f"`{json.dumps(value)}`"
             assert any(default == expected or f"{head} {expected}" in default for default, _ in mine), (name, mine)
-    known = {(section, name) for recipe in RECIPES.values() for section in tables for name in _keys(recipe, section)}
+    known = {
+        (section, name)
+        for recipe in [trainer_of(name).recipe for name in trainer_names()]
+        for section in tables
+        for name in _keys(recipe, section)
+    }
     assert {(section, name) for section, name, *_ in rows} == known
 
 
@@ -222,7 +231,7 @@ def test_the_documentation_of_training_is_true():
     }
     for kind in (errors.ProofError, errors.UnknownPlatformError):
         assert f"| {kind.exit_status} |" in text
-    for recipe in RECIPES.values():
+    for recipe in [trainer_of(name).recipe for name in trainer_names()]:
         for term in recipe.loss.weights():
             assert re.search(rf"^\| `{term}` \|", text, re.MULTILINE), term
 

@@ -16,34 +16,6 @@ from cogd.heads.registry import head_class, head_names
 COGD = Path(cogd.__file__).parent
 FOLDERS = ("heads", "train/heads")
 
-STILL = frozenset(
-    {
-        "train/cli/__init__.py",
-        "train/cli/count.py",
-        "train/cli/data_inspect.py",
-        "train/cli/motion.py",
-        "train/cli/pose.py",
-        "train/config.py",
-        "train/configfile.py",
-        "train/error_scale.py",
-        "train/evaluate.py",
-        "train/fused.py",
-        "train/gates.py",
-        "train/import_cog.py",
-        "train/load.py",
-        "train/metrics/uncertainty.py",
-        "train/predictions.py",
-        "train/proof.py",
-        "train/recipe.py",
-        "train/reference/count.py",
-        "train/reference/pose.py",
-        "train/report/page.py",
-        "train/report/plots.py",
-        "train/scoring.py",
-    }
-)
-"""Files of the trainer that still name a head; to be emptied."""
-
 HEADS = [name for name in head_names() if head_class(name).__module__.startswith("cogd.heads.")]
 NAMES = {*HEADS, *(kind.event_name for name in HEADS for kind in head_class(name).events)}
 
@@ -85,8 +57,7 @@ def test_the_packaged_heads_are_all_there():
 
 def test_no_module_outside_a_heads_folders_names_it():
     found = {name: list(mentions(tree)) for name, tree in sources()}
-    assert {name: where for name, where in found.items() if where and name not in STILL} == {}
-    assert {name for name in STILL if not found[name]} == set(), "these are clean by now: take them out of the list"
+    assert {name: where for name, where in found.items() if where} == {}
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def dispatch(
     verbs: Mapping[str, str],
     argv: Sequence[str],
     given: Mapping[str, object] | None = None,
+    made: Mapping[str, Verb] | None = None,
 ) -> int:
     """Parse the verb, import its module alone, run it, and turn a typed error into a message and an exit status.
 
@@ -43,6 +44,7 @@ def dispatch(
         verbs: verb to what it does.
         argv: the words behind the program's name.
         given: attributes of the arguments that are not on the command line.
+        made: verbs that are no modules of the package.
     """
     if sys.stdout is None:
         print(f"{program}: {SinkError.code}: standard output is closed", file=sys.stderr)
@@ -55,7 +57,8 @@ def dispatch(
         for verb, summary in verbs.items():
             command = commands.add_parser(verb, help=summary, description=summary[0].upper() + summary[1:] + ".")
             if verb == chosen:
-                modules[verb] = cast("Verb", importlib.import_module(f"{package}.{verb.replace('-', '_')}"))
+                module = f"{package}.{verb.replace('-', '_')}"
+                modules[verb] = (made or {}).get(verb) or cast("Verb", importlib.import_module(module))
                 modules[verb].add_arguments(command)
         try:
             arguments = parser.parse_args(argv, argparse.Namespace(**(given or {})))

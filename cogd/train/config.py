@@ -12,12 +12,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 DeviceName = Literal["auto", "cpu", "cuda"]
-HeadName = Literal["pose", "count", "motion"]
 
 _Count = Annotated[int, Meta(ge=0)]
 _Positive = Annotated[int, Meta(ge=1)]
-_Weight = Annotated[float, Meta(ge=0, le=1e6)]
-_Share = Annotated[float, Meta(ge=0, lt=1)]
+Weight = Annotated[float, Meta(ge=0, le=1e6)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
 _Part = Annotated[float, Meta(gt=0, lt=1)] | Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
@@ -96,8 +95,8 @@ class SplitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which network, for which head."""
 
-    head: Annotated[HeadName, Meta(description="what is learnt: the command's own name")] = "pose"
-    net: Annotated[str, Meta(min_length=1, description="the network's name in `cogd.train.nets`")] = "pose_v1"
+    head: Annotated[str, Meta(min_length=1, description="what is learnt: the command's own name")]
+    net: Annotated[str, Meta(min_length=1, description="the name of one of the head's networks")]
 
 
 class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,7 +125,7 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     gamma: Annotated[float, Meta(gt=0, lt=1, description="steps: what it is multiplied by")] = 0.1
     clip_norm: Annotated[float, Meta(ge=0, description="longest gradient, all weights together; 0: any")] = 0.0
     ema_decay: Annotated[
-        _Share, Meta(description="moving average of the weights, which is then what is scored and kept; 0: none")
+        Share, Meta(description="moving average of the weights, which is then what is scored and kept; 0: none")
     ] = 0.0
     keep: Annotated[
         Literal["last", "best"], Meta(description="weights kept: after the last epoch, or the best on calibration")
@@ -143,11 +142,11 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             "not trained on; 0: it learns from the network's own counts of its training part",
         ),
     ] = 0
-    subcarrier_dropout: Annotated[_Share, Meta(description="share of subcarriers set to zero, per window")] = 0.0
+    subcarrier_dropout: Annotated[Share, Meta(description="share of subcarriers set to zero, per window")] = 0.0
     dropout_epochs: Annotated[_Count, Meta(description="in how many of the last epochs that is done")] = 0
     noise_std: Annotated[float, Meta(ge=0, le=10, description="Gaussian noise on the normalised input")] = 0.0
     gain_range: Annotated[
-        _Share, Meta(description="the normalised input is multiplied by 1 minus to 1 plus this, per window")
+        Share, Meta(description="the normalised input is multiplied by 1 minus to 1 plus this, per window")
     ] = 0.0
     mask_frames: Annotated[_Count, Meta(description="up to so many frames in a row set to zero, per window")] = 0
     roll_frames: Annotated[_Count, Meta(description="windows are rolled in time by up to so many frames")] = 0
@@ -168,63 +167,13 @@ class LossConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         raise NotImplementedError
 
 
-class PoseLoss(LossConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Terms of the pose loss, each a weight."""
+class ClassLoss(LossConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keys of losses over classes."""
 
-    keypoint: Annotated[_Weight, Meta(description="SmoothL1 of the keypoints, by the label's confidence")] = 1.0
-    beta: Annotated[float, Meta(gt=0, le=1, description="where that goes from square to straight")] = 0.1
-    bone: Annotated[_Weight, Meta(description="bone lengths as shares of the body's")] = 0.0
-    temporal: Annotated[_Weight, Meta(description="motion between successive windows that the truth hasn't")] = 0.0
-    heatmap: Annotated[_Weight, Meta(description="squared error of heatmaps, for networks that give them")] = 0.0
-    oks: Annotated[_Weight, Meta(description="1 - OKS, COCO's sigmas")] = 0.0
-    nll: Annotated[_Weight, Meta(description="negative log-likelihood, for networks that give a scale")] = 0.0
-    nll_form: Annotated[
-        Literal["laplace", "gaussian"], Meta(description="the distribution of errors that it assumes")
-    ] = "laplace"
-
-    def weights(self) -> dict[str, float]:
-        """The weight of each term."""
-        return {
-            "keypoint": self.keypoint,
-            "bone": self.bone,
-            "temporal": self.temporal,
-            "heatmap": self.heatmap,
-            "oks": self.oks,
-            "nll": self.nll,
-        }
-
-
-class _ClassLoss(LossConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     class_weights: Annotated[
         bool, Meta(description="classes weigh the same together, however many windows each has")
     ] = True
-    label_smoothing: Annotated[_Share, Meta(description="share of a label given to the trained classes alike")] = 0.0
-
-
-class CountLoss(_ClassLoss, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Terms of the count loss, each a weight."""
-
-    cross_entropy: Annotated[_Weight, Meta(description="of the number of persons")] = 1.0
-    confidence: Annotated[_Weight, Meta(description="cross-entropy of the confidence that the count is right")] = 0.3
-    brier: Annotated[_Weight, Meta(description="squared error of that confidence")] = 0.1
-
-    def weights(self) -> dict[str, float]:
-        """The weight of each term."""
-        return {"cross_entropy": self.cross_entropy, "confidence": self.confidence, "brier": self.brier}
-
-
-class MotionLoss(_ClassLoss, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Terms of the motion loss, each a weight, and what is learnt from."""
-
-    cross_entropy: Annotated[_Weight, Meta(description="of moving against quiet")] = 1.0
-    learn_from: Annotated[
-        Literal["heard", "all"],
-        Meta(description="heard: where a data set has the empty room, only that and motion that stands out of it"),
-    ] = "heard"
-
-    def weights(self) -> dict[str, float]:
-        """The weight of each term."""
-        return {"cross_entropy": self.cross_entropy}
+    label_smoothing: Annotated[Share, Meta(description="share of a label given to the trained classes alike")] = 0.0
 
 
 class OutputConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -241,7 +190,7 @@ class OutputConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One run. The loss's keys are the head's: the subclasses say which."""
+    """One run. The loss's keys are the head's: each head has a subclass in its folder of `cogd.train.heads`."""
 
     data: DataConfig
     split: SplitConfig
@@ -254,21 +203,3 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """SHA-256 of all keys and values but where the run and its log go: the same for the same run anywhere."""
         placeless = msgspec.structs.replace(self, output=msgspec.structs.replace(self.output, folder="", log=""))
         return hashlib.sha256(msgspec.json.encode(placeless, order="sorted")).hexdigest()
-
-
-class PoseConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A run of the pose head."""
-
-    loss: PoseLoss
-
-
-class CountConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A run of the count head."""
-
-    loss: CountLoss
-
-
-class MotionConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A run of the motion head."""
-
-    loss: MotionLoss

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args, get_origin, get_type_
 import msgspec
 
 from cogd.errors import ConfigError
-from cogd.train.recipe import RECIPES
+from cogd.train.heads.registry import trainer_names, trainer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ def read_config(head: str, path: Path | None = None, overrides: Mapping[str, obj
     if path is not None:
         given.append((str(path), _leaves(_read(head, path))))
     given.append(("the command line", overrides or {}))
-    config, origins = RECIPES[head], dict[str, str]()
+    config, origins = trainer_of(head).recipe, dict[str, str]()
     for origin, changes in given:
         config = _of_head(head, changed(config, changes, origin), origin)
         origins.update(dict.fromkeys(changes, origin))
@@ -109,6 +109,7 @@ def check(config: Config, origins: Mapping[str, str] | None = None) -> Config:
     """
     train, split, weights = config.train, config.split, config.loss.weights()
     shares = [share for share in (split.test, split.calibration) if isinstance(share, float)]
+    foldable = [name for name in trainer_names() if trainer_of(name).can_fold]
     by_group = split.kind in {"session", "room", "subject"}
     rising = all(one < other for one, other in zip(train.milestones, train.milestones[1:], strict=False))
     rules = {
@@ -128,8 +129,8 @@ def check(config: Config, origins: Mapping[str, str] | None = None) -> Config:
         "split.kind = 'random' is leaky and needs split.allow_leaky (--allow-leaky)": (
             split.kind != "random" or split.allow_leaky
         ),
-        "train.folds are 2 or more, or 0, and for the head count alone": train.folds == 0
-        or (train.folds > 1 and config.model.head == "count"),
+        f"train.folds are 2 or more, or 0, and for the head {' or '.join(foldable)} alone": train.folds == 0
+        or (train.folds > 1 and config.model.head in foldable),
         "train.folds need loss.cross_entropy, and loss.confidence or loss.brier": train.folds == 0
         or (weights.get("cross_entropy", 0) > 0 and weights.get("confidence", 0) + weights.get("brier", 0) > 0),
         "data.persons must name each number once": len(set(config.data.persons)) == len(config.data.persons),
@@ -187,7 +188,7 @@ def _read(head: str, path: Path) -> Table:
 
 
 def _write_template(head: str, path: Path) -> None:
-    recipe = RECIPES[head]
+    recipe = trainer_of(head).recipe
     json_text = msgspec.json.format(msgspec.json.encode(recipe), indent=2).decode() + "\n"
     try:
         path.write_text(template(recipe) if path.suffix == ".toml" else json_text, encoding="utf-8")

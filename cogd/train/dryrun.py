@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from cogd.train.device import choose_device
-from cogd.train.predictions import usable_rows
+from cogd.train.heads.registry import trainer_of
 from cogd.train.run import prepare
 from cogd.train.tasks import outputs_of
 
@@ -37,7 +37,7 @@ def dry_run(config: Config, loaded: Loaded) -> str:
     parameters = sum(parameter.numel() for parameter in net.parameters())
     batch = min(config.train.batch_size or len(split.train), len(split.train))
     seconds, saved_bytes = _first_step(prepared)
-    usable = len(usable_rows(config.model.head, windows))
+    usable = len(trainer_of(config.model.head).usable_rows(windows))
     net.eval()
     with torch.no_grad():
         example = torch.zeros(1, *windows.csi.shape[1:], device=device)
@@ -64,7 +64,7 @@ def dry_run(config: Config, loaded: Loaded) -> str:
 
 
 def _told(config: Config, held_out: Windows) -> str:
-    usable = len(usable_rows(config.model.head, held_out))
+    usable = len(trainer_of(config.model.head).usable_rows(held_out))
     return f"{held_out.origin.name}; of this part of it {len(held_out)} windows, {usable} with a label"
 
 

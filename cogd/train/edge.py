@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cogd.csi.model_input import ModelInput
-    from cogd.train.nets import Net
+    from cogd.train.nets.base import Net
 
 
 @dataclass(frozen=True)

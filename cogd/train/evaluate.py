@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -10,19 +10,16 @@ import numpy as np
 from cogd.bundle.manifest import DataSource, Metric
 from cogd.errors import TrainError
 from cogd.events import Context, WindowInfo
-from cogd.heads.count.combiner import CountCombiner
-from cogd.heads.count.fusion import FRESH_S
 from cogd.runtime.app import MAX_BATCH
 from cogd.train.data.cut import cut_windows
-from cogd.train.fused import MOMENT_S, fused_predictions
 from cogd.train.gates import Gate, gates, named_rooms, rooms_that_trained
+from cogd.train.heads.registry import trainer_names, trainer_of
 from cogd.train.metrics.confidence import Usual
 from cogd.train.metrics.count import confusion
-from cogd.train.metrics.uncertainty import RIGHT
-from cogd.train.predictions import HeadName, Predictions, usable_rows
+from cogd.train.predictions import Predictions
 from cogd.train.quiet import QuietRooms, watch
 from cogd.train.report.text import confidence_said
-from cogd.train.scoring import SCORING, baselines, score, score_closely
+from cogd.train.scoring import baselines, score, score_closely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -106,14 +103,15 @@ def evaluate(
         BundleError: the model fails.
     """
     manifest = app.bundle.manifest
-    if manifest.head not in SCORING:
-        raise TrainError(f"{manifest.id} has the head {manifest.head}", hint="known heads: " + ", ".join(SCORING))
-    head = cast("HeadName", manifest.head)
+    if manifest.head not in trainer_names():
+        raise TrainError(
+            f"{manifest.id} has the head {manifest.head}", hint="known heads: " + ", ".join(trainer_names())
+        )
+    head, trainer = manifest.head, trainer_of(manifest.head)
     stride = app.window.frames if stride is None else stride
-    transitions: Literal["leave_out", "unknown"] = "leave_out" if head == "motion" else "unknown"
     quiet = None if calibrate_s is None else _watch(app, dataset, calibrate_s)
-    windows = cut_windows(dataset, app.window, stride, transitions=transitions, progress=progress)
-    rows = usable_rows(head, windows)
+    windows = cut_windows(dataset, app.window, stride, transitions=trainer.transitions, progress=progress)
+    rows = trainer.usable_rows(windows)
     if len(rows) == 0:
         raise TrainError(f"{dataset.name} has no window with a label for the head {head}")
     rooms = {windows.names["room"][number] for number in np.unique(windows.room[rows]) if number >= 0}
@@ -131,8 +129,8 @@ def evaluate(
     closely: list[Metric] = []
     for one in judged:
         answer = answer_of(app, windows.csi[one.rows], one.baselines)
-        alone = Predictions.of_windows(head, one.part, windows, one.rows, answer)
-        fused = fused_predictions(alone, windows, one.rows, answer)
+        alone = Predictions.of_windows(head, one.part, windows, one.rows, answer, trainer.truth(windows))
+        fused = trainer.scoring.together(alone, windows, one.rows, answer)
         parts += [alone, *fused]
         closely += score_closely(alone, beside, {"chip": _chips(dataset, windows, one.rows)})
         closely += [metric for predictions in fused for metric in score_closely(predictions, beside)]
@@ -228,9 +226,7 @@ def answer_of(app: App, csi: NDArray[np.float32], baselines_of_rows: Sequence[Ba
     """
     outputs, readings = _read(app, csi, baselines_of_rows)
     manifest = app.bundle.manifest
-    combiner = app.head.combiner
-    line = combiner.line if isinstance(combiner, CountCombiner) else None
-    return SCORING[cast("HeadName", manifest.head)].answer(outputs, readings, tuple(manifest.output.labels), line)
+    return trainer_of(manifest.head).scoring.answer(outputs, readings, tuple(manifest.output.labels), app.head)
 
 
 def _read(
@@ -299,11 +295,7 @@ def _notes(manifest: Manifest, dataset: Dataset, windows: Windows) -> list[str]:
     notes = ["each window is one node's alone, but where `fused` is said"]
     if manifest.output.confidence == "none":
         notes.append(f"confidence: {confidence_said(manifest.output)}")
-    if manifest.head == "count":
-        notes.append(
-            f"fused are windows that end at most {MOMENT_S:g} s apart; the daemon fuses each node's newest count, "
-            f"which may be {FRESH_S:g} s old where a node sends seldom or falls silent"
-        )
+    notes += trainer_of(manifest.head).scoring.notes()
     wanted = manifest.input.rate_hz
     if windows.cell_s is not None:
         rates_hz = sorted({one.rate_hz for one in dataset.listed if one.rate_hz is not None})
@@ -321,14 +313,14 @@ def _notes(manifest: Manifest, dataset: Dataset, windows: Windows) -> list[str]:
 def _usual(manifest: Manifest) -> Usual:
     """One confidence for every window: the accuracy that the bundle states, or chance where it states none."""
     for metric in manifest.provenance.metrics:
-        if metric.name in {"accuracy", "balanced_accuracy", RIGHT.name}:
+        if metric.name == trainer_of(manifest.head).scoring.accuracy:
             return Usual(f"the {metric.name} that the bundle states ({metric.split}), for every window", metric.value)
     classes = len(manifest.output.trained_classes or manifest.output.labels) or 1
     return Usual(f"one in {classes}, for every window: the bundle states no accuracy", 1 / classes)
 
 
 def _confusion(predictions: Predictions) -> list[list[int]] | None:
-    if predictions.head == "pose":
+    if not trainer_of(predictions.head).scoring.has_classes:
         return None
     truth, said = predictions.truth.astype(np.int64), predictions.predicted.astype(np.int64)
     classes = max(len(predictions.labels), int(truth.max()) + 1, int(said.max()) + 1)

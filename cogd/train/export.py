@@ -15,7 +15,7 @@ import torch
 
 from cogd.errors import ModelError, TrainError
 from cogd.train.graph import without_metadata
-from cogd.train.reference import forward
+from cogd.train.heads.registry import forward
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

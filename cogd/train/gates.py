@@ -7,65 +7,27 @@ about it, and it is said why; a gate that is not met stands in every report all 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
-from cogd.train.metrics import count
+from cogd.train.heads.registry import trainer_of
 from cogd.train.metrics.confidence import AUROC, ECE, R_OVER_RMAX
 from cogd.train.metrics.figure import part_heading
-from cogd.train.metrics.skeleton import COCO
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from cogd.bundle.manifest import DataSource, Metric
-    from cogd.train.predictions import HeadName, Predictions
+    from cogd.train.heads.base import Bar
+    from cogd.train.predictions import Predictions
 
-MOST_PERSONS: Final = 7
-_SIMULATED: Final = "simulated room "
+SIMULATED: Final = "simulated room "
 _NAMED = re.compile(r"cogd simulator: rooms (?:(\d+) to (\d+)|\[([\d, ]+)\])")
 
 
-@dataclass(frozen=True)
-class _Bar:
-    """What a figure must be: at least so much, at most so much, or at least so many times its baseline."""
-
-    figure: str
-    kind: Literal["least", "most", "times"]
-    value: float
-
-    def text(self, metric: Metric | None) -> str:
-        if self.kind != "times":
-            return f"{'>=' if self.kind == 'least' else '<='} {self.value:g}"
-        of = "" if metric is None else f" = {self.value * metric.baseline_value:.4f}"
-        return f">= {self.value:g} x the mean pose's{of}"
-
-    def met(self, metric: Metric) -> bool:
-        if self.kind == "most":
-            return metric.value <= self.value
-        return metric.value >= self.value * (metric.baseline_value if self.kind == "times" else 1)
-
-
-_BARS: Final[Mapping[HeadName, Sequence[_Bar]]] = {
-    "pose": (_Bar(COCO.tolerances[0].name, "times", 2.0),),
-    "count": (
-        _Bar(count.WITHIN_1.name, "least", 0.8),
-        _Bar(count.MAE.name, "most", 0.6),
-        _Bar(AUROC.name, "least", 0.8),
-        _Bar(ECE.name, "most", 0.05),
-        _Bar(R_OVER_RMAX.name, "least", 0.5),
-    ),
-    "motion": (),
-}
 _OF_CONFIDENCE: Final = frozenset({AUROC.name, ECE.name, R_OVER_RMAX.name})
-_CONDITIONS: Final[Mapping[HeadName, str]] = {
-    "pose": "in rooms of which nothing trained",
-    "count": f"in simulated rooms of which nothing trained, with 0 to {MOST_PERSONS} persons",
-    "motion": "",
-}
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,12 +70,17 @@ def gates(parts: Sequence[Predictions], metrics: Sequence[Metric], trained_rooms
     found = [(part, _unfit(part, trained_rooms)) for part in parts]
     lacking = [(part, unfit) for part, unfit in found if unfit is not None]
     if len(lacking) < len(found):
-        return [_judge(bar, part, metrics) for part, unfit in found if unfit is None for bar in _BARS[part.head]]
+        return [
+            _judge(bar, part, metrics)
+            for part, unfit in found
+            if unfit is None
+            for bar in trainer_of(part.head).scoring.bars
+        ]
     closest, unfit = max(lacking, key=lambda one: one[1].fulfilled)  # the first of several
-    return [_gate(bar, closest, None, unfit.why) for bar in _BARS[closest.head]]
+    return [_gate(bar, closest, None, unfit.why) for bar in trainer_of(closest.head).scoring.bars]
 
 
-def _judge(bar: _Bar, part: Predictions, metrics: Sequence[Metric]) -> Gate:
+def _judge(bar: Bar, part: Predictions, metrics: Sequence[Metric]) -> Gate:
     metric = next((one for one in metrics if one.name == bar.figure and one.split == part.part), None)
     if metric is not None:
         return _gate(bar, part, metric, None)
@@ -121,9 +88,9 @@ def _judge(bar: _Bar, part: Predictions, metrics: Sequence[Metric]) -> Gate:
     return _gate(bar, part, None, "the model has no confidence" if lacking else "it is not defined on these windows")
 
 
-def _gate(bar: _Bar, part: Predictions, known: Metric | None, why: str | None) -> Gate:
+def _gate(bar: Bar, part: Predictions, known: Metric | None, why: str | None) -> Gate:
     return Gate(
-        gate=f"{bar.figure} {_CONDITIONS[part.head]}",
+        gate=f"{bar.figure} {trainer_of(part.head).scoring.condition}",
         bar=bar.text(known),
         figure=None if known is None else known.value,
         low=None if known is None else known.low,
@@ -157,15 +124,7 @@ def _objections(part: Predictions, trained_rooms: Collection[str] | None) -> Ite
     yield "which rooms trained is not known" if trained_rooms is None else None
     rooms = {part.names["room"][number] for number in np.unique(part.room)}
     yield None if rooms.isdisjoint(trained_rooms or ()) else "windows of the same rooms trained"
-    if part.head == "count":
-        yield None if all(room.startswith(_SIMULATED) for room in rooms) else "the rooms are not simulated"
-        missing = sorted(set(range(MOST_PERSONS + 1)) - set(part.truth.tolist()))
-        yield f"no window is of {_or(missing)} person{'' if missing == [1] else 's'}" if missing else None
-
-
-def _or(numbers: Sequence[int]) -> str:
-    *others, last = map(str, numbers)
-    return f"{', '.join(others)} or {last}" if others else last
+    yield from trainer_of(part.head).scoring.objections(part, rooms)
 
 
 def rooms_that_trained(sources: Sequence[DataSource]) -> frozenset[str] | None:
@@ -181,7 +140,7 @@ def named_rooms(sources: Iterable[DataSource]) -> frozenset[str]:
     for match in (match for source in sources for match in _NAMED.finditer(source.name)):
         first, last, listed = match.groups()
         numbers = map(int, listed.split(",")) if listed else range(int(first), int(last) + 1)
-        rooms |= {f"{_SIMULATED}{number}" for number in numbers}
+        rooms |= {f"{SIMULATED}{number}" for number in numbers}
     return frozenset(rooms)
 
 

@@ -19,6 +19,7 @@ from cogd.train.data.simulated import SimulatedRooms, simulated_rooms
 from cogd.train.data.split import group_split, random_split, refuse_unknown, temporal_split, with_training_rows
 from cogd.train.data.track import Dataset
 from cogd.train.data.windows import join
+from cogd.train.heads.registry import trainer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -260,8 +261,7 @@ def _open(spec: str, config: Config, what: str, rooms: range | None = None) -> _
         seed=config.train.seed,
         domain=DOMAINS[data.domain],
         rates_hz=data.rates_hz,
-        same_radios=config.model.head
-        == "motion",  # what moves is judged beside the empty room as the same node hears it
+        same_radios=trainer_of(config.model.head).same_radios,
     )
     low, high = plan.rates_hz
     return _Opened(what, config, simulated_rooms(plan), low if low == high and not data.cell_s else None)
@@ -282,8 +282,7 @@ def _cut(opened: _Opened, progress: Progress) -> Windows:
             dataset.tones, data.frames, 0.0 if data.cell_s else data.min_gap_s, data.max_gap_s, data.cell_s or None
         ),
         data.stride,
-        # The others learn from windows in which motion begins, too.
-        transitions="leave_out" if opened.config.model.head == "motion" else "unknown",
+        transitions=trainer_of(opened.config.model.head).transitions,
         progress=tell,
         processes=data.processes or os.cpu_count() or 1,
     )

@@ -41,8 +41,6 @@ MAKE_ANEW: Final = "make it anew: train with --overwrite, or evaluate --out once
 BLOCK_S = 10.0
 """Where there are too few rooms and sessions, stretches of this length are what an interval is made of."""
 
-HeadName = Literal["pose", "count", "motion"]
-
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -64,7 +62,7 @@ class Predictions:
         leaky: whether it is of a leaky split: its figures then prove nothing, and `part` says so.
     """
 
-    head: HeadName
+    head: str
     part: str
     truth: NDArray[Any]
     predicted: NDArray[Any]
@@ -84,19 +82,20 @@ class Predictions:
     @classmethod
     def of_windows(
         cls,
-        head: HeadName,
+        head: str,
         part: str,
         windows: Windows,
         rows: NDArray[np.int64],
         answer: Answer,
+        truth: NDArray[Any],
         *,
         leaky: bool = False,
     ) -> Predictions:
-        """What was answered of these rows of the data."""
+        """What was answered of these rows of the data; `truth` is the label of every window."""
         return cls(
             head=head,
             part=part,
-            truth=TRUTH[head](windows)[rows],
+            truth=truth[rows],
             predicted=answer.predicted,
             confidence=answer.confidence,
             score=answer.score,
@@ -162,26 +161,8 @@ class Answer:
     counted: Counted | None = None
 
 
-TRUTH = {
-    "pose": lambda windows: windows.keypoints,
-    "count": lambda windows: windows.persons,
-    "motion": lambda windows: windows.moving == 1,
-}
-"""The label of every window, by head."""
-
-
-def usable_rows(head: HeadName, windows: Windows) -> NDArray[np.int64]:
-    """Rows that have a label: for pose, those with exactly one person and a pose that is believed at all."""
-    if head == "count":
-        return np.flatnonzero(windows.persons >= 0)
-    if head == "motion":
-        return np.flatnonzero(windows.moving >= 0)
-    known = np.isfinite(windows.keypoints).all(axis=(1, 2))
-    return np.flatnonzero(known & (windows.weight > 0) & (windows.persons == 1))
-
-
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    head: HeadName
+    head: str
     part: str
     leaky: bool
     labels: tuple[str, ...]

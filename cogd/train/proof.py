@@ -23,9 +23,8 @@ from cogd.errors import ProofError, UnknownPlatformError
 from cogd.train.configfile import changed
 from cogd.train.data.split import rows_split
 from cogd.train.data.windows import DataOrigin, Windows
-from cogd.train.heads import head_of
+from cogd.train.heads.registry import trainer_names, trainer_of
 from cogd.train.loop import Loop
-from cogd.train.recipe import COUNT, POSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,17 +47,16 @@ _EVERYTHING = {
     "train.mask_frames": 3, "train.roll_frames": 1,
 }  # fmt: skip
 
-RUNS: Final[Mapping[str, Config]] = {
-    "pose": changed(POSE, {**_QUICK, "train.batch_size": 50, "train.dropout_epochs": 3}),
-    "count": changed(COUNT, {**_QUICK, "train.batch_size": 50}),
-    "pose with everything": changed(
-        POSE, {**_QUICK, **_EVERYTHING, "loss.bone": 0.2, "loss.temporal": 0.1, "loss.oks": 0.1}
-    ),
-    "count with everything": changed(
-        COUNT, {**_QUICK, **_EVERYTHING, "train.mixup_alpha": 0.2, "loss.label_smoothing": 0.1}
-    ),
-}
-"""The published recipes, cut short, and ones with all that the trainer can do."""
+
+def reproducibility_runs() -> dict[str, Config]:
+    """Return the recipes of each head, cut short, and ones with all that the trainer can do."""
+    runs: dict[str, Config] = {}
+    for name in trainer_names():
+        head = trainer_of(name)
+        for added, changes in head.reproducibility_runs.items():
+            options = _QUICK | (_EVERYTHING if added else {})
+            runs[name + added] = changed(head.recipe, {**options, **changes})
+    return runs
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,7 +117,7 @@ def prove() -> tuple[Expectation, dict[str, Fall]]:
     windows = proof_windows()
     weights: dict[str, str] = {}
     falls: dict[str, Fall] = {}
-    for name, config in RUNS.items():
+    for name, config in reproducibility_runs().items():
         losses: list[float] = []
         loop_weights = _train(windows, config, losses)
         weights[name] = digest_of(loop_weights)
@@ -228,7 +226,7 @@ def _train(windows: Windows, config: Config, losses: list[float]) -> dict[str, T
     torch.manual_seed(config.train.seed)
     rows = np.arange(_WINDOWS)
     split = rows_split("proof", rows[:_TRAIN], rows[_TRAIN : _TRAIN + _CALIBRATION], rows[:0])
-    task = head_of(config.model.head).make_task(windows, split.train, config)
+    task = trainer_of(config.model.head).learning.make_task(windows, split.train, config)
     centred = (windows.csi - np.float32(5.0)).astype(np.float32)
     Loop(task, centred, split, config).run(lambda epoch: losses.append(epoch.loss))
     return task.net.state_dict()

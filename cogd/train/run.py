@@ -21,15 +21,13 @@ from cogd.train.device import capture_on, check_bf16, choose_device
 from cogd.train.distributed import ALONE, join_world, leave_world
 from cogd.train.edge import export_for_edge
 from cogd.train.folds import Folds
-from cogd.train.fused import fused_predictions
 from cogd.train.gates import Gate, gates
-from cogd.train.heads import head_of
-from cogd.train.heads.base import Trained
+from cogd.train.heads.learning import Trained
+from cogd.train.heads.registry import forward, trainer_of
 from cogd.train.history import History, tensorboard
-from cogd.train.learnable import HEARD, learnable_rows
 from cogd.train.load import split_windows
 from cogd.train.loop import Loop
-from cogd.train.predictions import Predictions, usable_rows, write_predictions
+from cogd.train.predictions import Predictions, write_predictions
 from cogd.train.report.log import Entry, FinishedRun, append
 from cogd.train.report.text import confidence_said, format_report
 from cogd.train.scoring import baselines, score, score_closely
@@ -44,7 +42,8 @@ if TYPE_CHECKING:
     from cogd.train.distributed import World
     from cogd.train.edge import EdgeModel
     from cogd.train.folds import ConfidentTask, MakeTask
-    from cogd.train.heads.base import Head, Judged
+    from cogd.train.heads.base import TrainerHead
+    from cogd.train.heads.learning import Judged
     from cogd.train.history import Epoch
     from cogd.train.tasks import Task
 
@@ -83,7 +82,7 @@ class Run:
 class Prepared:
     """A run whose data, network and loop are made, and of which nothing is trained yet."""
 
-    head: Head
+    head: TrainerHead
     split: Split
     model_input: ModelInput
     task: Task
@@ -115,7 +114,7 @@ def train(
         TrainError: the data or the checkpoint can't be used, or the exported model computes something else.
     """
     head = run.config.model.head
-    if run.held_out is not None and len(usable_rows(head, run.held_out)) == 0:
+    if run.held_out is not None and len(trainer_of(head).usable_rows(run.held_out)) == 0:
         raise TrainError(
             f"{run.held_out.origin.name}, held out to test on, has no window with a label for the head {head}",
             hint="give data.held_out other data, or none",
@@ -160,15 +159,15 @@ def prepare(
     torch.use_deterministic_algorithms(mode=True)
     if config.train.precision == "bf16":
         check_bf16(device)
-    head = head_of(config.model.head)
-    split = split_windows(windows, usable_rows(config.model.head, windows), config.split, only_train)
+    head = trainer_of(config.model.head)
+    split = split_windows(windows, head.usable_rows(windows), config.split, only_train)
     further = split.train >= len(windows) - only_train
-    learnt = np.concatenate([learnable_rows(windows, split.train[own], config) for own in (~further, further)])
+    learnt = np.concatenate([head.training_rows(windows, split.train[own], config) for own in (~further, further)])
     if len(learnt) < len(split.train):
         split = replace(split, name=f"{split.name}; {len(learnt)} windows learnt from", train=learnt)
-    task = head.make_task(windows, split.train, config)
+    task = head.learning.make_task(windows, split.train, config)
     if not sampled:
-        head.check_calibration(windows, split.calibration, config)
+        head.learning.check_calibration(windows, split.calibration, config)
     # A cell's frames were divided by their root mean square already.
     model_input = ModelInput("subcarrier_major", "window_rms" if windows.cell_s is None else "none")
     if task.net.wants_normaliser:
@@ -179,7 +178,7 @@ def prepare(
     loop = Loop(task, inputs, split, config, checkpoint, device=device, capture=capture_on(device), world=world)
     folds = None
     if config.train.folds:
-        make_task = cast("MakeTask", functools.partial(head.make_task, windows, config=config))
+        make_task = cast("MakeTask", functools.partial(head.learning.make_task, windows, config=config))
         folds = Folds(config, windows, inputs, split, make_task, folder, device, world)
     return Prepared(head, split, model_input, task, loop, device, folds)
 
@@ -223,15 +222,16 @@ def _finish(run: Run, prepared: Prepared) -> list[Metric]:
     if model_input.mean is not None and model_input.std is not None:
         normaliser = {"mean": model_input.mean, "std": model_input.std}
         rundir.write_tensors(run.out / rundir.NORMALISER, normaliser)
-    rundir.write_golden(run.out, run.windows.csi[split.test[:_GOLDEN_WINDOWS]], model_input, weights)
-    judged = head.judge(Trained(task.net, model_input, run.config, run.windows, split, run.out))
+    golden = run.windows.csi[split.test[:_GOLDEN_WINDOWS]]
+    rundir.write_golden(run.out, golden, forward(weights, model_input.prepare(golden)))
+    judged = head.learning.judge(Trained(task.net, model_input, run.config, run.windows, split, run.out))
     predictions = _predictions(run, split, judged)
     beside = baselines(run.config.model.head, run.windows, split.train, usual=judged.usual)
     metrics = [metric for part in predictions for metric in score(part, beside)]
     closely = [metric for part in predictions for metric in score_closely(part, beside)]
     write_predictions(run.out / rundir.PREDICTIONS, predictions)
     description = rundir.Description(
-        title=head.title,
+        title=head.learning.title,
         head=run.config.model.head,
         input=_input_spec(run.windows, model_input, inside=edge.normaliser_inside),
         output=judged.output,
@@ -255,16 +255,16 @@ def _predictions(run: Run, split: Split, judged: Judged) -> list[Predictions]:
     if run.held_out is not None:
         simulated = run.config.data.spec == "sim" and not run.config.data.held_out
         name = "held-out rooms: no part of them trained" if simulated else "other data: no part of them trained"
-        parts.append((name, run.held_out, usable_rows(head, run.held_out), False))
+        parts.append((name, run.held_out, trainer_of(head).usable_rows(run.held_out), False))
     for number, (name, windows, rows, leaky) in reversed([*enumerate(parts)]):
-        heard = learnable_rows(windows, rows, run.config)
+        heard = trainer_of(head).training_rows(windows, rows, run.config)
         if 0 < len(heard) < len(rows):
-            parts.insert(number + 1, (f"{name}; {HEARD}", windows, heard, leaky))
+            parts.insert(number + 1, (f"{name}; {trainer_of(head).training_rows_note}", windows, heard, leaky))
     found: list[Predictions] = []
     for name, windows, rows, leaky in parts:
         answer = judged.answer(windows.csi[rows])
-        alone = Predictions.of_windows(head, name, windows, rows, answer, leaky=leaky)
-        found += [alone, *fused_predictions(alone, windows, rows, answer)]
+        alone = Predictions.of_windows(head, name, windows, rows, answer, trainer_of(head).truth(windows), leaky=leaky)
+        found += [alone, *trainer_of(head).scoring.together(alone, windows, rows, answer)]
     return found
 
 
@@ -342,12 +342,12 @@ def _input_spec(windows: Windows, model_input: ModelInput, *, inside: bool) -> I
     )
 
 
-def _provenance(run: Run, head: Head, split: Split, metrics: Sequence[Metric]) -> Provenance:
+def _provenance(run: Run, head: TrainerHead, split: Split, metrics: Sequence[Metric]) -> Provenance:
     sources = [run.windows.origin] + ([run.held_out.origin] if run.held_out else [])
     limits = [
         "Measured only on the data named here; nothing is known about any other room, chip or placement.",
         "The model hears one node's window at a time; of several nodes only counts are combined, after it.",
-        *head.limits,
+        *head.learning.limits,
     ]
     if split.leaky:
         limits.insert(0, f"Its split is leaky, and figures on it prove nothing: {split.name.removeprefix('LEAKY: ')}.")

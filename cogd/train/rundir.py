@@ -31,7 +31,6 @@ import safetensors.numpy
 
 from cogd.bundle.manifest import InputSpec, OutputSpec, Provenance
 from cogd.errors import TrainError
-from cogd.train.reference import forward
 from cogd.train.report.log import DEFAULT_NAME
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cogd.csi.model_input import ModelInput
 
 MODEL = "model.onnx"
 WEIGHTS = "weights.safetensors"
@@ -176,11 +174,8 @@ def read_description(folder: Path) -> Description:
         raise TrainError(f"{path} is not a description of a model: {error}") from error
 
 
-def write_golden(
-    folder: Path, windows: NDArray[np.float32], model_input: ModelInput, weights: Mapping[str, NDArray[np.float32]]
-) -> None:
-    """Write the golden pair: raw windows `[n, 56, frames]` and what the NumPy reference makes of them."""
-    expected = forward(weights, model_input.prepare(windows))
+def write_golden(folder: Path, windows: NDArray[np.float32], expected: Mapping[str, NDArray[np.float32]]) -> None:
+    """Write the golden pair: raw windows `[n, 56, frames]` and the outputs of the NumPy reference for them."""
     write_tensors(folder / GOLDEN, {"window": np.ascontiguousarray(windows), **expected})
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cogd.train.losses import Mean
-    from cogd.train.nets import Net
+    from cogd.train.nets.base import Net
 
     Outputs = Mapping[str, Tensor]
 

@@ -23,7 +23,7 @@ from cogd.train.data.cut import cut_windows
 from cogd.train.data.simulated import SimulatedRooms, simulated_rooms
 from cogd.train.data.split import Split, rows_split
 from cogd.train.data.windows import GROUPS, DataOrigin, Windows, unknown
-from cogd.train.recipe import RECIPES
+from cogd.train.heads.registry import trainer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,14 +108,16 @@ def make_config(head: str = "pose", **changes: object) -> Config:
         "output.checkpoint_epochs": 1,
         **changes,
     }
-    return changed(RECIPES[head], {key if "." in key else f"train.{key}": value for key, value in given.items()})
+    return changed(
+        trainer_of(head).recipe, {key if "." in key else f"train.{key}": value for key, value in given.items()}
+    )
 
 
 def make_task(head: str, windows: Windows, train_rows: np.ndarray, config: Config | None = None) -> Task:
     """The head's task; its network's weights are drawn from torch's generator as it stands."""
-    from cogd.train.heads import head_of
+    from cogd.train.heads.registry import trainer_of
 
-    return head_of(head).make_task(windows, train_rows, config or make_config(head))
+    return trainer_of(head).learning.make_task(windows, train_rows, config or make_config(head))
 
 
 @dataclass(frozen=True)

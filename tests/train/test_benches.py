@@ -52,7 +52,8 @@ def test_the_flops_are_those_that_torch_counts():
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from cogd.train.nets.published import CountNet, PoseNet
+    from cogd.train.heads.count.net import CountNet
+    from cogd.train.heads.pose.net import PoseNet
 
     spec = importlib.util.spec_from_file_location("training_bench", BENCH / "training.py")
     training = importlib.util.module_from_spec(spec)

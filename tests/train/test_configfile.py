@@ -10,20 +10,23 @@ from hypothesis import strategies as st
 
 from cogd.errors import ConfigError
 from cogd.train.configfile import changed, check, parse_override, read_config, template
-from cogd.train.recipe import COUNT, MOTION, POSE, RECIPES
+from cogd.train.heads.count.config import RECIPE as COUNT
+from cogd.train.heads.motion.config import RECIPE as MOTION
+from cogd.train.heads.pose.config import RECIPE as POSE
+from cogd.train.heads.registry import trainer_names, trainer_of
 
 
-@pytest.mark.parametrize("head", RECIPES)
+@pytest.mark.parametrize("head", trainer_names())
 def test_the_template_parses_to_exactly_the_defaults(head):
-    parsed = tomllib.loads(template(RECIPES[head]))
+    parsed = tomllib.loads(template(trainer_of(head).recipe))
 
-    assert msgspec.convert(parsed, type(RECIPES[head])) == RECIPES[head]
-    assert parsed == json.loads(msgspec.json.encode(RECIPES[head]))  # no key is missing, none is more
+    assert msgspec.convert(parsed, type(trainer_of(head).recipe)) == trainer_of(head).recipe
+    assert parsed == json.loads(msgspec.json.encode(trainer_of(head).recipe))  # no key is missing, none is more
 
 
-@pytest.mark.parametrize("head", RECIPES)
+@pytest.mark.parametrize("head", trainer_names())
 def test_every_key_of_the_template_says_what_it_means(head):
-    lines = template(RECIPES[head]).splitlines()
+    lines = template(trainer_of(head).recipe).splitlines()
 
     for above, line in itertools.pairwise(lines):
         if " = " in line and not line.startswith("#"):
@@ -31,10 +34,10 @@ def test_every_key_of_the_template_says_what_it_means(head):
             assert len(above) > 8, line
 
 
-@pytest.mark.parametrize("head", RECIPES)
+@pytest.mark.parametrize("head", trainer_names())
 def test_every_word_that_a_key_may_have_is_told_above_it(head):
-    text = template(RECIPES[head])
-    for section in get_type_hints(type(RECIPES[head])).values():
+    text = template(trainer_of(head).recipe)
+    for section in get_type_hints(type(trainer_of(head).recipe)).values():
         for name, hint in get_type_hints(section).items():
             if get_origin(hint) is Literal:
                 comment = text.partition(f"\n{name} = ")[0].rpartition("# ")[2]

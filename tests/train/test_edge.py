@@ -9,8 +9,9 @@ from cogd.errors import ModelError
 from cogd.train import edge as edge_module
 from cogd.train.edge import export_for_edge, rewrite
 from cogd.train.export import check_self_contained, export_onnx
-from cogd.train.nets.published import CountNet, PoseNet
-from cogd.train.reference import forward
+from cogd.train.heads.count.net import CountNet
+from cogd.train.heads.pose.net import PoseNet
+from cogd.train.heads.registry import forward
 
 pytestmark = pytest.mark.train
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.stats import gamma, norm
 
-from cogd.heads import rules
+from cogd.heads.pose import rules
 from cogd.train import losses
-from cogd.train.error_scale import calibrate_pose
+from cogd.train.heads.pose.error_scale import calibrate_pose
 
 pytestmark = pytest.mark.train
 

@@ -7,7 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cogd.errors import ModelError, TrainError
 from cogd.train.export import check_parity, check_self_contained, export_onnx
-from cogd.train.nets.published import CountNet, PoseNet
+from cogd.train.heads.count.net import CountNet
+from cogd.train.heads.pose.net import PoseNet
 
 pytestmark = pytest.mark.train
 

@@ -7,8 +7,8 @@ import pytest
 
 from cogd.errors import TrainError
 from cogd.train.calibration import fit_balanced_line
-from cogd.train.heads.motion import HEAD, fit_motion
-from cogd.train.recipe import MOTION
+from cogd.train.heads.motion.config import RECIPE as MOTION
+from cogd.train.heads.motion.learning import MotionLearning, fit_motion
 from tests.train.factory import make_windows
 
 pytestmark = pytest.mark.train
@@ -131,7 +131,7 @@ def test_a_calibration_part_that_will_do_is_told_without_scores(quiet, does):
     rows = np.sort(np.concatenate([moving, np.flatnonzero(windows.moving == 0)[:quiet]]))
 
     for judge in (
-        lambda: HEAD.check_calibration(windows, rows, MOTION),
+        lambda: MotionLearning().check_calibration(windows, rows, MOTION),
         lambda: fit_motion(windows, rows, scores[rows]),
     ):
         with contextlib.nullcontext() if does else pytest.raises(TrainError, match="no node of the calibration part"):

@@ -11,7 +11,7 @@ from cogd.errors import ConfigError, TrainError
 from cogd.train import edge, export, rundir
 from cogd.train.configfile import check
 from cogd.train.folds import deal
-from cogd.train.heads.count import ConfidenceTask, CountTask, Medians
+from cogd.train.heads.count.learning import ConfidenceTask, CountTask, Medians
 from cogd.train.run import Run, prepare, train
 from tests.train.factory import make_config, make_windows
 

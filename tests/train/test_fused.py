@@ -4,7 +4,8 @@ import pytest
 from cogd.heads.count.distribution import median
 from cogd.heads.count.fusion import fuse
 from cogd.heads.platt import Line
-from cogd.train.fused import MOMENT_S, fused_predictions, moments
+from cogd.train.heads.count.fusion import MOMENT_S, fused_predictions, moments
+from cogd.train.heads.registry import trainer_of
 from cogd.train.predictions import Answer, Counted, Predictions
 from tests.train.factory import make_windows
 
@@ -25,7 +26,7 @@ PROBABILITIES = [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.6, 0.2], [0.1, 0.2, 0
 
 def answered(line: Line | None = None, confidence=None) -> list[Predictions]:
     answer = Answer(np.zeros(8, int), tuple("012"), confidence, counted=Counted(PROBABILITIES, [0, 1, 2], line))
-    alone = Predictions.of_windows("count", "rooms", WINDOWS, ROWS, answer)
+    alone = Predictions.of_windows("count", "rooms", WINDOWS, ROWS, answer, trainer_of("count").truth(WINDOWS))
     return fused_predictions(alone, WINDOWS, ROWS, answer)
 
 
@@ -69,5 +70,5 @@ def test_without_a_calibration_there_is_no_confidence():
 
 def test_what_is_no_count_is_not_fused():
     answer = Answer(np.zeros(8, bool), ("quiet", "moving"))
-    alone = Predictions.of_windows("motion", "rooms", WINDOWS, ROWS, answer)
+    alone = Predictions.of_windows("motion", "rooms", WINDOWS, ROWS, answer, trainer_of("motion").truth(WINDOWS))
     assert fused_predictions(alone, WINDOWS, ROWS, answer) == []

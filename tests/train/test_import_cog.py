@@ -6,9 +6,10 @@ from cogd.csi.model_input import ModelInput
 from cogd.errors import TrainError
 from cogd.runtime.app import load_app
 from cogd.train import rundir
+from cogd.train.heads.count.net import CountNet
+from cogd.train.heads.pose.net import PoseNet
+from cogd.train.heads.registry import forward
 from cogd.train.import_cog import _recorded_windows, import_cog
-from cogd.train.nets.published import CountNet, PoseNet
-from cogd.train.reference import forward
 from tests.train.factory import run_cli, verified
 
 pytestmark = pytest.mark.train

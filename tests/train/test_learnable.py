@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cogd.train.learnable import STANDS_OUT_BY, learnable_rows, links_of, spread
+from cogd.train.heads.motion.training_rows import STANDS_OUT_BY, links_of, spread, training_rows
 from tests.train.factory import make_config, make_windows
 
 
@@ -33,10 +33,10 @@ def test_quiet_is_the_empty_room_and_motion_what_stands_out_of_it():
     rows = np.arange(25)
 
     assert np.exp(STANDS_OUT_BY / 2) == pytest.approx(1.284, abs=1e-3)  # of amplitudes
-    assert learnable_rows(windows, rows, make_config("motion")).tolist() == [*range(20), 22, 23]
-    assert learnable_rows(windows, rows[15:], make_config("motion")).tolist() == [*range(15, 20), 22, 23]
-    assert learnable_rows(windows, rows, make_config("motion", **{"loss.learn_from": "all"})).tolist() == rows.tolist()
-    assert learnable_rows(windows, rows, make_config("count")).tolist() == rows.tolist()
+    assert training_rows(windows, rows, make_config("motion")).tolist() == [*range(20), 22, 23]
+    assert training_rows(windows, rows[15:], make_config("motion")).tolist() == [*range(15, 20), 22, 23]
+    assert training_rows(windows, rows, make_config("motion", **{"loss.learn_from": "all"})).tolist() == rows.tolist()
+    assert training_rows(windows, rows, make_config("count")).tolist() == rows.tolist()
 
 
 def test_a_node_that_never_heard_the_room_empty_is_left_out_but_not_of_data_without_empty_rooms():
@@ -48,8 +48,8 @@ def test_a_node_that_never_heard_the_room_empty_is_left_out_but_not_of_data_with
         node=np.asarray([1, 1, 2, 2]),
     )
 
-    assert learnable_rows(windows, np.arange(4), make_config("motion")).tolist() == [0, 1]
-    assert learnable_rows(windows, np.arange(2, 4), make_config("motion")).tolist() == [2, 3]
+    assert training_rows(windows, np.arange(4), make_config("motion")).tolist() == [0, 1]
+    assert training_rows(windows, np.arange(2, 4), make_config("motion")).tolist() == [2, 3]
 
 
 def test_a_link_is_a_node_in_a_room_or_else_in_a_session():

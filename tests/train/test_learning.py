@@ -7,7 +7,8 @@ import pytest
 
 from cogd.train.configfile import changed
 from cogd.train.data.simulated import SimulatedRooms
-from cogd.train.recipe import COUNT, POSE
+from cogd.train.heads.count.config import RECIPE as COUNT
+from cogd.train.heads.pose.config import RECIPE as POSE
 from cogd.train.run import Run, train
 from tests.train.factory import simulate_windows
 

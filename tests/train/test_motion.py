@@ -9,12 +9,15 @@ import safetensors.numpy
 import torch
 
 from cogd.errors import ConfigError, TrainError
-from cogd.train import nets, rundir
 from cogd.train import run as run_module
+from cogd.train import rundir
 from cogd.train.data.split import temporal_split
 from cogd.train.edge import EdgeModel
-from cogd.train.heads.base import make_net
-from cogd.train.predictions import read_predictions, usable_rows
+from cogd.train.heads.motion import MotionTrainer
+from cogd.train.heads.networks import make_net
+from cogd.train.heads.registry import trainer_of
+from cogd.train.nets.base import Net
+from cogd.train.predictions import read_predictions
 from cogd.train.run import Run, train
 from cogd.train.tasks import outputs_of
 from tests.train.factory import make_config, make_task, make_windows
@@ -22,7 +25,7 @@ from tests.train.factory import make_config, make_task, make_windows
 pytestmark = pytest.mark.train
 
 
-class SpreadNet(nets.Net):
+class SpreadNet(Net):
     """Hears how much the amplitudes spread over time."""
 
     output_names = ("motion_logits",)
@@ -37,8 +40,8 @@ class SpreadNet(nets.Net):
 
 @pytest.fixture(autouse=True)
 def spread_net(monkeypatch):
-    monkeypatch.setattr(nets, "NETS", {**nets.NETS, "spread": SpreadNet})
-    monkeypatch.setattr("cogd.train.heads.base.NETS", nets.NETS)
+    known = {**MotionTrainer.nets, "spread": f"{SpreadNet.__module__}:{SpreadNet.__name__}"}
+    monkeypatch.setattr(MotionTrainer, "nets", known)
 
 
 def windows_of(moving: np.ndarray):
@@ -60,7 +63,7 @@ def config_of(**changes):
 def test_windows_whose_motion_is_unknown_are_left_out():
     moving = np.asarray([1, 0, -1, 1, -1, 0])
 
-    assert usable_rows("motion", windows_of(moving)).tolist() == [0, 1, 3, 5]
+    assert trainer_of("motion").usable_rows(windows_of(moving)).tolist() == [0, 1, 3, 5]
 
 
 def test_the_loss_weighs_moving_and_quiet_alike():

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from cogd.csi.model_input import ModelInput
 from cogd.train.edge import export_for_edge
 from cogd.train.export import runner
-from cogd.train.nets import NETS
-from cogd.train.nets.motion import MotionNet, running_median_of_5
-from cogd.train.reference import forward
+from cogd.train.heads.motion.net import MotionNet, running_median_of_5
+from cogd.train.heads.registry import forward, trainer_of
 
 pytestmark = pytest.mark.train
 
@@ -39,7 +38,7 @@ def room(count: int, seed: int = 0) -> np.ndarray:
 
 
 def test_it_has_67_parameters_and_a_name():
-    assert NETS["motion_v1"] is MotionNet
+    assert trainer_of("motion").net("motion_v1") is MotionNet
     net = make_net()
     assert {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()} == {
         "motion.weight": (1, 66),

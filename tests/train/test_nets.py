@@ -5,11 +5,9 @@ import torch
 
 from cogd.csi.model_input import ModelInput
 from cogd.train.edge import export_for_edge
-from cogd.train.nets import NETS
-from cogd.train.nets.count import StridedCountNet
-from cogd.train.nets.pose import PoseNetV2
-from cogd.train.nets.published import CountNet, PoseNet
-from cogd.train.reference import forward
+from cogd.train.heads.count.net import CountNet, StridedCountNet
+from cogd.train.heads.pose.net import PoseNet, PoseNetV2
+from cogd.train.heads.registry import forward, trainer_names, trainer_of
 
 pytestmark = pytest.mark.train
 
@@ -162,7 +160,7 @@ def test_the_count_network_does_not_hear_the_room(strided):
 
 
 def test_the_count_network_is_within_its_budget():
-    assert sum(tensor.numel() for tensor in NETS["count_v2"]().parameters()) <= 150_000
+    assert sum(tensor.numel() for tensor in trainer_of("count").net("count_v2")().parameters()) <= 150_000
 
 
 def test_the_count_network_is_exported_with_two_dimensional_convolutions(strided):
@@ -172,9 +170,9 @@ def test_the_count_network_is_exported_with_two_dimensional_convolutions(strided
     assert parity <= 1e-5
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_the_least_frames_are_what_a_network_can_do_with(name):
-    net = NETS[name]().eval()
+@pytest.mark.parametrize(("head", "name"), [(head, net) for head in trainer_names() for net in trainer_of(head).nets])
+def test_the_least_frames_are_what_a_network_can_do_with(head, name):
+    net = trainer_of(head).net(name)().eval()
     csi = torch.rand(3, 56, max(2, net.least_frames)) + 1
 
     assert all(output.isfinite().all() for output in net(csi))

@@ -11,8 +11,8 @@ from cogd.errors import ConfigError, GoldenError, ModelError, TrainError
 from cogd.runtime.app import load_app
 from cogd.train import rundir
 from cogd.train.export import export_onnx
+from cogd.train.heads.pose.net import PoseNet
 from cogd.train.metrics.figure import verdict
-from cogd.train.nets.published import PoseNet
 from cogd.train.package import Naming, model_card, package
 from tests.train.factory import KEY, bundle, run_cli, verified
 

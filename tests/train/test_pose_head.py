@@ -13,10 +13,10 @@ from cogd.heads.pose.rules import RADIUS_50
 from cogd.runtime.app import load_app
 from cogd.train import rundir
 from cogd.train.configfile import read_config
-from cogd.train.heads import head_of
-from cogd.train.heads.base import Trained
-from cogd.train.metrics.uncertainty import is_right
-from cogd.train.nets import NETS, Net
+from cogd.train.heads.learning import Trained
+from cogd.train.heads.pose.uncertainty import is_right
+from cogd.train.heads.registry import trainer_of
+from cogd.train.nets.base import Net
 from cogd.train.run import Run, train
 from tests.heads.factory import contexts
 from tests.train.factory import bundle, make_config, make_split, make_windows, verified
@@ -48,7 +48,7 @@ def judged(tmp_path, *, honest: bool):
     windows = make_windows(count, csi=csi, keypoints=truth.astype(np.float32))
     split = make_split(0, 600, 600)
     trained = Trained(Told(), ModelInput("subcarrier_major", "none"), make_config("pose"), windows, split, tmp_path)
-    return head_of("pose").judge(trained), windows, split
+    return trainer_of("pose").learning.judge(trained), windows, split
 
 
 def test_the_daemon_says_what_the_report_is_made_of(tmp_path):
@@ -108,6 +108,6 @@ def test_a_run_of_the_better_network_becomes_a_bundle(tmp_path, key_file):
 def test_the_packaged_models_configuration_trains_what_was_chosen():
     config = read_config("pose", Path(__file__).parents[2] / "packaging" / "pose.toml")
 
-    assert config.model.net in NETS
+    assert config.model.net in trainer_of("pose").nets
     assert config.split.kind == "room"
     assert config.loss.weights()["nll"] > 0

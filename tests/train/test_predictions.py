@@ -5,7 +5,8 @@ import pytest
 import safetensors.numpy
 
 from cogd.errors import TrainError
-from cogd.train.predictions import Answer, Predictions, read_predictions, usable_rows, write_predictions
+from cogd.train.heads.registry import trainer_of
+from cogd.train.predictions import Answer, Predictions, read_predictions, write_predictions
 from tests.train.factory import make_windows
 
 pytestmark = pytest.mark.train
@@ -17,13 +18,13 @@ def counts(count: int = 40, **columns: object) -> Predictions:
     windows = make_windows(count, **{"persons": np.arange(count) % 3, **columns})
     rows = np.arange(count)
     answer = Answer(np.ones(count, np.int64), LABELS, np.linspace(0, 1, count))
-    return Predictions.of_windows("count", "the test part", windows, rows, answer)
+    return Predictions.of_windows("count", "the test part", windows, rows, answer, trainer_of("count").truth(windows))
 
 
 def poses(count: int = 6) -> Predictions:
     windows = make_windows(count)
     answer = Answer(windows.keypoints + 1, ("nose",), radius=np.full((count, 17), 0.1))
-    return Predictions.of_windows("pose", "p", windows, np.arange(count), answer)
+    return Predictions.of_windows("pose", "p", windows, np.arange(count), answer, trainer_of("pose").truth(windows))
 
 
 def same(one: Predictions, other: Predictions) -> bool:
@@ -87,7 +88,9 @@ def test_rows_go_with_what_was_answered_of_them():
     windows = make_windows(10, persons=np.arange(10) % 3)
     rows = np.asarray([7, 2])
 
-    made = Predictions.of_windows("count", "p", windows, rows, Answer(np.asarray([1, 2]), LABELS))
+    made = Predictions.of_windows(
+        "count", "p", windows, rows, Answer(np.asarray([1, 2]), LABELS), trainer_of("count").truth(windows)
+    )
 
     assert made.truth.tolist() == [1, 2]
     assert made.end_s.tolist() == [7.95, 2.95]
@@ -147,6 +150,6 @@ def test_usable_rows_have_a_label_of_the_head():
         weight=np.asarray([1, 1, 1, 0], dtype=np.float32),
     )
 
-    assert usable_rows("count", windows).tolist() == [0, 1, 3]
-    assert usable_rows("motion", windows).tolist() == [0, 1]
-    assert usable_rows("pose", windows).tolist() == [0]
+    assert trainer_of("count").usable_rows(windows).tolist() == [0, 1, 3]
+    assert trainer_of("motion").usable_rows(windows).tolist() == [0, 1]
+    assert trainer_of("pose").usable_rows(windows).tolist() == [0]

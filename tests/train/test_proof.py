@@ -9,6 +9,7 @@ import torch
 
 from cogd.errors import ProofError, UnknownPlatformError
 from cogd.train import proof
+from cogd.train.heads.pose.config import RECIPE as POSE
 from tests.train.factory import run_cli
 
 pytestmark = pytest.mark.train
@@ -79,7 +80,7 @@ def test_a_new_entry_takes_the_place_of_the_old_one_of_its_platform(proven):
     ("change", "told"),
     [
         ({"data": "0" * 64}, "the data are not those"),
-        ({"weights": {}}, "other weights than expected on this platform: pose, count, "),
+        ({"weights": {}}, "other weights than expected on this platform: count, count with everything, pose, "),
     ],
 )
 def test_other_data_or_other_runs_are_not_the_same_proof(proven, change, told):
@@ -89,7 +90,9 @@ def test_other_data_or_other_runs_are_not_the_same_proof(proven, change, told):
 
 def test_a_loss_that_does_not_fall_proves_nothing(monkeypatch):
     monkeypatch.setattr(
-        proof, "RUNS", {"idle": proof.changed(proof.POSE, {"train.epochs": 3, "train.learning_rate": 1e-9})}
+        proof,
+        "reproducibility_runs",
+        lambda: {"idle": proof.changed(POSE, {"train.epochs": 3, "train.learning_rate": 1e-9})},
     )
 
     with pytest.raises(ProofError, match=r"idle: the loss went from .* and must fall by 50%"):
@@ -119,7 +122,8 @@ def test_one_bit_more_is_another_proof(monkeypatch, proven):
     windows = proof.proof_windows()
     windows.csi[7, 3, 2] += np.float32(2**-20)
     monkeypatch.setattr(proof, "proof_windows", lambda: windows)
-    monkeypatch.setattr(proof, "RUNS", {"pose": proof.RUNS["pose"]})
+    only = {"pose": proof.reproducibility_runs()["pose"]}
+    monkeypatch.setattr(proof, "reproducibility_runs", lambda: only)
 
     found = proof.prove()[0]
 

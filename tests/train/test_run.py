@@ -14,11 +14,11 @@ from cogd.train import rundir
 from cogd.train.configfile import read_config
 from cogd.train.data.split import temporal_split
 from cogd.train.edge import EdgeModel
-from cogd.train.heads.base import Trained
+from cogd.train.heads.learning import Trained
+from cogd.train.heads.registry import forward
 from cogd.train.history import read_history
 from cogd.train.metrics.figure import verdict
 from cogd.train.predictions import read_predictions
-from cogd.train.reference import forward
 from cogd.train.run import Run, train
 from tests.train.factory import make_config, make_windows, rippled_windows
 

@@ -1,13 +1,14 @@
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 
+from cogd.heads.registry import head_names
+from cogd.train.heads.registry import trainer_names, trainer_of
 from cogd.train.metrics.confidence import Usual
 from cogd.train.metrics.figure import Sample
-from cogd.train.predictions import TRUTH, Answer, HeadName, Predictions
-from cogd.train.scoring import SCORING, baselines, right, score, score_closely
+from cogd.train.predictions import Answer, Predictions
+from cogd.train.scoring import baselines, right, score, score_closely
 from tests.train.factory import make_windows
 
 pytestmark = pytest.mark.train
@@ -25,7 +26,7 @@ WINDOWS = make_windows(
 )
 
 
-def predictions(head: HeadName, *, confident: bool = True) -> Predictions:
+def predictions(head: str, *, confident: bool = True) -> Predictions:
     rng = np.random.default_rng(0)
     confidence = rng.random(60) if confident else None
     answers = {
@@ -40,7 +41,7 @@ def predictions(head: HeadName, *, confident: bool = True) -> Predictions:
         "count": Answer(rng.integers(0, 3, 60), tuple("012"), confidence),
         "motion": Answer(rng.random(60) < 0.5, ("moving",), confidence, rng.random(60)),
     }
-    return Predictions.of_windows(head, "test", WINDOWS, ROWS, answers[head])
+    return Predictions.of_windows(head, "test", WINDOWS, ROWS, answers[head], trainer_of(head).truth(WINDOWS))
 
 
 def names(metrics) -> set[str]:
@@ -48,15 +49,15 @@ def names(metrics) -> set[str]:
 
 
 def test_every_head_is_scored_and_has_labels():
-    assert SCORING.keys() == TRUTH.keys() == set(get_args(HeadName))
+    assert trainer_names() == head_names()
 
 
-@pytest.mark.parametrize("head", SCORING)
+@pytest.mark.parametrize("head", trainer_names())
 def test_every_figure_has_an_interval_a_baseline_and_a_direction(head):
     made = predictions(head)
     metrics = score(made, baselines(head, WINDOWS, ROWS, usual=USUAL))
 
-    assert SCORING[head].headline in names(metrics)
+    assert trainer_of(head).scoring.headline in names(metrics)
     for metric in metrics:
         assert metric.interval == "95 %, expanded percentile bootstrap, 6 sessions drawn 1000 times"
         assert metric.better is not None or metric.baseline_name == "what is stated"
@@ -85,7 +86,7 @@ def test_closely_each_joint_or_class_and_the_headline_of_each_room_and_session(h
     assert len(metrics) - len(groups) == alone
     assert [metric.split for metric in groups if "room" in metric.split] == ["test; room attic", "test; room cellar"]
     assert sum("session" in metric.split for metric in groups) in {0, 6}  # a session is all moving or all quiet
-    assert names(groups) == {SCORING[head].headline} if groups else head == "motion"
+    assert names(groups) == {trainer_of(head).scoring.headline} if groups else head == "motion"
 
 
 def test_the_constant_answer_is_of_the_rows_that_were_named():
@@ -106,7 +107,9 @@ def test_a_count_is_right_exactly_and_a_pose_within_half_a_torso():
     half = 0.5 * np.linalg.norm(truth[0, 6] - truth[0, 11])
     windows = make_windows(2, keypoints=truth.astype(np.float32))
     said = truth + np.asarray([[0.99 * half, 0.0], [1.01 * half, 0.0]])[:, None]
-    made = Predictions.of_windows("pose", "test", windows, np.arange(2), Answer(said, ("nose",) * 17))
+    made = Predictions.of_windows(
+        "pose", "test", windows, np.arange(2), Answer(said, ("nose",) * 17), trainer_of("pose").truth(windows)
+    )
 
     assert right(made).tolist() == [True, False]
     counted = predictions("count")
@@ -121,7 +124,7 @@ def test_what_a_pose_says_of_its_error_is_judged_where_it_says_so():
     assert not said & names(score(predictions("pose", confident=False), beside))
 
 
-@pytest.mark.parametrize("head", SCORING)
+@pytest.mark.parametrize("head", trainer_names())
 def test_every_figure_is_in_the_docs(head):
     page = (Path(__file__).parents[2] / "docs" / "figures.md").read_text()
 
@@ -129,9 +132,9 @@ def test_every_figure_is_in_the_docs(head):
         assert f"| `{metric.name}` |" in page
 
 
-@pytest.mark.parametrize("head", SCORING)
+@pytest.mark.parametrize("head", trainer_names())
 def test_the_headline_is_one_of_the_figures(head):
     made, beside = predictions(head), baselines(head, WINDOWS, ROWS, usual=USUAL)
-    (first,) = SCORING[head].first(made, beside, Sample("test", 60, made.groups()))
+    (first,) = trainer_of(head).scoring.first(made, beside, Sample("test", 60, made.groups()))
 
     assert first in score(made, beside)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from cogd.errors import TrainError
-from cogd.train.heads.count import CountTask
-from cogd.train.heads.pose import PoseTask, _joints, next_rows
+from cogd.train.heads.count.learning import CountTask
+from cogd.train.heads.pose.learning import PoseTask, _joints, next_rows
 from cogd.train.tasks import Task, outputs_of
 from tests.train.factory import make_config, make_windows
 

@@ -114,7 +114,7 @@ _COLUMNS = (
     "gaps",
     "NaN",
     "windows",
-    "motion",
+    "moving",
     "layouts",
 )
 _LEFT = {0, 1, 2, 10, 11}

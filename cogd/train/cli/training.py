@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from cogd.errors import ConfigError, TrainError
 from cogd.train import rundir
 from cogd.train.configfile import parse_override, read_config
-from cogd.train.recipe import RECIPES
+from cogd.train.heads.registry import trainer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,9 +33,28 @@ _FLAGS = {
 """Options that are another way to write a key of the configuration."""
 
 
+class TrainingVerb:
+    """`cogd-train HEAD`: the verb that trains a head.
+
+    Args:
+        head: its name.
+    """
+
+    def __init__(self, head: str) -> None:
+        self._head = head
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options for data and recipe."""
+        add_training_arguments(parser, self._head)
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Train; returns the exit status."""
+        return run_training(arguments, self._head)
+
+
 def add_training_arguments(parser: argparse.ArgumentParser, head: str) -> None:
     """Configuration, and the keys of it that are asked for most."""
-    recipe = RECIPES[head]
+    recipe = trainer_of(head).recipe
     parser.add_argument("--out", metavar="DIR", help="the run directory to write (output.folder)")
     parser.add_argument("--log", metavar="FILE", help="where the finished run adds a line (training.jsonl beside DIR)")
     parser.add_argument(
@@ -72,7 +91,7 @@ def add_training_arguments(parser: argparse.ArgumentParser, head: str) -> None:
 
 def run_training(arguments: argparse.Namespace, head: str) -> int:
     """Make or read the data, train, print the report."""
-    from cogd.train.heads.base import net_of
+    from cogd.train.heads.networks import net_of
     from cogd.train.load import load_windows
     from cogd.train.run import Run, train
 

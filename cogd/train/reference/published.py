@@ -1,4 +1,4 @@
-"""The published networks."""
+"""The parts of the published networks."""
 
 from __future__ import annotations
 
@@ -12,23 +12,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-
-
-def forward(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Outputs by name of model inputs `[batch, 56, frames]`; which network it is follows from the weights' names.
-
-    Returns:
-        `keypoints [batch, 34]`, or `count_logits [batch, 8]` and `conf_logits [batch, 1]`; float32.
-    """
-    tensors = {name: np.asarray(value, dtype=np.float64) for name, value in weights.items()}
-    pooled = encode(tensors, csi)
-    if "head.fc1.weight" in tensors:
-        logits = perceptron(tensors, "head", pooled)
-        return {"keypoints": (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)}
-    return {
-        "count_logits": perceptron(tensors, "count_head", pooled).astype(np.float32),
-        "conf_logits": perceptron(tensors, "conf_head", pooled).astype(np.float32),
-    }
 
 
 def encode(tensors: Mapping[str, Array], csi: NDArray[np.floating]) -> Array:

@@ -15,13 +15,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cogd.train.gates import gate_lines, numbers_of
+from cogd.train.heads.registry import trainer_of
 from cogd.train.metrics.figure import part_heading, verdict
 from cogd.train.report import plots
+from cogd.train.report.panel import Panel
 from cogd.train.report.text import baseline_lines, interval_lines
-from cogd.train.scoring import SCORING, right
+from cogd.train.scoring import right
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from matplotlib.figure import SubFigure
 
@@ -55,16 +57,6 @@ LEAKY: Final = "LEAKY: what is tested here was dealt at random out of what train
 
 
 @dataclass(frozen=True)
-class Panel:
-    """A picture: its title, how much of the width it takes (1 or 2 halves), its height, and what draws it."""
-
-    title: str
-    halves: int
-    height_in: float
-    draw: Callable[[SubFigure], None]
-
-
-@dataclass(frozen=True)
 class Section:
     """The pictures of one part of the data, or of the training; `part` is its whole name."""
 
@@ -90,30 +82,24 @@ def _panels(source: Source, predictions: Predictions) -> Iterator[Panel]:
     if whole:
         yield Panel("Figures", 2, 0.9 + 0.27 * len(whole), partial(plots.figures, metrics=whole))
     parts = [metric for metric in source.parts if metric.split == predictions.part]
-    headline = SCORING[predictions.head].headline
+    scoring = trainer_of(predictions.head).scoring
+    headline = scoring.headline
     alone = [m for m in parts if m.name.startswith((f"{headline}.", "recall."))]
     if alone:
         names = [metric.name.rpartition(".")[2].replace("_", " ") for metric in alone]
         label = alone[0].name.rpartition(".")[0]
-        what = "Joints" if predictions.head == "pose" else "Classes"
+        what = scoring.parts_title
         yield Panel(
             what, 1, 1.2 + 0.25 * max(8, len(alone)), partial(plots.of_parts, metrics=alone, names=names, label=label)
         )
     grouped = _grouped(source, predictions, headline)
-    if predictions.head == "pose":
-        if grouped is not None:
-            yield grouped
-        yield Panel("Skeletons, from good to bad", 2, 2.9, partial(plots.overlays, predictions=predictions))
-    else:
-        yield Panel("Confusion", 1, 3.6, partial(plots.confusion, predictions=predictions))
+    before, behind = scoring.panels(predictions, grouped)
+    yield from before
     if predictions.confidence is not None:
         said, was = predictions.confidence, right(predictions)
         yield Panel("Reliability of the confidence", 1, 3.6, partial(plots.calibration, confidence=said, right=was))
         yield Panel("Risk and coverage", 1, 3.6, partial(plots.risk, confidence=said, right=was))
-    if predictions.radius is not None:
-        yield Panel("Do the radii hold the joints?", 1, 3.6, partial(plots.radii, predictions=predictions))
-    if predictions.head != "pose" and grouped is not None:
-        yield grouped
+    yield from behind
 
 
 def _grouped(source: Source, predictions: Predictions, headline: str) -> Panel | None:

@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
-from scipy.special import gammaincinv
 
-from cogd.heads.pose.rules import RADIUS_50
-from cogd.sim.bodies import JOINTS
 from cogd.train.metrics.confidence import reliability, risk_coverage
 from cogd.train.metrics.count import confusion as confusion_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
@@ -30,19 +26,6 @@ MODEL: Final = "#1b5fa7"
 BASELINE: Final = "#c7691a"
 TRUTH: Final = "#8a8a8a"
 _TEXT: Final = "#333333"
-
-_BONES: Final = tuple(
-    (JOINTS.index(first), JOINTS.index(second))
-    for first, second in (
-        ("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"), ("right_eye", "right_ear"),
-        ("left_shoulder", "right_shoulder"), ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
-        ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"), ("left_shoulder", "left_hip"),
-        ("right_shoulder", "right_hip"), ("left_hip", "right_hip"), ("left_hip", "left_knee"),
-        ("left_knee", "left_ankle"), ("right_hip", "right_knee"), ("right_knee", "right_ankle"),
-    )
-)  # fmt: skip
-OVERLAYS: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Which skeletons are drawn: those at these places in the order of the error, so that nobody picks them."""
 
 
 def figures(canvas: SubFigure, metrics: Sequence[Metric]) -> None:
@@ -65,7 +48,7 @@ def of_parts(canvas: SubFigure, metrics: Sequence[Metric], names: Sequence[str],
 
 def _rows(canvas: SubFigure, metrics: Sequence[Metric], names: Sequence[str]) -> Axes:
     axes = canvas.add_subplot()
-    _plain(axes)
+    plain(axes)
     for row, metric in enumerate(metrics):
         if metric.low is not None and metric.high is not None:
             axes.plot([metric.low, metric.high], [row, row], color=MODEL, linewidth=5, alpha=0.3, solid_capstyle="butt")
@@ -114,11 +97,11 @@ def curves(canvas: SubFigure, history: Sequence[Epoch]) -> None:
     lower.set_xlabel("epoch")
     lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for axes in (upper, lower):
-        _plain(axes)
+        plain(axes)
         axes.grid(color="#e6e6e6")
 
 
-def confusion(canvas: SubFigure, predictions: Predictions) -> None:
+def confusion(canvas: SubFigure, predictions: Predictions, class_name: Callable[[int, Sequence[str]], str]) -> None:
     """Share of each true class that was given each class, with the numbers of windows."""
     truth, said = predictions.truth.astype(np.int64), predictions.predicted.astype(np.int64)
     present = np.unique(np.concatenate([truth, said]))
@@ -132,7 +115,7 @@ def confusion(canvas: SubFigure, predictions: Predictions) -> None:
             dark = share[row, column] > 0.55
             text = f"{share[row, column]:.0%}\n{number}"
             axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color="white" if dark else _TEXT)
-    names = [_class_name(predictions, number) for number in present.tolist()]
+    names = [class_name(number, predictions.labels) for number in present.tolist()]
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("said")
@@ -140,12 +123,6 @@ def confusion(canvas: SubFigure, predictions: Predictions) -> None:
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-
-
-def _class_name(predictions: Predictions, number: int) -> str:
-    if predictions.head == "motion":
-        return ("quiet", "moving")[number]
-    return predictions.labels[number] if number < len(predictions.labels) else str(number)
 
 
 def calibration(canvas: SubFigure, confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> None:
@@ -167,14 +144,14 @@ def calibration(canvas: SubFigure, confidence: NDArray[np.float64], right: NDArr
     )
     lower.set_xlim(0, 1)
     for axes in (upper, lower):
-        _plain(axes)
+        plain(axes)
 
 
 def risk(canvas: SubFigure, confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> None:
     """Share of wrong answers among the most confident ones, by how many are taken."""
     coverage, wrong = risk_coverage(confidence, right)
     axes = canvas.add_subplot()
-    _plain(axes)
+    plain(axes)
     axes.axhline(float((~right).mean()), color=BASELINE, linewidth=1.5, label="in no order")
     axes.plot(coverage, wrong, color=MODEL, linewidth=1.5, label="by confidence")
     axes.set_xlim(0, 1)
@@ -185,64 +162,8 @@ def risk(canvas: SubFigure, confidence: NDArray[np.float64], right: NDArray[np.b
     axes.legend(frameon=False)
 
 
-def overlays(canvas: SubFigure, predictions: Predictions) -> None:
-    """Skeletons over the truth, at fixed places in the order of the error: from good to bad, not the best ones."""
-    error = np.linalg.norm(predictions.predicted - predictions.truth, axis=-1).mean(axis=1)
-    order = np.argsort(error, kind="stable")
-    chosen = [int(order[round(place * (len(order) - 1))]) for place in OVERLAYS]
-    for number, (axes, row) in enumerate(zip(canvas.subplots(1, len(OVERLAYS)), chosen, strict=True)):
-        if predictions.radius is not None:
-            _radii(axes, predictions.predicted[row], predictions.radius[row])
-        _skeleton(axes, predictions.truth[row], TRUTH, 2.4)
-        _skeleton(axes, predictions.predicted[row], MODEL, 1.4)
-        axes.set_aspect("equal")
-        axes.set_xlim(0, 1)
-        axes.set_ylim(1, 0)  # a picture's y goes down
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set_color("#d0d0d0")
-        axes.set_xlabel(f"{OVERLAYS[number]:.0%} are closer\nmean distance {error[row]:.3f}", fontsize=8.5)
-    handles = [Line2D([], [], color=TRUTH, linewidth=2.4, label="true")]
-    handles.append(Line2D([], [], color=MODEL, linewidth=1.4, label="said"))
-    if predictions.radius is not None:
-        circle = Line2D([], [], marker="o", color=MODEL, alpha=0.35, markersize=9, fillstyle="none", linestyle="none")
-        circle.set_label("holds the joint half of the time")
-        handles.append(circle)
-    canvas.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=8)
-
-
-def _skeleton(axes: Axes, pose: NDArray[np.float32], color: str, width: float) -> None:
-    for first, second in _BONES:
-        axes.plot(pose[[first, second], 0], pose[[first, second], 1], color=color, linewidth=width, alpha=0.85)
-    axes.plot(pose[:, 0], pose[:, 1], ".", color=color, markersize=2.5)
-
-
-def _radii(axes: Axes, pose: NDArray[np.float32], radius: NDArray[np.float64]) -> None:
-    for (x, y), far in zip(pose.tolist(), radius.tolist(), strict=True):
-        axes.add_patch(Circle((x, y), far, edgecolor=MODEL, facecolor="none", linewidth=0.6, alpha=0.35))
-
-
-def radii(canvas: SubFigure, predictions: Predictions) -> None:
-    """How many errors are within the radius for each probability, of each joint and of all together."""
-    if predictions.radius is None:
-        return
-    scaled = np.linalg.norm(predictions.predicted - predictions.truth, axis=-1) / predictions.radius * RADIUS_50
-    stated = np.linspace(0.02, 0.98, 49)
-    within = (scaled[..., None] <= gammaincinv(2, stated)).mean(axis=0)  # [joints, probabilities]
-    axes = canvas.add_subplot()
-    _plain(axes)
-    axes.plot([0, 1], [0, 1], color=TRUTH, linewidth=1, linestyle=(0, (4, 3)))
-    axes.plot(stated, within.T, color=MODEL, linewidth=0.6, alpha=0.4)
-    axes.plot(stated, within.mean(axis=0), color=MODEL, linewidth=1.8)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    axes.set_xlabel("probability that is stated (dashed: it holds; thin: each joint)", fontsize=8)
-    axes.set_ylabel("share of joints within the radius")
-    axes.grid(color="#e6e6e6")
-
-
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """Leave two sides of the frame, in grey."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

@@ -8,8 +8,8 @@ from cogd.train import device as device_module
 from cogd.train import load
 from cogd.train.config import TrainConfig
 from cogd.train.configfile import changed
+from cogd.train.heads.pose.config import RECIPE as POSE
 from cogd.train.loop import Loop
-from cogd.train.recipe import POSE
 from tests.train.factory import TINY, run_cli
 
 pytestmark = pytest.mark.train

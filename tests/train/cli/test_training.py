@@ -6,10 +6,11 @@ import pytest
 
 from cogd.errors import TrainError
 from cogd.train import load, rundir
-from cogd.train.cli import VERBS
+from cogd.train.cli import verbs
 from cogd.train.configfile import changed
+from cogd.train.heads.count.config import RECIPE as COUNT
+from cogd.train.heads.pose.config import RECIPE as POSE
 from cogd.train.history import read_history
-from cogd.train.recipe import COUNT, POSE
 from tests.train.factory import TINY, make_windows, run_cli
 
 pytestmark = pytest.mark.train
@@ -225,12 +226,12 @@ def test_a_run_that_can_not_go_on_leaves_the_finished_one_as_it_was(pose_run, tm
     assert contents(out) == contents(pose_run)
 
 
-@pytest.mark.parametrize("verb", sorted(VERBS))
+@pytest.mark.parametrize("verb", sorted(verbs()))
 def test_every_verb_explains_itself(verb):
     ran = run_cli(verb, "--help")
 
     assert ran.status == 0
-    assert VERBS[verb].split()[0] in ran.out.lower()
+    assert verbs()[verb].split()[0] in ran.out.lower()
 
 
 def test_held_out_data_that_also_train_are_refused():

@@ -3,9 +3,9 @@ import pytest
 from scipy.stats import gamma, spearmanr
 
 from cogd.heads.pose.rules import RADIUS_50, RADIUS_90
+from cogd.train.heads.pose.uncertainty import Doubts, is_right, right_figure
 from cogd.train.metrics.bootstrap import Groups
 from cogd.train.metrics.figure import Sample
-from cogd.train.metrics.uncertainty import Doubts, is_right, right_figure
 
 SHOULDER, HIP = 6, 11
 

@@ -11,6 +11,7 @@ import pytest
 
 from cogd.errors import TrainError
 from cogd.train import rundir
+from cogd.train.heads.registry import trainer_of
 from cogd.train.metrics.confidence import Usual
 from cogd.train.predictions import Answer, Predictions, write_predictions
 from cogd.train.report.source import read_source
@@ -139,7 +140,9 @@ def test_motion_has_its_classes_by_name(tmp_path):
     )
     logits = rng.normal(size=80) + 2.0 * windows.moving - 1
     answer = Answer(logits > 0, ("quiet", "moving"), 1 / (1 + np.exp(-np.abs(logits))), logits)
-    part = Predictions.of_windows("motion", "two flats", windows, np.arange(80), answer)
+    part = Predictions.of_windows(
+        "motion", "two flats", windows, np.arange(80), answer, trainer_of("motion").truth(windows)
+    )
     beside = baselines("motion", windows, np.arange(80), usual=Usual("half", 0.5))
     figures = {"metrics": score(part, beside), "parts": score_closely(part, beside)}
     about = {"title": "motion 1.0.0 on two flats", "split": "all", "windows": {"labelled": 80}, "limits": ["none"]}
@@ -203,7 +206,9 @@ def test_a_pose_that_says_how_far_off_it_may_be_is_drawn_with_that(tmp_path):
     windows = make_windows(80, session=np.arange(80) // 10, names=NAMES)
     said = windows.keypoints + rng.normal(0, 0.1, (80, 17, 2)).astype(np.float32)
     answer = Answer(said, ("nose",) * 17, rng.random(80), radius=rng.uniform(0.05, 0.2, (80, 17)))
-    part = Predictions.of_windows("pose", "two flats", windows, np.arange(80), answer)
+    part = Predictions.of_windows(
+        "pose", "two flats", windows, np.arange(80), answer, trainer_of("pose").truth(windows)
+    )
     beside = baselines("pose", windows, np.arange(80), usual=Usual("half", 0.5))
     figures = {"metrics": score(part, beside), "parts": score_closely(part, beside)}
     about = {"title": "pose 1.0.0 on two flats", "split": "all", "windows": {"labelled": 80}, "limits": ["none"]}

@@ -47,7 +47,7 @@ def calibrate_pose(log_scale: NDArray[np.float32], error: Array, right: NDArray[
     Args:
         log_scale: `[n, joints]` as the network gives it.
         error: `[n, joints]` distance of each joint from the truth.
-        right: `[n]` whether the pose is right (`cogd.train.metrics.uncertainty`).
+        right: `[n]` whether the pose is right (`cogd.train.heads.pose.uncertainty`).
     """
     # The most likely s of Gamma(2, s) is half the mean.
     joint_scale = (error / np.exp(clamped(log_scale))).mean(axis=0) / _SHAPE

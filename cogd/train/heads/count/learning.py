@@ -16,18 +16,20 @@ from cogd.heads.count import head as daemons
 from cogd.heads.count.distribution import log_odds
 from cogd.train import losses, rundir
 from cogd.train.calibration import fit_line, fit_temperature
-from cogd.train.fused import fuse_moments, moments
-from cogd.train.heads.base import Judged, active, make_net
+from cogd.train.heads.count.fusion import fuse_moments, moments
+from cogd.train.heads.learning import Judged, active
+from cogd.train.heads.networks import make_net
 from cogd.train.metrics.confidence import Usual
-from cogd.train.nets import CLASS_COUNT
+from cogd.train.nets.base import CLASS_COUNT
 from cogd.train.predictions import Answer, Counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cogd.train.config import Config, CountLoss
+    from cogd.train.config import Config
     from cogd.train.data.windows import Windows
-    from cogd.train.heads.base import Trained
+    from cogd.train.heads.count.config import CountLoss
+    from cogd.train.heads.learning import Trained
     from cogd.train.losses import Mean
     from cogd.train.tasks import Outputs
 
@@ -193,7 +195,7 @@ def _confidence_terms(conf_logits: Tensor, right: Tensor, weights: dict[str, flo
     return {name: terms[name](conf_logits, right) for name in _CONFIDENCE_TERMS if name in weights}
 
 
-class CountHead:
+class CountLearning:
     """How many persons there are."""
 
     title = "Number of persons"
@@ -289,6 +291,3 @@ def _output(classes: list[int], *, calibrated: bool) -> OutputSpec:
             else "the confidence head told nothing about right and wrong on the calibration part (Schwarz's criterion)"
         ),
     )
-
-
-HEAD = CountHead()

@@ -13,18 +13,21 @@ from cogd.bundle.manifest import Tensor as TensorSpec
 from cogd.errors import TrainError
 from cogd.train import losses, rundir
 from cogd.train.calibration import fit_balanced_line
-from cogd.train.heads.base import Judged, active, make_net
-from cogd.train.learnable import HEARD, learnable_rows, links_of
+from cogd.train.heads.learning import Judged, active
+from cogd.train.heads.motion import MotionTrainer
+from cogd.train.heads.motion.net import MotionNet
+from cogd.train.heads.motion.training_rows import links_of, training_rows
+from cogd.train.heads.networks import make_net
 from cogd.train.metrics.confidence import Usual
-from cogd.train.nets.motion import MotionNet
 from cogd.train.predictions import Answer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cogd.train.config import Config, MotionLoss
+    from cogd.train.config import Config
     from cogd.train.data.windows import Windows
-    from cogd.train.heads.base import Trained
+    from cogd.train.heads.learning import Trained
+    from cogd.train.heads.motion.config import MotionLoss
     from cogd.train.losses import Mean
     from cogd.train.tasks import Outputs
 
@@ -156,7 +159,7 @@ def _baselines(
     return baseline, judged
 
 
-class MotionHead:
+class MotionLearning:
     """Moving or quiet."""
 
     title = "Whether somebody moves"
@@ -190,8 +193,8 @@ class MotionHead:
             calibration=rundir.CALIBRATION,
             confidence_note=(
                 "probability that moving or quiet is right where both are equally frequent, fitted on windows that "
-                f"neither trained nor tested; of these {HEARD}, and for {STILL_SHARE:.0%} of quiet somebody who keeps "
-                "still, wherever that is known"
+                f"neither trained nor tested; of these {MotionTrainer.training_rows_note}, and for "
+                f"{STILL_SHARE:.0%} of quiet somebody who keeps still, wherever that is known"
             ),
         )
 
@@ -205,12 +208,9 @@ class MotionHead:
 
 def _calibrating(windows: Windows, part: NDArray[np.int64], config: Config) -> NDArray[np.int64]:
     """Of the calibration part what can be heard, and all that is quiet."""
-    found: NDArray[np.int64] = np.union1d(learnable_rows(windows, part, config), part[windows.moving[part] == 0])
+    found: NDArray[np.int64] = np.union1d(training_rows(windows, part, config), part[windows.moving[part] == 0])
     return found
 
 
 def _logits(trained: Trained, csi: NDArray[np.float32]) -> NDArray[np.float64]:
     return trained.outputs(csi)["motion_logits"][:, 0].astype(np.float64)
-
-
-HEAD = MotionHead()

@@ -44,3 +44,18 @@ class PoseNetV2(Net):
         still = STILL_SCALE * (mean.squeeze(2) - 1)
         values = self.pose(torch.cat([encoded, still], dim=1))
         return torch.sigmoid(values[:, : 2 * JOINT_COUNT]), values[:, 2 * JOINT_COUNT :]
+
+
+class PoseNet(Net):
+    """`csi_window [batch, 56, frames]` to `keypoints [batch, 34]` in 0..1: x0, y0, x1, y1 ... 126,562 parameters."""
+
+    output_names = ("keypoints",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc = Encoder()
+        self.head = Perceptron(128, 256, 2 * JOINT_COUNT)
+
+    def forward(self, csi_window: Tensor) -> tuple[Tensor]:
+        """Estimate the keypoints."""
+        return (torch.sigmoid(self.head(self.enc(csi_window))),)

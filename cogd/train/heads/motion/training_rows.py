@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.fft import dct
 
-from cogd.train.config import MotionLoss
+from cogd.train.heads.motion.config import MotionLoss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,13 +21,12 @@ OF_THE_EMPTY_ROOM: Final = 0.95
 """Motion stands out if its spread is above this quantile of the empty room's ..."""
 STANDS_OUT_BY: Final = 0.5
 """... by so much of the natural logarithm, a factor of 1.6."""
-HEARD: Final = "only motion that stands out of the empty room, and the empty room"
 
 _SHAPES: Final = slice(1, 9)
 _CHUNK: Final = 4096
 
 
-def learnable_rows(windows: Windows, rows: Rows, config: Config) -> Rows:
+def training_rows(windows: Windows, rows: Rows, config: Config) -> Rows:
     """Of rows that have a label, those that are learnt from.
 
     For rows of one data set, or of one run's further data together.

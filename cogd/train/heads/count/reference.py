@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from cogd.train.reference.published import encode, perceptron
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,3 +48,13 @@ def _conv(values: Array, weight: Array, bias: Array, stride: int, dilation: int,
 def _perceptron(tensors: Mapping[str, Array], name: str, values: Array) -> Array:
     hidden = np.maximum(values @ tensors[f"{name}.fc1.weight"].T + tensors[f"{name}.fc1.bias"], 0.0)
     return hidden @ tensors[f"{name}.fc2.weight"].T + tensors[f"{name}.fc2.bias"]
+
+
+def forward_v1(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """The published network: `count_logits [batch, 8]` and `conf_logits [batch, 1]`, float32."""
+    tensors = {name: np.asarray(value, dtype=np.float64) for name, value in weights.items()}
+    pooled = encode(tensors, csi)
+    return {
+        "count_logits": perceptron(tensors, "count_head", pooled).astype(np.float32),
+        "conf_logits": perceptron(tensors, "conf_head", pooled).astype(np.float32),
+    }

@@ -31,3 +31,10 @@ def forward(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]
         "keypoints": keypoints.astype(np.float32),
         "log_scale": values[:, _COORDINATES:].astype(np.float32),
     }
+
+
+def forward_v1(weights: Mapping[str, NDArray[np.float32]], csi: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """The published network: `keypoints [batch, 34]` of model inputs `[batch, 56, frames]`; float32."""
+    tensors = {name: np.asarray(value, dtype=np.float64) for name, value in weights.items()}
+    logits = perceptron(tensors, "head", encode(tensors, csi))
+    return {"keypoints": (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)}

@@ -14,11 +14,12 @@ from cogd.bundle.manifest import Tensor as TensorSpec
 from cogd.heads.pose.rules import RADIUS_50
 from cogd.sim.bodies import JOINTS
 from cogd.train import losses, rundir
-from cogd.train.error_scale import calibrate_pose, clamped, score
-from cogd.train.heads.base import Judged, active, make_net
+from cogd.train.heads.learning import Judged, active
+from cogd.train.heads.networks import make_net
+from cogd.train.heads.pose.error_scale import calibrate_pose, clamped, score
+from cogd.train.heads.pose.uncertainty import RIGHT, is_right
 from cogd.train.metrics.confidence import Usual
-from cogd.train.metrics.uncertainty import RIGHT, is_right
-from cogd.train.nets import JOINT_COUNT
+from cogd.train.nets.base import JOINT_COUNT
 from cogd.train.predictions import Answer
 
 if TYPE_CHECKING:
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cogd.train.config import Config, PoseLoss
+    from cogd.train.config import Config
     from cogd.train.data.windows import Windows
-    from cogd.train.error_scale import PoseCalibration
-    from cogd.train.heads.base import Trained
+    from cogd.train.heads.learning import Trained
+    from cogd.train.heads.pose.config import PoseLoss
+    from cogd.train.heads.pose.error_scale import PoseCalibration
     from cogd.train.losses import Mean
-    from cogd.train.nets import Net
+    from cogd.train.nets.base import Net
     from cogd.train.tasks import Outputs
 
 _NEEDS = {"heatmap": "heatmaps", "nll": "log_scale"}
@@ -39,7 +41,7 @@ _NEEDS = {"heatmap": "heatmaps", "nll": "log_scale"}
 
 
 class PoseTask:
-    """Keypoints `[n, 17, 2]` of windows, by the terms of `cogd.train.config.PoseLoss`."""
+    """Keypoints `[n, 17, 2]` of windows, by the terms of `cogd.train.heads.pose.config.PoseLoss`."""
 
     def __init__(self, windows: Windows, train_rows: NDArray[np.int64], config: Config) -> None:
         self._loss = cast("PoseLoss", config.loss)
@@ -111,7 +113,7 @@ def next_rows(windows: Windows, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return after
 
 
-class PoseHead:
+class PoseLearning:
     """One skeleton a window."""
 
     title = "Pose of one person"
@@ -178,6 +180,3 @@ def _poses(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
 
 def _joints(keypoints: Tensor) -> Tensor:
     return keypoints.reshape(-1, JOINT_COUNT, 2)
-
-
-HEAD = PoseHead()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cogd.train.nets.base import CLASS_COUNT, Net
-from cogd.train.nets.published import Perceptron
+from cogd.train.nets.published import Encoder, Perceptron
 
 MIDDLE: Final = 0.1
 """What change is in the middle of that range, in a column's root mean square. x is the change divided by it."""
@@ -58,4 +58,21 @@ class StridedCountNet(Net):
     def forward(self, csi_window: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate the number of persons, and whether that estimate is right."""
         encoded = self.strided(csi_window)
+        return self.count_head(encoded), self.conf_head(encoded)
+
+
+class CountNet(Net):
+    """`csi_window [batch, 56, frames]` to `count_logits [batch, 8]`, `conf_logits [batch, 1]`. 97,737 parameters."""
+
+    output_names = ("count_logits", "conf_logits")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc = Encoder()
+        self.count_head = Perceptron(128, 64, CLASS_COUNT)
+        self.conf_head = Perceptron(128, 32, 1)
+
+    def forward(self, csi_window: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimate the number of persons, and whether that estimate is right."""
+        encoded = self.enc(csi_window)
         return self.count_head(encoded), self.conf_head(encoded)
