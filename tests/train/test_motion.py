@@ -96,8 +96,10 @@ def test_motion_of_one_kind_only_is_refused():
 
 
 def test_a_network_of_another_head_is_refused():
-    with pytest.raises(ConfigError, match="count_v1 does not give motion_logits"):
+    with pytest.raises(ConfigError, match="there is no network count_v1"):
         make_net(config_of(**{"model.net": "count_v1"}), ("motion_logits",))
+    with pytest.raises(ConfigError, match="spread does not give two_logits"):
+        make_net(config_of(), ("two_logits",))
     with pytest.raises(ConfigError, match="there is no network nothing") as refused:
         make_net(config_of(**{"model.net": "nothing"}), ())
     assert "spread" in refused.value.hint
@@ -105,7 +107,7 @@ def test_a_network_of_another_head_is_refused():
 
 def test_a_motion_network_learns_and_is_described(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "export_for_edge", lambda *_: (EdgeModel(b"no model", True, "none"), 0.0))
-    monkeypatch.setattr(rundir, "write_golden", lambda *_: None)
+    monkeypatch.setattr(run_module, "forward", lambda *_: {})  # this network has no reference
     windows = windows_of(MOVING)
 
     metrics = {metric.name: metric for metric in train(Run(config_of(), windows, None, tmp_path))}
@@ -134,7 +136,7 @@ def test_a_motion_network_learns_and_is_described(tmp_path, monkeypatch):
 
 def test_motion_that_was_labelled_at_random_is_not_learnt(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "export_for_edge", lambda *_: (EdgeModel(b"no model", True, "none"), 0.0))
-    monkeypatch.setattr(rundir, "write_golden", lambda *_: None)
+    monkeypatch.setattr(run_module, "forward", lambda *_: {})  # this network has no reference
     windows = windows_of(MOVING)
     labels = np.random.default_rng(5).permutation(MOVING).astype(np.int8)
     shuffled = make_windows(80, csi=windows.csi, moving=labels)
