@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from cogd.runtime.app import App
     from cogd.runtime.catalogue import AppsCatalogue
     from cogd.runtime.crashes import CrashMemory
-    from cogd.runtime.loader import LoadLimits
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,21 +103,21 @@ def catalogue(
     return AppsCatalogue(settings.apps_dir, keys, archives=archives, crashes=crashes)
 
 
-def load_all(
-    apps_catalogue: AppsCatalogue, *, for_daemon: bool = False, limits: LoadLimits | None = None
-) -> tuple[list[App], list[RejectedApp]]:
+def load_all(apps_catalogue: AppsCatalogue, *, for_daemon: bool = False) -> tuple[list[App], list[RejectedApp]]:
     """Every app that can run, and every one that can't, with the reason; for the daemon, those that it begins with."""
     from cogd.bundle.load import RejectedApp
-    from cogd.runtime.loader import LIMITS, load_within
 
-    bundles, rejected = apps_catalogue.scan_first() if for_daemon else apps_catalogue.scan()
-    apps: list[App] = []
+    if for_daemon:
+        bundles, rejected = apps_catalogue.scan_first()
+        apps, failed = apps_catalogue.load_first(bundles)
+        return apps, rejected + failed
+    bundles, rejected = apps_catalogue.scan()
+    apps = []
     for bundle in bundles:
-        app_id = bundle.manifest.id
         try:
-            apps.append(load_within(app_id, partial(apps_catalogue.load, bundle), limits or LIMITS))
+            apps.append(apps_catalogue.load(bundle))
         except CogdError as error:
-            rejected.append(RejectedApp(app_id, error, id=app_id))
+            rejected.append(RejectedApp(bundle.manifest.id, error, id=bundle.manifest.id))
     return apps, rejected
 
 

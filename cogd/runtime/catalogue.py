@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import wait
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import cogd
 from cogd.bundle.changes import changing
 from cogd.bundle.folder import app_names
-from cogd.bundle.load import load_apps, load_archives, load_folder
+from cogd.bundle.load import RejectedApp, load_apps, load_archives, load_folder
 from cogd.bundle.probation import is_on_trial, note_proven
 from cogd.bundle.store import Store
 from cogd.bundle.verify import verify_manifest
 from cogd.errors import CogdError, LockedError, NoSpaceError, PermissionDeniedError, StorageError
 from cogd.runtime.app import App, load_app
+from cogd.runtime.loader import LIMITS, Load, LoadLimits, wait_for_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from cogd.bundle.load import RejectedApp
     from cogd.bundle.trust import TrustStore
     from cogd.bundle.verify import VerifiedBundle
     from cogd.runtime.crashes import CrashMemory
@@ -32,9 +34,11 @@ class Catalogue(Protocol):
 
     Attributes:
         on_trial: whether the daemon began with a version before the installed one, which has not proven itself yet.
+        unfinished: whether the daemon began without an app that was still being loaded.
     """
 
     on_trial: bool
+    unfinished: bool
 
     def scan(self) -> tuple[list[VerifiedBundle], list[RejectedApp]]:
         """What is installed, at most one bundle an app, and what is refused; trust is read anew.
@@ -84,6 +88,7 @@ class AppsCatalogue:
         read_trust: reads the trusted keys.
         archives: to run as they are, instead of the installed apps.
         crashes: remembers the versions over which daemons died.
+        limits: of loading one of them.
     """
 
     def __init__(
@@ -93,8 +98,11 @@ class AppsCatalogue:
         *,
         archives: Sequence[Path] | None = None,
         crashes: CrashMemory | None = None,
+        limits: LoadLimits = LIMITS,
     ) -> None:
-        self._crashes = crashes
+        self._crashes, self._limits = crashes, limits
+        self._loads: dict[str, Load[App]] = {}
+        self.unfinished = False
         self._directory, self._read_trust, self._archives = directory, read_trust, archives
         self.on_trial = False
         self._min_confidence: dict[str, float] = {}
@@ -130,11 +138,50 @@ class AppsCatalogue:
         return bundles, rejected
 
     def load(self, bundle: VerifiedBundle) -> App:
-        """Load one of them.
+        """Load one of them; one whose load did not end before is not loaded again.
 
         Raises:
-            BundleError, PluginError: it can't run here, or too many daemons have died over it.
+            BundleError, PluginError: it can't run here, did not end in time, or too many daemons have died over it.
         """
+        load = self._begin(bundle)
+        try:
+            return load.result()
+        finally:
+            if load.future.done():
+                self._loads.pop(bundle.digest, None)
+
+    def load_first(self, bundles: Sequence[VerifiedBundle]) -> tuple[list[App], list[RejectedApp]]:
+        """Load what a daemon begins with: all at once, but one after the other where the daemon before has died.
+
+        Once one is loaded, it waits for the others only for the limits' `patience_s`; `unfinished` says that it did
+        not wait for all.
+        """
+        loads: list[Load[App]] = []
+        for bundle in bundles:
+            loads.append(self._begin(bundle))
+            if self._crashes is not None and self._crashes.died:  # what is loaded when it dies again is to blame
+                wait([loads[-1].future], self._limits.patience_s)
+        wait_for_first(loads)
+        apps: list[App] = []
+        rejected: list[RejectedApp] = []
+        for bundle, load in zip(bundles, loads, strict=True):
+            if not load.future.done() and load.left_s:
+                self.unfinished = True
+                continue
+            try:
+                apps.append(self.load(bundle))
+            except CogdError as error:
+                rejected.append(RejectedApp(bundle.manifest.id, error, id=bundle.manifest.id))
+        return apps, rejected
+
+    def _begin(self, bundle: VerifiedBundle) -> Load[App]:
+        """The load of a bundle, which may be under way already."""
+        if bundle.digest not in self._loads:
+            call = partial(self._load, bundle)
+            self._loads[bundle.digest] = Load(bundle.manifest.id, call, self._limits)
+        return self._loads[bundle.digest]
+
+    def _load(self, bundle: VerifiedBundle) -> App:
         min_confidence = self._min_confidence.get(bundle.manifest.id, 0.0)
         if self._crashes is None:
             return load_app(bundle, min_confidence)

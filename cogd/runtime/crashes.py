@@ -105,6 +105,11 @@ class CrashMemory:
             finally:
                 self.end()
 
+    @property
+    def died(self) -> bool:
+        """Whether a daemon before this one has died, and none has ended since."""
+        return self._note is not None and bool(self._note.deaths)
+
     def end(self) -> None:
         """Note that the daemon ends as it should."""
         self._change(ended=True, loading=[], first=[])

@@ -51,7 +51,8 @@ class Daemon:
     """Runs apps on sources until told to stop, until every source has ended, or for a given time.
 
     With a catalogue it takes what was installed meanwhile, when its control socket or SIGHUP tells it to; at once, if
-    there is a version that has not proven itself yet. Sinks that are given stand in the place of the settings'.
+    there is a version that has not proven itself, or an app that is still being loaded. Sinks that are given stand in
+    the place of the settings'.
 
     Raises:
         ConfigError: a sink can't be made of its URL.
@@ -93,7 +94,7 @@ class Daemon:
         self._calibrator = Calibrator(self._engine, baselines, self._clock, self._emitter)
         if settings.fuse_counts:
             self._engine.observers.append(Combining(self._emitter).observe)
-        self._begin_with_trials = catalogue is not None and catalogue.on_trial
+        self._begin_with_a_reload = catalogue is not None and (catalogue.on_trial or catalogue.unfinished)
         self._reloader = Reloader(
             self._engine, self._emitter, catalogue, self._clock, settings.canary_s, settings.tick_ms / 1000, rejected
         )
@@ -149,7 +150,7 @@ class Daemon:
         self._emit_started()
         self._calibrator.load()
         self._calibrator.look()
-        if self._begin_with_trials:
+        if self._begin_with_a_reload:
             self._reloader.request()
         await self._control.open()
         failure: SourceError | None = None

@@ -8,17 +8,18 @@ installation, rollback and `cogd health`, `golden_process.py` runs the same load
 
 from __future__ import annotations
 
-import queue
 import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from cogd.errors import ModelError
 from cogd.runtime.guard import plugin_border
 from cogd.runtime.worker import on_a_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _Result = TypeVar("_Result")
 
@@ -33,54 +34,79 @@ class LoadLimits:
         wall_s: seconds of wall time.
         cpu_s: seconds of processor time; in a child process only.
         memory_bytes: bytes of private writable memory; in a child process only, and at most half of the machine's.
+        patience_s: seconds that the daemon's start waits for an app once another one is loaded; it is added later.
         start_s: seconds that a child process has to import what it needs, before the other limits count.
     """
 
     wall_s: float = 20.0
     cpu_s: float = 20.0
     memory_bytes: int = 2 << 30
+    patience_s: float = 2.0
     start_s: float = 60.0
 
 
 LIMITS: Final = LoadLimits()
 
 
-def load_within(app_id: str, call: Callable[[], _Result], limits: LoadLimits = LIMITS) -> _Result:
-    """Load an app and wait for it.
+class Load(Generic[_Result]):
+    """One load of an app, on a daemon thread; where it does not end, it is left behind there.
 
     Args:
         app_id: the app.
-        call: loads it; where it does not end, it is left behind on its thread.
-        limits: `wall_s` of them counts.
-
-    Raises:
-        ModelError: a plugin failed, or it did not end in time.
-        CogdError: what `call` raises.
+        call: loads it.
+        limits: `wall_s` of them counts, from now on.
     """
-    answers: queue.SimpleQueue[tuple[_Result | None, BaseException | None]] = queue.SimpleQueue()
 
-    def run() -> None:
+    def __init__(self, app_id: str, call: Callable[[], _Result], limits: LoadLimits = LIMITS) -> None:
+        self.app_id, self.limits = app_id, limits
+        self.future: Future[_Result] = Future()
+        self._call, self._until_s = call, time.monotonic() + limits.wall_s
+        threading.Thread(target=self._run, name=f"load {app_id}", daemon=True).start()
+
+    @property
+    def left_s(self) -> float:
+        """How many of its seconds are left; at least 0."""
+        return max(0.0, self._until_s - time.monotonic())
+
+    def result(self) -> _Result:
+        """Wait for what was loaded, for as long as is left.
+
+        Raises:
+            ModelError: a plugin failed, or it did not end in time.
+            CogdError: what the call raises.
+        """
         try:
-            with plugin_border(app_id, "loading"):
-                answers.put((call(), None))
-        except BaseException as error:  # noqa: BLE001  # raised again by the caller
-            answers.put((None, error))
+            return self.future.result(self.left_s)
+        except TimeoutError:
+            raise late(self.app_id, self.limits) from None
 
-    threading.Thread(target=run, name=f"load {app_id}", daemon=True).start()
-    try:
-        result, error = answers.get(timeout=limits.wall_s)
-    except queue.Empty:
-        raise late(app_id, limits) from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]  # no error: it is a result
+    def _run(self) -> None:
+        try:
+            with plugin_border(self.app_id, "loading"):
+                self.future.set_result(self._call())
+        except BaseException as error:  # noqa: BLE001  # raised again by whoever waits
+            self.future.set_exception(error)
+
+
+def wait_for_first(loads: Sequence[Load[_Result]]) -> None:
+    """Wait until all loads have ended or are late; once one is good, for the others only `patience_s` longer.
+
+    So a load that does not end keeps the others from their work for no longer than that.
+    """
+    waiting = {load.future for load in loads}
+    until_s = time.monotonic() + max((load.left_s for load in loads), default=0.0)
+    is_short = False
+    while waiting and (left_s := until_s - time.monotonic()) > 0:
+        done, waiting = wait(waiting, left_s, FIRST_COMPLETED)
+        if not is_short and any(future.exception() is None for future in done):
+            is_short, until_s = True, min(until_s, time.monotonic() + loads[0].limits.patience_s)
 
 
 async def load_aside(app_id: str, call: Callable[[], _Result], limits: LoadLimits = LIMITS) -> _Result:
-    """As `load_within`, while the event loop goes on.
+    """Load an app on a thread while the event loop goes on.
 
     Raises:
-        ModelError, CogdError: as `load_within`.
+        ModelError, CogdError: as `Load.result`.
     """
 
     def run() -> _Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -85,3 +86,15 @@ def test_a_stop_while_an_app_is_loaded_is_no_death(hostile):
         assert daemon.process.wait(5) == -signal.SIGTERM
     (note,) = hostile.state.glob("crashes-*.json")
     assert b'"deaths":{}' in note.read_bytes()
+
+
+def test_an_app_that_hangs_keeps_the_others_from_nothing(hostile):
+    installed(hostile.apps, hostile_bundle("load-spin", id="a-spinner"))
+    daemon = hostile.start()
+    started = daemon.until("run.started")
+    assert [app["id"] for app in started["apps"]] == ["count-app"]
+    assert daemon.until("count")["app"] == "count-app"
+    asked_s = time.monotonic()
+    assert daemon.end(signal.SIGTERM)[-1]["event"] == "run.stopped"
+    assert time.monotonic() - asked_s < 2
+    assert daemon.process.returncode == 0

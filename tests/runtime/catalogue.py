@@ -40,7 +40,7 @@ class FakeCatalogue:
         self.taken_back: list[str] = []
         self.no_trial: set[str] = set()
         self.distrusted: dict[str, CogdError] = {}
-        self.on_trial = False
+        self.on_trial = self.unfinished = False
         self.proven: list[str] = []
         for app in apps:
             self.install(app)

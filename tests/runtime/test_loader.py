@@ -11,7 +11,7 @@ from cogd.cli.common import load_all
 from cogd.errors import DigestError, ManifestError, ModelError
 from cogd.runtime.app import load_app
 from cogd.runtime.catalogue import AppsCatalogue
-from cogd.runtime.loader import LoadLimits, load_aside, load_within
+from cogd.runtime.loader import Load, LoadLimits, load_aside
 from tests.backends.onnx_bytes import graph, model, node, value_info
 from tests.bundle.apps import installed
 from tests.bundle.factory import trust
@@ -62,10 +62,7 @@ def test_a_head_that_raises_is_the_rejection_of_its_app(monkeypatch):
         def __init__(self, output, calibration):
             raise IndexError("no such tensor")
 
-    real = load_app.__globals__["load_plugin"]
-    monkeypatch.setitem(
-        load_app.__globals__, "load_plugin", lambda group, name: Head if group == "cogd.heads" else real(group, name)
-    )
+    monkeypatch.setitem(load_app.__globals__, "head_class", lambda name: Head)
     with pytest.raises(ModelError, match="the head pose failed: IndexError: no such tensor"):
         load_app(runnable_bundle().verified())
 
@@ -102,7 +99,7 @@ def test_an_app_that_does_not_end_is_left_behind_and_the_others_are_loaded(tmp_p
     installed(apps, runnable_bundle("count"))
     installed(apps, hostile_bundle("run-loop"))
     started_s = time.monotonic()
-    loaded, rejected = load_all(AppsCatalogue(apps, trust), limits=SHORT)
+    loaded, rejected = load_all(AppsCatalogue(apps, trust, limits=SHORT))
     assert time.monotonic() - started_s < 5
     assert [app.id for app in loaded] == ["count-app"]
     (item,) = rejected
@@ -116,7 +113,7 @@ async def test_typed_errors_pass_as_they_are(error):
         raise error
 
     with pytest.raises(type(error)) as raised:
-        load_within("pose-app", fail)
+        Load("pose-app", fail).result()
     assert raised.value is error
     with pytest.raises(type(error)) as raised:
         await load_aside("pose-app", fail)
@@ -133,3 +130,38 @@ async def test_the_event_loop_goes_on_while_an_app_does_not_end():
         await loading
     assert ticks > 20
     gate.set()
+
+
+class TestTheStartOfADaemon:
+    def load(self, apps, limits):
+        catalogue = AppsCatalogue(apps, trust, limits=limits)
+        started_s = time.monotonic()
+        loaded, rejected = load_all(catalogue, for_daemon=True)
+        took_s = time.monotonic() - started_s
+        return catalogue, took_s, [app.id for app in loaded], [str(item.error) for item in rejected]
+
+    def test_waits_for_an_app_that_does_not_end_only_while_no_other_is_loaded(self, tmp_path, hostile):
+        apps = tmp_path / "apps"
+        installed(apps, hostile_bundle("run-loop", id="a-loop"))
+        installed(apps, runnable_bundle("count"))
+        catalogue, took_s, loaded, rejected = self.load(apps, LoadLimits(wall_s=60.0, patience_s=0.3))
+        assert took_s < 30
+        assert (loaded, rejected, catalogue.unfinished) == (["count-app"], [], True)
+
+    def test_what_was_still_loading_is_taken_up_by_the_reload_and_not_loaded_twice(self, tmp_path, hostile):
+        apps = tmp_path / "apps"
+        installed(apps, hostile_bundle("run-loop", id="a-loop"))
+        installed(apps, runnable_bundle("count"))
+        threads = threading.active_count()
+        catalogue, *_ = self.load(apps, LoadLimits(wall_s=3.0, patience_s=0.3))
+        (stuck, _), _ = catalogue.scan()
+        for _ in range(3):  # late once, and then at once
+            with pytest.raises(ModelError, match="was not loaded within 3 s"):
+                catalogue.load(stuck)
+        assert threading.active_count() <= threads + 1
+
+    def test_an_app_alone_is_waited_for(self, tmp_path, hostile):
+        apps = tmp_path / "apps"
+        installed(apps, hostile_bundle("run-loop"))
+        catalogue, _, loaded, rejected = self.load(apps, LoadLimits(wall_s=1.0, patience_s=0.01))
+        assert (loaded, rejected, catalogue.unfinished) == ([], ["pose-app: was not loaded within 1 s"], False)
