@@ -157,7 +157,8 @@ class Sinks:
                 self._end(each, error)
                 return
             except asyncio.CancelledError:
-                if self._over:
+                task = asyncio.current_task()
+                if self._over or task is None or task.cancelling():
                     raise
                 each.failed("the sink cancelled itself")
             except Exception as error:  # noqa: BLE001  # the plugin border: one sink must not stop the others
