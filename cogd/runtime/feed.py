@@ -117,7 +117,7 @@ class EventFeed:
         if self.failing is not None:
             self.failing = None
             self._recovered()
-        self._tell_join()
+        self._check_joined()
 
     def drop(self, reason: str, amount: int = 1) -> None:
         """Count events that the sink lost."""
@@ -162,7 +162,7 @@ class EventFeed:
         else:
             self._queue.extendleft(reversed(self._in_hand))
         self._in_hand = ()
-        self._tell_join()
+        self._check_joined()
 
     def end(self, reason: str) -> None:
         """The sink will take nothing any more: what is left is lost, and counted."""
@@ -178,13 +178,13 @@ class EventFeed:
         if self._queue:
             self.dropped[reason] += len(self._queue)
             self._queue.clear()
-        self._tell_join()
+        self._check_joined()
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
-    def _tell_join(self) -> None:
+    def _check_joined(self) -> None:
         if self._delivered is not None and not (self.left and not self.over):
             self._delivered.set_result(None)
             self._delivered = None

@@ -1,4 +1,4 @@
-"""The last event of each kind, app and node, for whoever starts to listen late."""
+"""The last event of each kind, app and node, for late joiners."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Feed(Protocol):
         """Count events that the sink lost. `run.stopped` has them in `dropped`, as `sink_` and the reason."""
 
     def state(self) -> DaemonState:
-        """Return the daemon's state now, for whoever joins late; a copy."""
+        """Return a copy of the daemon's state now, for late joiners."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ _AT_ONCE: Final = 256
 
 
 class StdoutSink:
-    """`stdout:`. A thread writes, because whoever reads may stop reading, and a disk may be slow.
+    """`stdout:`. A thread writes, because the reader may stop reading, and a disk may be slow.
 
     A line that could be written only in part, on a disk that is full, is taken back if it is the end of a file, and
     else continued at that byte when it works again: no line is ever cut.
@@ -93,7 +93,7 @@ def _write(descriptor: int, data: bytes) -> tuple[int, OSError | None]:
     while written < len(data):
         try:
             written += os.write(descriptor, view[written:])
-        except BlockingIOError:  # whoever started us may have made the pipe non-blocking
+        except BlockingIOError:  # the parent process may have made the pipe non-blocking
             select.select([], [descriptor], [])
         except OSError as error:
             cut = written - (data.rfind(b"\n", 0, written) + 1)

@@ -239,6 +239,6 @@ def test_a_connection_that_is_lost_is_made_again_and_gets_the_state(start):
     events = [json.loads(line) for line in broker.lines]
     assert broker.clients == 2
     again = events[31]
-    assert again["event"] == "run.started"  # the state comes first, for whoever joins late
+    assert again["event"] == "run.started"  # the state comes first
     assert events[-1]["event"] == "run.stopped"
     assert events[-1]["fields"]["dropped"] == {}

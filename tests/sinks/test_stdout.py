@@ -87,7 +87,7 @@ async def test_the_end_of_the_feed_ends_it_when_all_is_written(running, feed, pi
     await asyncio.wait_for(running, PATIENCE_S)
 
 
-async def test_a_reader_that_never_reads_holds_up_nobody(running, feed, monkeypatch):
+async def test_a_reader_that_never_reads_does_not_block_the_loop(running, feed, monkeypatch):
     monkeypatch.setattr("cogd.runtime.feed.QUEUED_EVENTS", 300)
     for number in range(0, 3000, 10):
         put(feed, number, number + 10)
@@ -124,7 +124,7 @@ async def test_a_write_that_takes_only_a_part_is_continued(monkeypatch, running,
 
 
 async def test_a_pipe_that_does_not_block_is_waited_for(running, feed, piped):
-    """Whoever started us may have made the pipe non-blocking; being full is no reason to end then."""
+    """The parent process may have made the pipe non-blocking; being full is no reason to end then."""
     pipe = stdout_module.sys.stdout.fileno()
     os.set_blocking(pipe, False)
     filled = 0
