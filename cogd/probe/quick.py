@@ -9,7 +9,7 @@ import time
 from array import array
 
 import cogd
-from cogd.backends.onnx_file import check_self_contained
+from cogd.backends.onnx_file import check_self_contained, has_inner_graphs
 from cogd.bundle.archive import read_archive_file
 from cogd.bundle.authentic import authenticate, bundle_digest, check_file
 from cogd.bundle.features import KNOWN_FEATURES
@@ -68,6 +68,8 @@ class _Verified:
             self.expected.append((tensor.name, expected))
         self.model = files[file]
         check_self_contained(self.model)
+        if has_inner_graphs(self.model):
+            raise NotQuick("the model may loop: it is checked in a process that can be ended")
 
     def run(self, runtime: Runtime) -> tuple[float, float]:
         """The largest difference from the golden output, and how long the run took in milliseconds.

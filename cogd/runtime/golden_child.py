@@ -28,7 +28,7 @@ def main(request_fd: int, answer_fd: int, parent: int) -> None:
     from cogd.runtime import golden_request  # noqa: PLC0415  # first of all this process must not outlive its parent
 
     request, bundle = golden_request.read(request_fd)
-    golden_request.import_all()
+    golden_request.import_all(bundle)
     _limit(request.limits.cpu_s, request.limits.memory_bytes)
     os.write(answer_fd, READY)
     answer = golden_request.answer(request, bundle)

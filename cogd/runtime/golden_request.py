@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from cogd.bundle.record import VariantProof
 from cogd.bundle.trust import TrustStore
 from cogd.bundle.verify import verify_bundle
 from cogd.errors import BundleError, CogdError, DigestError, ModelError, PluginError
+from cogd.plugins import load_plugin
 from cogd.runtime.guard import plugin_border
 from cogd.runtime.loader import LoadLimits
 
@@ -110,9 +112,13 @@ def read(fd: int) -> tuple[Request, VerifiedBundle]:
     return request, bundle
 
 
-def import_all() -> None:
-    """Import what a check needs, so that it does not count as the app's."""
-    import cogd.runtime.proof  # noqa: F401, PLC0415
+def import_all(bundle: VerifiedBundle) -> None:
+    """Import what the check of a bundle needs, so that it does not count as the app's time."""
+    from cogd.runtime import app, proof  # noqa: F401, PLC0415
+
+    for variant in bundle.manifest.variants:
+        with contextlib.suppress(PluginError):  # the check says so
+            load_plugin("cogd.backends", variant.backend)
 
 
 def answer(request: Request, bundle: VerifiedBundle) -> bytes:

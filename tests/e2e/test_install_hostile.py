@@ -12,9 +12,9 @@ import pytest
 from cogd.bundle.keys import save_public
 from tests.bundle.apps import installed
 from tests.bundle.factory import KEY
-from tests.runtime.factory import runnable_bundle
+from tests.runtime.factory import files_of, runnable_bundle
 from tests.runtime.hostile import hostile_bundle, plugin_folder
-from tests.runtime.test_golden_process import processes_with
+from tests.runtime.test_golden_process import endless_loop, processes_with
 
 
 class Machine:
@@ -83,3 +83,18 @@ def test_health_fails_for_one_app_and_the_others_are_checked(machine, backend):
     ]
     assert events[2]["fields"]["code"] == "bad-model"
     assert {event["fields"]["way"] for event in events} == {"ordinary"}
+
+
+def test_health_of_a_model_that_loops_ends_within_30_s(machine):
+    installed(machine.apps, runnable_bundle("count"))
+    installed(machine.apps, runnable_bundle("pose", files_of("pose", **{"model.onnx": endless_loop()})))
+    started_s = time.monotonic()
+    out, err = machine.run("health", *machine.folders).communicate(timeout=60)
+    assert time.monotonic() - started_s < 30
+    events = {event["fields"]["app"]: event for event in map(json.loads, out.splitlines())}
+    assert {app: event["event"] for app, event in events.items()} == {
+        "count-app": "health.ok",
+        "pose-app": "health.failed",
+    }, err
+    assert "may loop" in events["count-app"]["fields"]["fallback_reason"]
+    assert "was not loaded within 20 s" in events["pose-app"]["fields"]["message"]
