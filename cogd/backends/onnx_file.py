@@ -1,9 +1,8 @@
-"""What an ONNX file is asked before ONNX Runtime sees it: a walk over the protobuf wire format.
+"""Check an ONNX file before ONNX Runtime sees it: a walk over the protobuf wire format.
 
-Whether it holds all its weights: ONNX Runtime reads a tensor's external file from the current directory, but only
-signed bytes may run, and a signature covers the model file alone. And whether it loops, so that nobody can say how long
-it runs. The format is https://protobuf.dev/programming-guides/encoding, the field numbers are those of
-https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+ONNX Runtime reads a tensor's external file from the current directory, but only signed bytes may run, and a signature
+covers the model file alone. The format is https://protobuf.dev/programming-guides/encoding, the field numbers are those
+of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 """
 
 from __future__ import annotations
@@ -38,36 +37,27 @@ def check_self_contained(model: bytes) -> None:
     Raises:
         ModelError: one does, or the bytes are not a protobuf message.
     """
-    for kind, _, message in _messages(model):
+    for kind, message in _messages(model):
         if kind == "Tensor":
-            for number, value in _fields(message):
+            for number, value in fields(message):
                 if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0):
                     raise ModelError("the model is not self-contained: it wants weights from another file")
 
 
-def has_inner_graphs(model: bytes) -> bool:
-    """Whether an operator of an ONNX model runs a graph of its own, as loops and conditions do.
-
-    Raises:
-        ModelError: the bytes are not a protobuf message.
-    """
-    return any(kind == "Graph" and parent == "Attribute" for kind, parent, _ in _messages(model))
-
-
-def _messages(model: bytes) -> Iterator[tuple[str, str, memoryview]]:
-    """Every message on the way to the tensors: its kind, the kind that holds it, and its bytes."""
-    waiting = [("Model", "", memoryview(model), 0)]
+def _messages(model: bytes) -> Iterator[tuple[str, memoryview]]:
+    """Every message on the way to the tensors: its kind and its bytes."""
+    waiting = [("Model", memoryview(model), 0)]
     while waiting:
-        kind, parent, message, depth = waiting.pop()
+        kind, message, depth = waiting.pop()
         if depth > _MAX_DEPTH:
             raise ModelError("the model is not ONNX: it is nested too deeply")
-        yield kind, parent, message
-        for number, value in _fields(message) if kind != "Tensor" else ():
+        yield kind, message
+        for number, value in fields(message) if kind != "Tensor" else ():
             if (inner := _INNER[kind].get(number)) is not None and isinstance(value, memoryview):
-                waiting.append((inner, kind, value, depth + 1))
+                waiting.append((inner, value, depth + 1))
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     """Number and value of each field; fixed-size values are bytes too."""
     at = 0
     while at < len(message):

@@ -13,7 +13,8 @@ import numpy as np
 import onnxruntime
 
 from cogd.backends.onnx import LOG_ERRORS_ONLY, SESSION_CONFIG, THREADS
-from cogd.backends.onnx_file import check_self_contained, has_inner_graphs
+from cogd.backends.onnx_file import check_self_contained
+from cogd.backends.onnx_static import unbounded_reason
 from cogd.errors import ModelError
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class OrtBackend:
             session = onnxruntime.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # the plugin border: its exceptions have no common base
             raise ModelError(f"ONNX Runtime can't load the model: {error}") from error
-        return _OrtSession(session, shape, only_computes=not has_inner_graphs(model))
+        bounded = unbounded_reason(model, shape.input_shape, shape.max_batch) is None
+        return _OrtSession(session, shape, only_computes=bounded)
 
 
 class _OrtSession:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogd.backends.onnx_file import check_self_contained, has_inner_graphs
+from cogd.backends.onnx_file import check_self_contained
 from cogd.errors import ModelError
 from tests.backends.onnx_bytes import (
     external_tensor,
@@ -147,17 +147,3 @@ def test_models_written_by_onnx_are_read_alike():
     onnx.external_data_helper.set_external_data(made.graph.initializer[0], "weights.bin")
     with pytest.raises(ModelError, match="weights from another file"):
         check_self_contained(made.SerializeToString())
-
-
-@pytest.mark.parametrize(
-    ("built", "looping"),
-    [
-        (PLACES["an initialiser"](INSIDE), False),
-        (PLACES["a constant"](INSIDE), False),
-        (PLACES["an inner graph"](INSIDE), True),
-        (PLACES["a list of inner graphs"](INSIDE), True),
-        (PLACES["the training graph"](INSIDE), False),
-    ],
-)
-def test_operators_that_run_graphs_are_seen(built, looping):
-    assert has_inner_graphs(built) is looping
