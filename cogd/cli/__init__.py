@@ -55,4 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         given["fallback"] = answer
     from cogd.cli.dispatch import dispatch
 
-    return dispatch("cogd", "WiFi CSI in, signed models, measured events out.", "cogd.cli", VERBS, words, given)
+    status = dispatch("cogd", "WiFi CSI in, signed models, measured events out.", "cogd.cli", VERBS, words, given)
+    worker = sys.modules.get("cogd.runtime.worker")
+    if argv is None and worker is not None and worker.any_busy():
+        sys.stderr.flush()
+        os._exit(status)  # standard output was flushed by `dispatch`
+    return status

@@ -9,7 +9,8 @@ import time
 from array import array
 
 import cogd
-from cogd.backends.onnx_file import check_self_contained, has_inner_graphs
+from cogd.backends.onnx_file import check_self_contained
+from cogd.backends.onnx_static import unbounded_reason
 from cogd.bundle.archive import read_archive_file
 from cogd.bundle.authentic import authenticate, bundle_digest, check_file
 from cogd.bundle.features import KNOWN_FEATURES
@@ -25,7 +26,7 @@ from cogd.device import device_targets
 from cogd.errors import CogdError
 from cogd.heads.rules import find_check
 from cogd.probe.facts import Facts, read_tensors
-from cogd.probe.golden import golden_windows, largest_difference, prepare
+from cogd.probe.golden import MAX_BATCH, golden_windows, largest_difference, prepare
 from cogd.probe.live import tell
 from cogd.probe.not_quick import NotQuick
 from cogd.probe.ort import Session
@@ -68,8 +69,8 @@ class _Verified:
             self.expected.append((tensor.name, expected))
         self.model = files[file]
         check_self_contained(self.model)
-        if has_inner_graphs(self.model):
-            raise NotQuick("the model may loop: it is checked in a process that can be ended")
+        if (reason := unbounded_reason(self.model, (facts.subcarriers, facts.frames), MAX_BATCH)) is not None:
+            raise NotQuick(f"the model may loop or grow ({reason}): it is checked in a process that can be ended")
 
     def run(self, runtime: Runtime) -> tuple[float, float]:
         """The largest difference from the golden output, and how long the run took in milliseconds.

@@ -200,7 +200,7 @@ class Engine:
     def _give(self, spec: InputKey, waiting: deque[Pending], until: int, ledgers: Mapping[str, Ledger]) -> list[_Given]:
         """Give the next batch to all apps that want it; empty where nothing waits. Their threads run side by side."""
         while waiting and waiting[0].serial <= until:
-            batch = _next_batch(waiting, until)
+            batch = _next_batch(waiting, until, self._batch_limit(spec))
             self._room.set()
             given = []
             for place in self._places.values():
@@ -211,6 +211,11 @@ class Engine:
             if given:
                 return given
         return []
+
+    def _batch_limit(self, spec: InputKey) -> int:
+        """How many windows of one shape the next batch may have: what the slowest app that wants them can take."""
+        runners = (place.active for place in self._places.values() if place.active.app.window == spec)
+        return min((runner.batch_limit for runner in runners), default=MAX_BATCH)
 
     def _shed(self, waiting: deque[Pending], until: int, oldest_s: float) -> None:
         """Shed what a tick had no time for and is too old by now, so that the new is not late as well."""
@@ -247,8 +252,10 @@ class Engine:
     async def _fall_back(self, ledger: Ledger) -> None:
         """Let the version before infer what is its own, and what the new one could not."""
         left = ledger.left()
-        for first in range(0, len(left), MAX_BATCH):
-            batch = left[first : first + MAX_BATCH]
+        first = 0
+        while first < len(left):
+            batch = left[first : first + ledger.standby.batch_limit]
+            first += len(batch)
             outputs = ledger.standby.submit(batch)
             if isinstance(outputs, asyncio.Future):
                 outputs = await self._answered(ledger.standby, outputs, batch)
@@ -258,7 +265,7 @@ class Engine:
 
     async def _answered(self, runner: Runner, future: asyncio.Future[Outputs], batch: Sequence[Pending]) -> Answered:
         try:
-            return await runner.answered(future)
+            return await runner.answered(future, batch)
         except asyncio.CancelledError:
             self.dropped["stopping"] += len(batch)
             raise
@@ -378,8 +385,8 @@ class Engine:
             place.close()
 
 
-def _next_batch(waiting: deque[Pending], until: int) -> list[Pending]:
+def _next_batch(waiting: deque[Pending], until: int, limit: int) -> list[Pending]:
     batch: list[Pending] = []
-    while waiting and waiting[0].serial <= until and len(batch) < MAX_BATCH:
+    while waiting and waiting[0].serial <= until and len(batch) < limit:
         batch.append(waiting.popleft())
     return batch

@@ -16,9 +16,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cogd.csi.frame import Frame
+from cogd.csi.frame import Frame, Origin
 from cogd.events import Context, WindowInfo
 from cogd.heads.base import Baseline, Reading
+from cogd.runtime.app import MAX_BATCH
 from cogd.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ SHORT_S = 5e-3
 another thread and back costs more than a small network, and most where there is most to do, because a thread that has
 its answer waits for the interpreter until the busy loop lets go of it. What arrives meanwhile has its time from the
 kernel."""
+
+BATCH_TARGET_S = INFERENCE_LIMIT_S / 4
+"""Batches are made so small that the windows of one take no longer than this, by what windows took lately: a slow
+device loses nothing, and one batch may take four times as long as expected before it is late."""
 
 _REMEMBERED = 64
 """Batches whose durations are kept."""
@@ -88,6 +93,14 @@ class Runner:
         manifest = app.bundle.manifest
         self._constants = manifest.id, manifest.version, app.bundle.digest, app.backend
         self._proof: asyncio.Future[Reproduced] | None = None
+        self._expected_s = (app.golden_ms or 0.0) / 1e3
+        """What a window of the next batch may take: that of the last batch, or half of what was expected of it. Before
+        the first batch, what the golden input took, which is one window or more."""
+
+    @property
+    def batch_limit(self) -> int:
+        """How many windows the next batch may have."""
+        return max(1, min(MAX_BATCH, int(BATCH_TARGET_S / max(self._expected_s, 1e-9))))
 
     @property
     def median_s(self) -> float | None:
@@ -130,16 +143,22 @@ class Runner:
         finally:
             took_s = time.perf_counter() - started_s
             self._took_s.append(took_s)
+            self._expected_s = max(took_s / len(windows), self._expected_s / 2)
             self._window_s = min(2 * self._window_s, took_s / len(windows))
 
-    async def answered(self, future: asyncio.Future[Outputs]) -> Answered:
+    async def answered(self, future: asyncio.Future[Outputs], batch: Sequence[Pending]) -> Answered:
         """The answer to a batch that was submitted. Whatever the backend does, it raises nothing.
+
+        A batch with a live window has the time of one window: others must not wait longer. A batch of a recording, of
+        which nothing may be lost, has that time for each of its windows.
 
         Raises:
             CancelledError: the daemon ends.
         """
+        recorded = all(pending.frame.origin is Origin.REPLAYED for pending in batch)
+        limit_s = INFERENCE_LIMIT_S * (len(batch) if recorded else 1)
         try:
-            async with asyncio.timeout(INFERENCE_LIMIT_S):  # `wait_for` may swallow being cancelled
+            async with asyncio.timeout(limit_s):  # `wait_for` may swallow being cancelled
                 return await future
         except TimeoutError:
             return _late()

@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_busy: set[threading.Thread] = set()
+
+
+def any_busy() -> bool:
+    """Whether a worker's thread is inside a call.
+
+    A process must not take the interpreter apart then: when such a call comes back from C++ code without an
+    interpreter, the C++ runtime aborts the process.
+    """
+    return bool(_busy)
+
+
 _Result = TypeVar("_Result")
 _Other = TypeVar("_Other")
 
@@ -50,10 +62,13 @@ class Worker(Generic[_Result]):
             call, future, counts = item
             result: object = None
             failure: BaseException | None = None
+            _busy.add(threading.current_thread())
             try:
                 result = call()
             except BaseException as error:  # noqa: BLE001  # handed to whoever awaits the future
                 failure = error
+            finally:
+                _busy.discard(threading.current_thread())
             try:
                 future.get_loop().call_soon_threadsafe(self._finish, future, result, failure, counts)
             except RuntimeError:  # the loop has ended, nobody awaits it any more
