@@ -48,7 +48,7 @@ def bundle(version: str, *, card: str = "# A dummy", stranger: bool = False) -> 
 
 def proven():
     """Within this context bundles are installed without the proof: its threads and its time are not the subject."""
-    return mock.patch.object(installer, "prove", return_value=[PROOF])
+    return mock.patch.object(installer, "prove_in_child", return_value=[PROOF])
 
 
 def install(version: str, *, allow_downgrade: bool = False, wait_s: float = 0) -> Callable[[Path], None]:
