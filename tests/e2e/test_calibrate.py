@@ -90,7 +90,7 @@ def test_what_moves_is_refused_and_nothing_is_stored(device, motion):
     assert "something move" in done.stderr
     assert calibrate("sim/9").returncode == 43
     assert calibrate("--app", "other").returncode == 21
-    assert not (device.root / "state").exists()
+    assert not (device.root / "state" / "baselines.json").exists()
     events = daemon.end(signal.SIGTERM)
     assert [fields["code"] for fields in fields_of(events, "calibration.failed")] == ["calibration"] * 2 + ["no-app"]
 
@@ -108,7 +108,7 @@ def test_a_calibration_holds_up_neither_the_events_nor_the_end(device, motion):
         assert waiting.wait(PATIENCE_S) == 38
         assert "hung up" in waiting.stderr.read()
     assert events[-1]["event"] == "run.stopped"
-    assert not (device.root / "state").exists()
+    assert not (device.root / "state" / "baselines.json").exists()
 
 
 def test_who_goes_away_has_nothing_stored(device, motion):
