@@ -69,8 +69,11 @@ class SplitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Which windows train, which calibrate, which test."""
 
     kind: Annotated[
-        Literal["time", "session", "room", "subject", "random"],
-        Meta(description="what keeps the parts apart; random is leaky: neighbouring windows share what happens"),
+        Literal["time", "session", "room", "subject", "mmfi", "random"],
+        Meta(
+            description="what keeps the parts apart; mmfi: an official split of MM-Fi; random is leaky: neighbouring "
+            "windows share what happens"
+        ),
     ] = "time"
     test: Annotated[
         _Part,
@@ -87,6 +90,11 @@ class SplitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Meta(description="groups of the calibration part, if others: with two rooms one tests, and sessions calibrate"),
     ] = ""
     seed: Annotated[_Count, Meta(description="of what is drawn by share")] = 0
+    protocol: Annotated[int, Meta(ge=1, le=3, description="mmfi: actions; 1 daily, 2 rehabilitation, 3 all")] = 3
+    setting: Annotated[
+        Literal["random", "cross_subject", "cross_scene"],
+        Meta(description="mmfi: what tests; other performances, subjects or scenes than those that train"),
+    ] = "cross_subject"
     allow_leaky: Annotated[
         bool, Meta(description="take a leaky split all the same; every report of the run is then marked leaky")
     ] = False

@@ -14,6 +14,7 @@ from cogd.sim.domain import DOMAINS
 from cogd.train.configfile import changed
 from cogd.train.data.cut import cut_windows
 from cogd.train.data.dataset import open_dataset
+from cogd.train.data.mmfi_split import mmfi_split
 from cogd.train.data.paired import read_paired
 from cogd.train.data.simulated import SimulatedRooms, simulated_rooms
 from cogd.train.data.split import group_split, random_split, refuse_unknown, temporal_split, with_training_rows
@@ -190,6 +191,16 @@ def split_windows(windows: Windows, rows: NDArray[np.int64], split: SplitConfig,
         )
     if split.kind == "time":
         return temporal_split(windows, rows, test=split.test, calibration=split.calibration)
+    if split.kind == "mmfi":
+        return mmfi_split(
+            windows,
+            rows,
+            split.protocol,
+            split.setting,
+            ratio=round(1 - split.test, 9),
+            calibration=split.calibration,
+            seed=split.seed,
+        )
     return random_split(
         windows,
         rows,

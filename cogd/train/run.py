@@ -53,6 +53,7 @@ _PART_NAMES = {
     "session": "held-out sessions",
     "room": "held-out rooms",
     "subject": "held-out subjects",
+    "mmfi": "official test part",
 }
 """By kind of split. That of random windows is its own name: nothing is held out."""
 

@@ -387,6 +387,19 @@ def test_a_split_by_session_is_named_as_such_and_not_leaky(tmp_path):
 
 
 @pytest.mark.usefixtures("unexported")
+def test_an_official_split_of_mmfi_is_named_as_such(tmp_path):
+    names = {"session": tuple(f"E01/S{subject:02d}/A02" for subject in range(1, 11)), "room": (), "subject": ()}
+    run = quick(tmp_path, session=np.repeat(np.arange(10), 4), names=names)
+    train(dataclasses.replace(run, config=make_config(epochs=1, **{"split.kind": "mmfi"})))
+
+    report = json.loads((tmp_path / rundir.REPORT).read_bytes())
+    assert {metric["split"].partition(",")[0] for metric in report["metrics"]} == {
+        "official test part: MM-Fi protocol 3"
+    }
+    assert report["windows"] == {"train": 28, "calibration": 4, "test": 8}
+
+
+@pytest.mark.usefixtures("unexported")
 def test_a_checkpoint_of_another_split_is_refused(tmp_path):
     run = quick(tmp_path, session=np.repeat(np.arange(5), 8))
     by_session = {"split.kind": "session"}

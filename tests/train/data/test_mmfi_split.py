@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from cogd.errors import TrainError
+from cogd.train.config import SplitConfig
 from cogd.train.data.mmfi_split import PROTOCOLS, mmfi_split
 from cogd.train.data.split import PARTS
+from cogd.train.load import split_windows
 from tests.train.factory import make_windows
 
 pytestmark = pytest.mark.train
@@ -87,3 +89,23 @@ def test_other_data_are_refused():
 def test_an_unknown_protocol_is_refused(windows):
     with pytest.raises(TrainError, match="no protocol 4"):
         mmfi_split(windows, np.arange(9), 4, "random")
+
+
+@pytest.mark.parametrize("setting", ["random", "cross_subject", "cross_scene"])
+def test_a_configuration_chooses_an_official_split(windows, setting):
+    rows = np.arange(len(windows))
+    config = SplitConfig(kind="mmfi", protocol=2, setting=setting, test=0.3, calibration=0.2, seed=4)
+
+    split = split_windows(windows, rows, config)
+
+    expected = mmfi_split(windows, rows, 2, setting, ratio=0.7, calibration=0.2, seed=4)
+    assert (split.name, split.digest) == (expected.name, expected.digest)
+
+
+def test_a_share_of_subjects_tests_each_action_in_the_random_setting(windows):
+    for tenths in range(1, 10):
+        config = SplitConfig(kind="mmfi", setting="random", test=tenths / 10)
+
+        split = split_windows(windows, np.arange(len(windows)), config)
+
+        assert len(split.test) == 2 * 27 * 4 * tenths
