@@ -8,7 +8,7 @@ belongs to row k - 1.
 What is done with them:
 
 * each antenna is a recording of its own, a node: a model of one node's window is trained and used for one antenna;
-* 114 subcarriers become 56 by linear interpolation;
+* 114 subcarriers become 56, by linear interpolation or as the option `resample` says;
 * an infinite amplitude is missing; what is missing in a packet becomes the mean of that packet over all antennas and
   subcarriers, as the authors' toolbox does; a packet that is wholly missing stays so. The toolbox then stretches
   every frame to 0..1, which takes the amplitude away: that is not done;
@@ -30,13 +30,14 @@ import numpy as np
 
 from cogd.csi.input_rules import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
-from cogd.train.data import cache, files, subcarriers
+from cogd.train.data import cache, files, resample, subcarriers
 from cogd.train.data.mat import mat_arrays
 from cogd.train.data.options import refuse_other_options
+from cogd.train.data.resample import Resampling, parse_resampling
 from cogd.train.data.track import Dataset, Recording, Timing, Track, even_times_s, named_after
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -53,18 +54,20 @@ class _Action:
     folder: Path
     picture: tuple[float, float] | None
     broken_is_missing: bool
+    resampling: Resampling
+    fitted_on: tuple[Path, ...]
 
 
 def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
     """Open the folder that holds E01 to E04; a session is one action of one subject.
 
     Options: `picture`, width x height of the pictures that `rgb` refers to, such as `1920x1080`, where it is in pixels;
-    `broken=missing`; `cache`, a folder, `on` (the default) or `off`.
+    `broken=missing`; `resample` and `fit` (`cogd.train.data.resample`); `cache`, a folder, `on` (the default) or `off`.
 
     Raises:
         TrainError: there is no action.
     """
-    refuse_other_options("mmfi", options, ("picture", "broken", "cache"))
+    refuse_other_options("mmfi", options, ("picture", "broken", "cache", *resample.OPTIONS))
     if options.get("broken", "missing") != "missing":
         raise ConfigError(f"mmfi: broken={options['broken']}", hint="broken=missing, or leave it out")
     root = Path(place)
@@ -74,11 +77,14 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
     if not actions:
         raise TrainError(f"{root} holds no action such as E01/S01/A01", hint="give the folder that holds E01 to E04")
     picture = _picture(options.get("picture"))
+    resampling = parse_resampling("mmfi", options)
+    sessions = [folder.relative_to(root).as_posix() for folder in actions]
+    fitted_on = tuple(root / session for session in resampling.fits(sessions))
     cached = cache.chosen_folder(options.get("cache"), cache.default_folder())
     listed = tuple(
         recording
         for folder in actions
-        for recording in _recordings(root, _Action(folder, picture, "broken" in options), cached)
+        for recording in _recordings(root, _Action(folder, picture, "broken" in options, resampling, fitted_on), cached)
     )
     return Dataset(named_after("mmfi", root), LICENCE, "ht56", listed, root)
 
@@ -118,8 +124,15 @@ def _recordings(root: Path, action: _Action, cached: Path | None) -> list[Record
 def _track(action: _Action, used: tuple[Path, ...], antenna: int, cached: Path | None) -> Track:
     if cached is None:
         return _decode(action, _stamp(used))[antenna]
-    code = (Path(__file__), Path(subcarriers.__file__))
-    key = cache.key_of((*code, *used), str(action.picture), str(action.broken_is_missing))
+    code = (Path(__file__), Path(subcarriers.__file__), Path(resample.__file__))
+    chosen = _chosen(action)
+    key = cache.key_of(
+        (*code, *used),
+        str(action.picture),
+        str(action.broken_is_missing),
+        action.resampling.method,
+        "" if chosen is None else str(chosen.tolist()),
+    )
     found = cache.fetch(cached, f"{key}-{antenna}")
     if found is not None:
         return found
@@ -139,21 +152,7 @@ def _stamp(used: tuple[Path, ...]) -> tuple[tuple[int, int], ...]:
 def _decode(action: _Action, stamp: tuple[tuple[int, int], ...]) -> tuple[Track, ...]:
     """The tracks of the three antennas; those of the last action are kept, for they are asked for one by one."""
     del stamp
-    amplitude = np.empty((FRAMES, ANTENNAS, MEASURED, PACKETS))
-    phase = np.empty_like(amplitude)
-    broken = 0
-    for number in range(FRAMES):
-        path = action.folder / "wifi-csi" / f"frame{number + 1:03d}.mat"
-        try:
-            amplitude[number], phase[number] = _read(path)
-        except TrainError:
-            if not action.broken_is_missing:
-                raise
-            amplitude[number] = phase[number] = np.nan
-            broken += PACKETS
-    with np.errstate(invalid="ignore"):
-        amplitude[np.isinf(amplitude)] = np.nan
-    phase[np.isinf(phase)] = np.nan
+    amplitude, phase, broken = _measured(action.folder, broken_is_missing=action.broken_is_missing)
     lost = int(np.isnan(amplitude).all(axis=(1, 2)).sum())
     _fill(amplitude)
     labels = _labels(action)
@@ -172,14 +171,52 @@ def _decode(action: _Action, stamp: tuple[tuple[int, int], ...]) -> tuple[Track,
         """Packets one after the other, `[frames * packets, 114]`."""
         return values[:, antenna].transpose(0, 2, 1).reshape(-1, MEASURED)
 
-    return tuple(
-        replace(
-            track,
-            amplitude=subcarriers.interpolate(in_order(amplitude, antenna), SUBCARRIERS),
-            phase=subcarriers.interpolate_phase(in_order(phase, antenna), SUBCARRIERS),
-        )
-        for antenna in range(ANTENNAS)
-    )
+    chosen = _chosen(action)
+    tracks = []
+    for antenna in range(ANTENNAS):
+        own = action.resampling.apply(in_order(amplitude, antenna), in_order(phase, antenna), chosen)
+        tracks.append(replace(track, amplitude=own[0], phase=own[1]))
+    return tuple(tracks)
+
+
+def _measured(folder: Path, *, broken_is_missing: bool) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Amplitude and phase `[frames, 3, 114, packets]`, NaN where missing, and how many packets were in broken files."""
+    amplitude = np.empty((FRAMES, ANTENNAS, MEASURED, PACKETS))
+    phase = np.empty_like(amplitude)
+    broken = 0
+    for number in range(FRAMES):
+        path = folder / "wifi-csi" / f"frame{number + 1:03d}.mat"
+        try:
+            amplitude[number], phase[number] = _read(path)
+        except TrainError:
+            if not broken_is_missing:
+                raise
+            amplitude[number] = phase[number] = np.nan
+            broken += PACKETS
+    amplitude[np.isinf(amplitude)] = np.nan
+    phase[np.isinf(phase)] = np.nan
+    return amplitude, phase, broken
+
+
+def _chosen(action: _Action) -> NDArray[np.int64] | None:
+    """The subcarriers that `resample=variance` takes."""
+    if action.resampling.method != "variance":
+        return None
+    return _select(action.fitted_on, action.broken_is_missing)
+
+
+@lru_cache(maxsize=4)
+def _select(folders: tuple[Path, ...], broken_is_missing: bool) -> NDArray[np.int64]:  # noqa: FBT001  # cached by value
+    def packets() -> Iterator[NDArray[np.float64]]:
+        for folder in folders:
+            amplitude, _, _ = _measured(folder, broken_is_missing=broken_is_missing)
+            _fill(amplitude)
+            rows = amplitude.transpose(0, 1, 3, 2).reshape(-1, MEASURED)
+            rows = rows[~np.isnan(rows).any(axis=1)]
+            if len(rows):
+                yield rows
+
+    return subcarriers.select_by_variance(packets(), SUBCARRIERS)
 
 
 def _fill(amplitude: NDArray[np.float64]) -> None:

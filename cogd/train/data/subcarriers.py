@@ -16,6 +16,8 @@ import numpy as np
 from cogd.errors import TrainError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 SPARSE_WIDTH, SPARSE_WEIGHT, SPARSE_LEAST = 0.15, 0.1, 1e-4
@@ -48,8 +50,8 @@ def interpolate_complex(
     """
     csi = amplitude * np.exp(1j * radians.astype(np.float64))
     matrix = _linear(amplitude.shape[-1], count)
-    between = csi.real @ matrix + 1j * (csi.imag @ matrix)
-    return np.abs(between).astype(np.float32), np.angle(between).astype(np.float32)
+    real, imaginary = _apply(matrix, csi.real), _apply(matrix, csi.imag)
+    return np.hypot(real, imaginary), np.arctan2(imaginary, real)
 
 
 def interpolate_sparse(values: NDArray[np.floating], count: int) -> NDArray[np.float32]:
@@ -64,19 +66,30 @@ def interpolate_sparse(values: NDArray[np.floating], count: int) -> NDArray[np.f
     return _apply(_sparse(values.shape[-1], count), values)
 
 
-def select_by_variance(values: NDArray[np.floating], count: int) -> NDArray[np.int64]:
-    """The `count` subcarriers of `[..., n]` that vary most, ascending.
+def select_by_variance(pieces: Iterable[NDArray[np.floating]], count: int) -> NDArray[np.int64]:
+    """The `count` subcarriers of pieces `[..., n]` that vary most, ascending.
 
-    The variance is the population's, over all other axes together; of equals the lower one is taken. Fit it on training
-    rows alone and store the indices with the model: chosen on all rows, it has seen the test part.
+    The variance is the population's, over all pieces and their other axes together; of equals the lower one is taken.
+    One piece after the other is read. Pass training rows alone: chosen on all rows, it has seen the test part.
 
     Raises:
-        TrainError: more are wanted than there are, or the values are not finite.
+        TrainError: more are wanted than there are, there is no piece, pieces differ in their subcarriers, or the values
+            are not finite.
     """
-    available = values.shape[-1]
+    rows, mean, squares = 0, np.zeros(()), np.zeros(())
+    for piece in pieces:
+        flat = piece.reshape(-1, piece.shape[-1]).astype(np.float64)
+        if rows and flat.shape[1] != mean.size:
+            raise TrainError(f"subcarriers can't be selected: {mean.size} in one recording, {flat.shape[1]} in another")
+        # Chan, Golub, LeVeque 1983: sums of squares of two parts to that of both.
+        own, together = flat.mean(axis=0), rows + len(flat)
+        squares = squares + ((flat - own) ** 2).sum(axis=0) + (own - mean) ** 2 * rows * len(flat) / together
+        mean = mean + (own - mean) * len(flat) / together
+        rows = together
+    available = mean.size if rows else 0
     if not 1 <= count <= available:
         raise TrainError(f"{count} subcarriers can't be selected out of {available}")
-    variance = values.reshape(-1, available).var(axis=0, dtype=np.float64)
+    variance = squares / rows
     if not np.isfinite(variance).all():
         raise TrainError("subcarriers can't be selected by values that are not finite")
     return np.sort(np.argsort(-variance, kind="stable")[:count]).astype(np.int64)

@@ -3,7 +3,8 @@
 `DIR/S01/A01/wifi_csi.npy` is float32 `[frames, transmitters, receivers, subcarriers]`; beside it there may be
 `wifi_csi_phase.npy` of the same shape and `gt_keypoints.npy`, `[frames, 17, 3]` = x, y (0..1) and visibility (0 not
 labelled, 1 hidden, 2 seen) in COCO's order. Each pair of antennas is a recording of its own, a node. With 56
-subcarriers the amplitudes are memory-mapped; other numbers are interpolated.
+subcarriers the amplitudes are memory-mapped; of other numbers 56 are made, by linear interpolation or as the option
+`resample` says.
 
 The layout doesn't tell how many frames a second there are: `?rate=HZ` must.
 """
@@ -11,7 +12,8 @@ The layout doesn't tell how many frames a second there are: `?rate=HZ` must.
 from __future__ import annotations
 
 import re
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,26 +21,36 @@ import numpy as np
 
 from cogd.csi.input_rules import SUBCARRIERS
 from cogd.errors import ConfigError, TrainError
-from cogd.train.data import files, subcarriers
+from cogd.train.data import files, resample, subcarriers
 from cogd.train.data.options import refuse_other_options
+from cogd.train.data.resample import Resampling, parse_resampling
 from cogd.train.data.track import Dataset, Recording, Timing, Track, even_times_s, named_after
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How recordings are read."""
+
+    rate_hz: float
+    resampling: Resampling
+    fitted_on: tuple[Path, ...]
 
 
 def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
     """Open the folder that holds the subjects; a session is one action of one subject.
 
-    Options: `rate`, frames a second (needed); `licence`.
+    Options: `rate`, frames a second (needed); `resample` and `fit` (`cogd.train.data.resample`); `licence`.
 
     Raises:
         ConfigError: there is no rate.
         TrainError: there is no action, or one's CSI is missing or broken.
     """
-    refuse_other_options("wifi-densepose", options, ("rate", "licence"))
+    refuse_other_options("wifi-densepose", options, ("rate", "licence", *resample.OPTIONS))
     try:
         rate_hz = float(options["rate"])
     except (KeyError, ValueError) as error:
@@ -55,11 +67,15 @@ def open_recordings(place: str, options: Mapping[str, str]) -> Dataset:
     ]
     if not actions:
         raise TrainError(f"{root} holds no action such as S01/A01", hint="give the folder that holds the subjects")
-    listed = tuple(recording for folder in actions for recording in _recordings(root, folder, rate_hz))
+    resampling = parse_resampling("wifi-densepose", options)
+    sessions = [folder.relative_to(root).as_posix() for folder in actions]
+    fitted_on = tuple(root / session / "wifi_csi.npy" for session in resampling.fits(sessions))
+    how = _Reading(rate_hz, resampling, fitted_on)
+    listed = tuple(recording for folder in actions for recording in _recordings(root, folder, how))
     return Dataset(named_after("wifi-densepose", root), options.get("licence", "not stated"), "ht56", listed, root)
 
 
-def _recordings(root: Path, folder: Path, rate_hz: float) -> list[Recording]:
+def _recordings(root: Path, folder: Path, how: _Reading) -> list[Recording]:
     session = folder.relative_to(root).as_posix()
     _, transmitters, receivers, _ = _csi(folder / "wifi_csi.npy").shape
     names = ("wifi_csi.npy", "wifi_csi_phase.npy", "gt_keypoints.npy")
@@ -71,10 +87,10 @@ def _recordings(root: Path, folder: Path, rate_hz: float) -> list[Recording]:
             subject=session.split("/")[0],
             chip=None,
             node=sender * receivers + receiver,
-            rate_hz=rate_hz,
+            rate_hz=how.rate_hz,
             timing=Timing.NOMINAL,
             files=tuple(folder / name for name in names if (folder / name).exists()),
-            load=partial(_load, folder, sender, receiver, rate_hz),
+            load=partial(_load, folder, sender, receiver, how),
         )
         for sender in range(transmitters)
         for receiver in range(receivers)
@@ -92,12 +108,10 @@ def _csi(path: Path) -> NDArray[Any]:
     return array
 
 
-def _load(folder: Path, sender: int, receiver: int, rate_hz: float) -> Track:
+def _load(folder: Path, sender: int, receiver: int, how: _Reading) -> Track:
     csi = _csi(folder / "wifi_csi.npy")
     count = len(csi)
     amplitude = csi[:, sender, receiver]
-    if csi.shape[3] != SUBCARRIERS:
-        amplitude = subcarriers.interpolate(np.where(np.isinf(amplitude), np.nan, amplitude), SUBCARRIERS)
     labels: dict[str, Any] = {}
     truth = folder / "gt_keypoints.npy"
     if truth.exists():
@@ -114,13 +128,33 @@ def _load(folder: Path, sender: int, receiver: int, rate_hz: float) -> Track:
         radians = _csi(phase)
         if radians.shape != csi.shape:
             raise TrainError(f"{phase} is {list(radians.shape)}, not {list(csi.shape)}", hint=files.REMEDY)
-        own = radians[:, sender, receiver]
-        labels["phase"] = own if csi.shape[3] == SUBCARRIERS else subcarriers.interpolate_phase(own, SUBCARRIERS)
+        labels["phase"] = radians[:, sender, receiver]
+    if csi.shape[3] != SUBCARRIERS:
+        amplitude = np.where(np.isinf(amplitude), np.nan, amplitude)
+        chosen = _select(how.fitted_on) if how.resampling.method == "variance" else None
+        amplitude, resampled = how.resampling.apply(amplitude, labels.get("phase"), chosen)
+        if resampled is not None:
+            labels["phase"] = resampled
     return Track(
-        time_s=even_times_s(count, rate_hz),
+        time_s=even_times_s(count, how.rate_hz),
         amplitude=amplitude if amplitude.dtype == np.float32 else amplitude.astype(np.float32),
         kind=np.zeros(count, dtype=np.int16),
         kinds=(f"wifi-densepose-{csi.shape[3]}",),
         segment=np.zeros(count, dtype=np.int32),
         **labels,
     )
+
+
+@lru_cache(maxsize=4)
+def _select(paths: tuple[Path, ...]) -> NDArray[np.int64]:
+    """The subcarriers that vary most in these files."""
+
+    def packets() -> Iterator[NDArray[Any]]:
+        for path in paths:
+            csi = _csi(path)
+            rows = csi.reshape(-1, csi.shape[3])
+            rows = rows[np.isfinite(rows).all(axis=1)]
+            if len(rows):
+                yield rows
+
+    return subcarriers.select_by_variance(packets(), SUBCARRIERS)
