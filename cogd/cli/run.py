@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     import uvloop
 
     from cogd import demo, log
+    from cogd.plugins import check_collisions
     from cogd.runtime.crashes import CrashMemory, boot_id, note_path
     from cogd.runtime.daemon import Daemon
     from cogd.runtime.memory import settle
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     log.configure(settings.log_level)
     for variable in unknown_variables(os.environ):
         structlog.get_logger().warning("not a setting", variable=variable)
+    check_collisions()
     is_installed = settings.apps_dir != demo.APPS
     path = note_path(settings.state_dir, settings.apps_dir) if is_installed else None
     crashes = CrashMemory(path, boot_id())
