@@ -119,6 +119,14 @@ def test_a_damaged_file_is_none(path, raw):
 
 
 class TestWhereNothingCanBeRemembered:
+    @pytest.fixture(autouse=True)
+    def every_level(self):
+        """Tests of the command line set a level, below which nothing would be captured."""
+        before = structlog.get_config()
+        structlog.reset_defaults()
+        yield
+        structlog.configure(**before)
+
     def said(self, memory):
         with structlog.testing.capture_logs() as logs, memory.running([A]), memory.loading(A):
             memory.check(A, MANIFEST)
