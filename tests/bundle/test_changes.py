@@ -10,7 +10,7 @@ import pytest
 
 from cogd.bundle.changes import changing
 from cogd.bundle.load import load_apps, load_bundle
-from cogd.bundle.probation import note_outcome
+from cogd.bundle.probation import note_proven
 from cogd.bundle.record import Record
 from cogd.bundle.store import Store
 from cogd.errors import (
@@ -106,7 +106,7 @@ def versions(folder):
 
 def proven(store):
     """A daemon has seen the installed version work."""
-    note_outcome(store, APP, store.installed(APP).digest, proven=True)
+    note_proven(store, APP, store.installed(APP).digest)
 
 
 def test_upgrades_keep_the_version_before_and_no_other(tmp_path):

@@ -9,7 +9,7 @@ from cogd.bundle.appliance import AppConfig
 from cogd.bundle.changes import changing
 from cogd.bundle.folder import app_names
 from cogd.bundle.load import load_apps, load_archives, load_bundle
-from cogd.bundle.probation import note_outcome
+from cogd.bundle.probation import note_proven
 from cogd.bundle.store import Store
 from cogd.errors import (
     ArchiveError,
@@ -198,7 +198,7 @@ def test_the_version_is_taken_away_while_it_is_read(tmp_path, monkeypatch):
         monkeypatch.undo()
         for made in (newer, make_bundle(version="3.0.0"), make_bundle(version="4.0.0")):
             store, _ = install(tmp_path, made)
-            note_outcome(store, "person-count", made.verified().digest, proven=True)
+            note_proven(store, "person-count", made.verified().digest)
         assert not path.exists()
         return real(path, *args, **kwargs)
 
